@@ -1,0 +1,1 @@
+"""Bounds on the risk: pure mathematics, scalars in, `Bound` out."""

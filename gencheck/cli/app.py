@@ -1,0 +1,39 @@
+"""The command line: one Typer application, one module for each command."""
+
+from typing import Annotated
+
+import typer
+
+from gencheck import __version__
+from gencheck.cli.schema import schema
+
+app = typer.Typer(
+    name="gencheck",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gencheck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gencheck(
+    version: Annotated[  # noqa: ARG001 - the callback does the work
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """How far may I trust this score, this data set, this checkpoint?"""
+
+
+app.command()(schema)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `gencheck` program."""
+    app()

@@ -1,0 +1,61 @@
+"""From a finished document to stdout, a file and an exit code; from an error to a message."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gencheck.errors import GencheckError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
+
+GATE_FAILED = 1
+
+
+@contextmanager
+def errors_as_exit_codes(debug: bool) -> Iterator[None]:
+    """Turn a GencheckError into its message on stderr and its exit code; no traceback but by `debug`."""
+    try:
+        yield
+    except GencheckError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"gencheck: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+def deliver(
+    doc: "Document",
+    render: Callable[["Document"], "RenderableType"],
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
+
+    Raises
+    ------
+    typer.Exit
+        With code 1: the gate was asked for and failed.
+    InputError
+        `output` cannot be written.
+    """
+    from gencheck.report.json import to_json, write_atomically
+
+    text = to_json(doc)
+    if output is not None:
+        write_atomically(output, text)
+    if as_json:
+        sys.stdout.write(text)
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(render(doc))
+    if not doc.get("gate", {"passed": True})["passed"]:
+        raise typer.Exit(GATE_FAILED)

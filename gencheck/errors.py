@@ -1,0 +1,72 @@
+"""The errors a user can meet, and the exit code that each one ends a command with."""
+
+
+class GencheckError(Exception):
+    """Base of every error that gencheck raises on purpose; `exit_code` is what the command returns."""
+
+    exit_code = 2
+
+
+class InputError(GencheckError):
+    """Input that cannot be used: where it is, what was found, what is required, what to do next.
+
+    Parameters
+    ----------
+    where
+        The place: file, array, row, option, layer.
+    found
+        What stands there.
+    required
+        What would be accepted.
+    remedy
+        The next step for the user.
+    """
+
+    def __init__(self, *, where: str, found: str, required: str, remedy: str = "") -> None:
+        self.where, self.found, self.required, self.remedy = where, found, required, remedy
+        message = f"{where}: found {found}; required: {required}."
+        super().__init__(f"{message} {remedy}".rstrip())
+
+
+class MissingDependency(GencheckError):  # noqa: N818 - states a condition, like the other names here
+    """An optional library is needed for this input and is not installed."""
+
+    def __init__(self, *, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed. "
+            f'Install it with: python -m pip install "gencheck[{extra}]"'
+        )
+
+
+class UnsupportedModel(GencheckError):  # noqa: N818 - the contract's own name
+    """The model has operations that the path view does not cover; names every one of them.
+
+    Parameters
+    ----------
+    offenders
+        One entry for each offending operation, such as ``aten.softmax.int at head.attn (reason)``.
+    """
+
+    exit_code = 3
+
+    def __init__(self, offenders: list[str]) -> None:
+        self.offenders = offenders
+        count = len(offenders)
+        noun = "operation is" if count == 1 else "operations are"
+        lines = "\n".join(f"  - {offender}" for offender in offenders)
+        super().__init__(
+            f"Cannot trace: {count} {noun} outside the path view:\n{lines}\n"
+            "See `gencheck explain supported` for what is covered."
+        )
+
+
+class SolverError(GencheckError):
+    """An iterative solver did not reach its tolerance; no number is reported in its place."""
+
+    exit_code = 4
+
+
+class SelfCheckError(GencheckError):
+    """A run-time self-check failed: a figure contradicts a theorem or the model's own output."""
+
+    exit_code = 4

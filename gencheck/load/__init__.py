@@ -1,0 +1,1 @@
+"""Checkpoints and data sets from files; nothing in a file may run code."""

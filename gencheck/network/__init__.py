@@ -1,0 +1,1 @@
+"""A torch model seen as a gated linear network."""

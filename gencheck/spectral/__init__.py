@@ -1,0 +1,1 @@
+"""Gram matrices of the path kernel and what is read off them."""
