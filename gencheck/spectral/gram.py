@@ -36,22 +36,19 @@ class Gram:
     count: int
     exponent: int
 
-    def matmul(self, right: Tensor, precise: bool = True) -> Tensor:
-        """``2**-exponent`` K A for `right` = A of shape (N, k), float64; the result likewise.
+    def matmul(self, right: Tensor) -> Tensor:
+        """``2**-exponent`` K A for `right` = A of shape (N, k), formed and returned in float64.
 
-        With `precise` the products are formed in float64, else in the blocks' own dtype with sums
-        over tiles in float64: four times faster for float32 blocks.
+        The blocks are widened one at a time: float64 sums cost little beside reading K, and leave
+        its own rounding as the only one.
         """
-        device = self.blocks[0].device
-        working = torch.float64 if precise else self.blocks[0].dtype
-        right = right.to(device)
-        narrow = right.to(working)
-        product = torch.zeros_like(right, dtype=torch.float64)
+        right = right.to(self.blocks[0].device, torch.float64)
+        product = torch.zeros_like(right)
         for tile, block in zip(self.tiles, self.blocks, strict=True):
-            wide = block.to(working)
-            product[tile.rows] += wide @ narrow[tile.columns]
+            wide = block.double()
+            product[tile.rows] += wide @ right[tile.columns]
             if not tile.on_diagonal:
-                product[tile.columns] += wide.T @ narrow[tile.rows]
+                product[tile.columns] += wide.T @ right[tile.rows]
         return product
 
     def dense(self) -> Tensor:
