@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from gencheck.bounds.concentrated import GapBound
+from gencheck.bounds.magnitude import Magnitude
+
 
 @dataclass(frozen=True)
 class GateCheck:
@@ -30,3 +33,98 @@ def maximum_check(name: str, limit: float | None, value: float | None) -> list[G
     if limit is None:
         return []
     return [GateCheck(name, limit, value, value is not None and value <= limit)]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the audited network is."""
+
+    parameters: int
+    log10_paths: float
+    input_shape: tuple[int, ...]
+    outputs: int
+    operations: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """How many items of which kind: m in the sample, n in the reference."""
+
+    sample: int
+    reference: int
+    task: str
+
+
+@dataclass(frozen=True)
+class Beta1:
+    """β1 = λ_max(E_T[zzᵀ] − E_S[zzᵀ]) with the interval that the solver's residual gives."""
+
+    value: Magnitude
+    lower: Magnitude
+    upper: Magnitude
+    residual: Magnitude
+    iterations: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Argmax:
+    """The output and the path, in words, at which the lower end of β2 is attained."""
+
+    output: int
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Beta2:
+    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`."""
+
+    value: float
+    lower: float
+    upper: float
+    exact: bool
+    argmax: Argmax
+
+
+@dataclass(frozen=True)
+class PathNorms:
+    """Σ_k‖w_k‖₂² and Σ_k‖w_k‖₁ of the path weights, and their parts by output."""
+
+    l2_squared: Magnitude
+    l1: Magnitude
+    l2_squared_per_output: tuple[Magnitude, ...]
+    l1_per_output: tuple[Magnitude, ...]
+
+
+@dataclass(frozen=True)
+class GapFacts:
+    """The squared-loss risks on both sets, their difference and its three terms; 0-1 errors too."""
+
+    sample_risk: float
+    reference_risk: float
+    gap: float
+    terms: tuple[float, float, float]
+    sample_error: float | None
+    reference_error: float | None
+
+
+@dataclass(frozen=True)
+class ConcentrationResult:
+    """What `concentrate` measures; every figure is an estimate against the reference set."""
+
+    model: ModelFacts
+    data: DataFacts
+    beta1: Beta1
+    beta2: Beta2
+    beta3: float
+    v_l2: tuple[Magnitude, ...]
+    path_norms: PathNorms
+    gap: GapFacts
+    bound: GapBound
+    tightest: GapBound
+    largest_loss: float
+    self_check: float
+    seconds: dict[str, float]
+    pairs_per_second: float
+    flops: float
+    nbytes: float

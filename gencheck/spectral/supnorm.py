@@ -70,31 +70,47 @@ def sup_norms(
     seed
         Seeds the random starts of the search where enumeration is too long.
     """
-    outputs = []
-    for k in range(coefficients.shape[1]):
-        rows = coefficients[:, k].nonzero()[:, 0]
-        space = PathSpace(gatherings, factors.rows(rows.to(factors.items.device)))
-        outputs.append((space, coefficients[rows, k].to(factors.items.device)))
-    flops = float(sum(2.0 * space.path_count() * space.count for space, _ in outputs))
-    exact = flops <= budget
+    outputs = range(coefficients.shape[1])
+    flops = 0.0
+    for k in outputs:
+        space, _ = _restricted(gatherings, factors, coefficients[:, k])
+        flops += 2.0 * space.path_count() * space.count
     progress.start("beta2", len(outputs), "outputs")
     found: list[tuple[float, Path]] = []
     upper: list[float] = []
-    path: Path
-    for k, (space, weights) in enumerate(outputs):
-        if space.count == 0:
-            value, path = 0.0, ()
-        elif exact:
-            value, path = _enumerated(space, weights)
-        else:
-            value, path = best_path(space, weights, seed + k)
+    for k in outputs:
+        # built anew for each output: together they could take more memory than the data
+        space, weights = _restricted(gatherings, factors, coefficients[:, k])
+        value, path, end = _bracketed(space, weights, flops <= budget, seed + k)
         found.append((value, path))
-        upper.append(value if exact or not space.count else max(value, _parts_bound(space, weights)))
+        upper.append(end)
         progress.advance(1)
     progress.finish()
     lower = [value for value, _ in found]
     output = max(range(len(lower)), key=lower.__getitem__)
-    return SupNorm(lower, upper, exact, output, found[output][1], flops)
+    return SupNorm(lower, upper, flops <= budget, output, found[output][1], flops)
+
+
+def _restricted(
+    gatherings: tuple[Gathering, ...], factors: Factors, column: Tensor
+) -> tuple[PathSpace, Tensor]:
+    """The paths on the items with a nonzero coefficient, and those coefficients."""
+    rows = column.nonzero()[:, 0]
+    space = PathSpace(gatherings, factors.rows(rows.to(factors.items.device)))
+    return space, column[rows].to(factors.items.device)
+
+
+def _bracketed(
+    space: PathSpace, weights: Tensor, exact: bool, seed: int
+) -> tuple[float, Path, float]:
+    """The best path's entry, that path, and an upper end."""
+    if space.count == 0:
+        return 0.0, (), 0.0
+    if exact:
+        value, path = _enumerated(space, weights)
+        return value, path, value
+    value, path = best_path(space, weights, seed)
+    return value, path, max(value, _parts_bound(space, weights))
 
 
 def entry(space: PathSpace, weights: Tensor, path: Path) -> float:

@@ -1,0 +1,269 @@
+"""Data sets from files: arrays with targets, checked before anything is computed from them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencheck.errors import InputError, MissingDependency
+from gencheck.load.table import read_table
+
+Array = NDArray[Any]
+
+_TARGET_COLUMNS = ("label", "y", "target")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items and targets from one place.
+
+    Attributes
+    ----------
+    items
+        Shape (N, …), as stored.
+    targets
+        Shape (N,) or (N, K), as stored.
+    where
+        File and arrays, for messages.
+    indices
+        The position of each item in its file, shape (N,).
+    """
+
+    items: Array
+    targets: Array
+    where: str
+    indices: Array
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def taken(self, order: Array) -> "Split":
+        """The items at the positions `order`."""
+        return Split(self.items[order], self.targets[order], self.where, self.indices[order])
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file: its main split, and its test split where it has one."""
+
+    main: Split
+    test: Split | None
+
+
+def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None) -> DataFile:
+    """The data in `path`, by its suffix.
+
+    Parameters
+    ----------
+    x_key, y_key
+        The names of the arrays; by default ``x``, ``y`` or ``x_train``, ``y_train``, ``x_test``,
+        ``y_test``. In a table: the feature columns, separated by commas (default: all others), and
+        the target column (default: ``label``, ``y`` or ``target``).
+
+    Raises
+    ------
+    InputError
+        Missing, damaged, of an unknown kind, empty, of unequal lengths, or holding NaN or infinity:
+        names the file, the array and the first bad index.
+    """
+    if not path.is_file():
+        raise InputError(
+            where=str(path),
+            found="a folder" if path.is_dir() else "no such file",
+            required="a data file",
+        )
+    if path.suffix not in _LOADERS:
+        raise InputError(
+            where=str(path),
+            found=f"suffix {path.suffix!r}",
+            required=f"one of {', '.join(sorted(_LOADERS))}",
+        )
+    return _LOADERS[path.suffix](path, x_key, y_key)
+
+
+def _npz(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return _from_arrays(_Lazy(archive, path), path, x_key, y_key)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            where=str(path),
+            found=f"a damaged or foreign file ({type(error).__name__}: {error})",
+            required="an archive of arrays written by numpy.savez",
+        ) from error
+
+
+class _Lazy(Mapping[str, Array]):
+    """The arrays of an archive, read when asked for; one that needs a pickle is refused by name."""
+
+    def __init__(self, archive: Any, path: Path) -> None:
+        self.archive, self.path = archive, path
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            array: Array = self.archive[name]
+        except ValueError as error:
+            raise InputError(
+                where=f"{self.path}, array {name!r}",
+                found="objects that only a pickle could restore",
+                required="numbers; nothing in a data file may run code",
+            ) from error
+        return array
+
+    def __iter__(self) -> Any:
+        return iter(self.archive.files)
+
+    def __len__(self) -> int:
+        return len(self.archive.files)
+
+
+def _safetensors(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise MissingDependency(
+            library="safetensors", extra="safetensors", purpose=f"Reading {path}"
+        ) from error
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            where=str(path), found=f"a damaged file ({error})", required="a .safetensors file"
+        ) from error
+    return _from_arrays(arrays, path, x_key, y_key)
+
+
+def _from_arrays(
+    arrays: Mapping[str, Array], path: Path, x_key: str | None, y_key: str | None
+) -> DataFile:
+    if (x_key is None) != (y_key is None):
+        raise InputError(
+            where=str(path), found="only one of --x-key and --y-key", required="both or neither"
+        )
+    if x_key is not None and y_key is not None:
+        return DataFile(_checked(arrays, path, x_key, y_key), None)
+    plain, split = {"x", "y"} <= set(arrays), {"x_train", "y_train"} <= set(arrays)
+    if plain == split:
+        raise InputError(
+            where=str(path),
+            found=f"arrays {', '.join(sorted(arrays)) or 'none'}",
+            required="x, y or x_train, y_train, x_test, y_test",
+            remedy="Name the arrays with --x-key and --y-key.",
+        )
+    if plain:
+        return DataFile(_checked(arrays, path, "x", "y"), None)
+    test = _checked(arrays, path, "x_test", "y_test") if "x_test" in arrays else None
+    return DataFile(_checked(arrays, path, "x_train", "y_train"), test)
+
+
+def _checked(arrays: Mapping[str, Array], path: Path, x_key: str, y_key: str) -> Split:
+    for name in (x_key, y_key):
+        if name not in arrays:
+            raise InputError(
+                where=str(path),
+                found=f"no array {name!r}, only {', '.join(sorted(arrays)) or 'none'}",
+                required="the array named",
+            )
+    items, targets = arrays[x_key], arrays[y_key]
+    where = f"{path}, arrays {x_key!r} and {y_key!r}"
+    return checked_split(items, targets, where, (f"{path}, {x_key!r}", f"{path}, {y_key!r}"))
+
+
+def checked_split(items: Array, targets: Array, where: str, names: tuple[str, str]) -> Split:
+    """A split of numbers that are finite, of equal lengths, and not empty.
+
+    Raises
+    ------
+    InputError
+        Otherwise; names the array and the first bad index.
+    """
+    for array, name in zip((items, targets), names, strict=True):
+        if array.dtype.kind not in "biuf":
+            raise InputError(where=name, found=f"element type {array.dtype}", required="numbers")
+        if array.ndim == 0:
+            raise InputError(where=name, found="a single number", required="one entry an item")
+    if len(items) != len(targets):
+        raise InputError(
+            where=where,
+            found=f"{len(items)} items and {len(targets)} targets",
+            required="equal numbers",
+        )
+    if len(items) == 0:
+        raise InputError(where=where, found="no items", required="at least one")
+    for array, name in zip((items, targets), names, strict=True):
+        _refuse_nonfinite(array, name)
+    return Split(items, targets, where, np.arange(len(items)))
+
+
+def _refuse_nonfinite(array: Array, name: str, rows: int = 4096) -> None:
+    if array.dtype.kind != "f":
+        return
+    for start in range(0, len(array), rows):
+        bad = ~np.isfinite(array[start : start + rows])
+        if bad.any():
+            first = tuple(int(i) for i in np.argwhere(bad)[0])
+            index = (first[0] + start, *first[1:])
+            raise InputError(
+                where=f"{name}, index {list(index)}",
+                found=str(array[index]),
+                required="finite numbers",
+                remedy="Remove or repair the item.",
+            )
+
+
+def _table(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
+    columns = read_table(path).columns
+    target = y_key or _target_column(columns, path)
+    features = [name for name in columns if name != target]
+    if x_key is not None:
+        features = [name.strip() for name in x_key.split(",")]
+    for name in (*features, target):
+        if name not in columns:
+            raise InputError(
+                where=str(path),
+                found=f"no column {name!r}, only {', '.join(columns)}",
+                required="the column named",
+            )
+        if columns[name].dtype.kind not in "biuf":
+            raise InputError(
+                where=f"{path}, column {name!r}",
+                found=f"text such as {str(columns[name][0])!r}" if len(columns[name]) else "text",
+                required="numbers",
+                remedy="Leave the column out with --x-key, or encode it as numbers.",
+            )
+    if not features:
+        raise InputError(where=str(path), found="no feature column", required="at least one")
+    for name in features:
+        _refuse_nonfinite(columns[name], f"{path}, column {name!r}")
+    items = np.stack([columns[name] for name in features], axis=1)
+    where = f"{path}, columns of features and {target!r}"
+    return DataFile(
+        checked_split(items, columns[target], where, (f"{path}, features", f"{path}, {target!r}")),
+        None,
+    )
+
+
+def _target_column(columns: Mapping[str, Array], path: Path) -> str:
+    present = [name for name in _TARGET_COLUMNS if name in columns]
+    if len(present) != 1:
+        raise InputError(
+            where=str(path),
+            found=f"{len(present)} target columns ({', '.join(present) or 'none'})",
+            required=f"exactly one of {', '.join(_TARGET_COLUMNS)}",
+            remedy="Name it with --y-key.",
+        )
+    return present[0]
+
+
+_LOADERS: dict[str, Callable[[Path, str | None, str | None], DataFile]] = {
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".csv": _table,
+    ".parquet": _table,
+}
