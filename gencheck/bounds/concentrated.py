@@ -24,6 +24,17 @@ class GapBound:
         """The sum of the terms."""
         return total(list(self.terms))
 
+    def is_vacuous(self, sample_risk: float, largest_loss: float, task: str) -> bool:
+        """True where the bound says nothing.
+
+        For classification with one-hot targets a wrong arg-max costs at least ½ in squared loss, so
+        the 0-1 risk is at most 2 (R_S + bound), which says nothing from 1 on. For regression the gap
+        cannot exceed the largest loss of any item, so a bound says nothing from there on.
+        """
+        if task == "classification":
+            return Magnitude.of(0.5 - sample_risk) <= self.value
+        return Magnitude.of(largest_loss) <= self.value
+
 
 def data_dependent_bound(
     beta1: float | Magnitude,

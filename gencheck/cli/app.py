@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gencheck import __version__
+from gencheck.cli.concentrate import concentrate
 from gencheck.cli.schema import schema
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ def gencheck(
     """How far may I trust this score, this data set, this checkpoint?"""
 
 
+app.command()(concentrate)
 app.command()(schema)
 
 

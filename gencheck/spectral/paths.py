@@ -116,19 +116,19 @@ def _merged(factor: Tensor | None, factors: Factors) -> Columns:
 
 
 def described(path: Path, gatherings: tuple[Gathering, ...], network: Network) -> list[str]:
-    """A path in words, from its start to the last hidden unit: ``input[3, 5]``, ``fc1 unit 17``."""
+    """A path in words, from its start to the last hidden unit: ``input[3, 5]``, ``layer fc1 unit 17``."""
     return [_step_in_words(step, gatherings, network) for step in reversed(path)]
 
 
 def _step_in_words(step: Step, gatherings: tuple[Gathering, ...], network: Network) -> str:
     gathering = gatherings[step.gathering]
     if step.term == BIAS:
-        return f"bias of {gathering.label}"
+        return f"bias of layer {gathering.label}"
     term = gathering.terms[step.term]
     if term.from_input:
         place = np.unravel_index(step.unit, network.input_shape)
         return f"input[{', '.join(str(int(i)) for i in place)}]"
     if term.carrier is None:
-        return f"bias of normalisation unit {step.unit} before {gathering.label}"
-    return f"{gatherings[term.carrier].label} unit {step.unit}"
+        return f"bias of normalisation unit {step.unit} before layer {gathering.label}"
+    return f"layer {gatherings[term.carrier].label} unit {step.unit}"
 

@@ -1,0 +1,152 @@
+"""A case for the audit: one checkpoint and one data set, opened and brought together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gencheck.audit import Labelled
+from gencheck.errors import InputError
+from gencheck.load.dataset import DataFile, Split, load_dataset
+from gencheck.load.digest import sha256_of
+from gencheck.load.prepare import (
+    candidate_shapes,
+    held_out,
+    prepared,
+    shuffled,
+    target_rows,
+    task_of,
+)
+from gencheck.subject import Subject, load_subject
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which items are the sample S and which the reference T.
+
+    Attributes
+    ----------
+    path
+        The data file; S is its main or train split.
+    reference
+        A second file for T: its test split where it has one, else its main split.
+    holdout
+        Instead, the fraction of S that is set aside as T at random.
+    x_key, y_key
+        Names of arrays or columns.
+    limit
+        At most so many items of each set, after a seeded shuffle.
+    task
+        ``auto``, ``classification`` or ``regression``.
+    """
+
+    path: Path
+    reference: Path | None = None
+    holdout: float | None = None
+    x_key: str | None = None
+    y_key: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    task: str = "auto"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with a sample and a reference in its shape, and a record of how they were made."""
+
+    subject: Subject
+    sample: Labelled
+    reference: Labelled
+    task: str
+    record: dict[str, Any]
+
+
+def chosen_splits(choice: DataChoice) -> tuple[Split, Split]:
+    """The sample and the reference, before any preparation.
+
+    Raises
+    ------
+    InputError
+        There is nothing to take as the reference, or two answers to that question.
+    """
+    data = load_dataset(choice.path, choice.x_key, choice.y_key)
+    if choice.reference is not None and choice.holdout is not None:
+        raise InputError(
+            where="--reference and --holdout", found="both", required="one of them at most"
+        )
+    if choice.holdout is not None:
+        sample, reference = held_out(data.main, choice.holdout, choice.seed)
+    else:
+        sample, reference = data.main, _reference(choice, data)
+    limited = (shuffled(split, choice.limit, choice.seed) for split in (sample, reference))
+    sample, reference = limited
+    if sample.items.shape[1:] != reference.items.shape[1:]:
+        raise InputError(
+            where=reference.where,
+            found=f"items of shape {reference.items.shape[1:]}",
+            required=f"the sample's item shape {sample.items.shape[1:]}",
+        )
+    return sample, reference
+
+
+def _reference(choice: DataChoice, data: DataFile) -> Split:
+    if choice.reference is not None:
+        other = load_dataset(choice.reference, choice.x_key, choice.y_key)
+        return other.test or other.main
+    if data.test is None:
+        raise InputError(
+            where=str(choice.path),
+            found="no test split to take as the reference",
+            required="arrays x_test and y_test, --reference FILE, or --holdout FRACTION",
+        )
+    return data.test
+
+
+def open_case(
+    checkpoint: Path, factory: str | None, choice: DataChoice, dtype: torch.dtype
+) -> Case:
+    """The model and the data of one audit, with everything that is needed to repeat it.
+
+    Raises
+    ------
+    InputError, UnsupportedModel, MissingDependency
+        As the readers raise them.
+    """
+    sample, reference = chosen_splits(choice)
+    stored = tuple(sample.items.shape[1:])
+    subject = load_subject(checkpoint, factory, candidate_shapes(stored))
+    network = subject.network
+    task = task_of(sample, choice.task)
+    name = str(dtype).removeprefix("torch.")
+    labelled, steps = [], []
+    for split in (sample, reference):
+        items, taken = prepared(split, network.input_shape, name)
+        targets = target_rows(split, task, network.output_count)
+        labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets)))
+        steps += [step for step in taken if step not in steps]
+    return Case(subject, labelled[0], labelled[1], task, _record(checkpoint, factory, choice, steps, subject))
+
+
+def _record(
+    checkpoint: Path,
+    factory: str | None,
+    choice: DataChoice,
+    steps: list[str],
+    subject: Subject,
+) -> dict[str, Any]:
+    other = choice.reference
+    return {
+        "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        "model": factory,
+        "data": {"path": str(choice.path), "sha256": sha256_of(choice.path)},
+        "reference": None if other is None else {"path": str(other), "sha256": sha256_of(other)},
+        "holdout": choice.holdout,
+        "x_key": choice.x_key,
+        "y_key": choice.y_key,
+        "limit": choice.limit,
+        "seed": choice.seed,
+        "task": choice.task,
+        "preprocessing": steps,
+        "assumptions": list(subject.notes),
+    }

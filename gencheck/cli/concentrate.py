@@ -1,0 +1,200 @@
+"""`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from gencheck.audit import AuditOptions
+    from gencheck.result import ConcentrationResult, Gate
+
+_Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
+
+
+def concentrate(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The model: .pt2, .safetensors, .pt or .pth.", show_default=False)
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FACTORY",
+            help="The function that builds the model of a state dict. Runs your code.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="The reference T; default: the test split of DATA.")
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many items of each set, shuffled.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds shuffles and solvers.")] = 0,
+    x_key: Annotated[
+        str | None, typer.Option(help="The array of items, or feature columns with commas.")
+    ] = None,
+    y_key: Annotated[str | None, typer.Option(help="The array or column of targets.")] = None,
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        typer.Option(help="By default whole-number targets are labels."),
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
+    ] = "float32",
+    batch_size: Annotated[int, typer.Option(min=1, help="Items in one forward pass.")] = 1024,
+    tile: Annotated[int, typer.Option(min=1, help="Rows of one tile of the Gram matrix.")] = 2048,
+    memory: Annotated[
+        str | None, typer.Option(help="The most memory to take, such as 4GiB; default: what is free.")
+    ] = None,
+    beta2_budget: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Enumerate paths where that takes at most this long."
+        ),
+    ] = 10.0,
+    max_beta1: Annotated[float | None, _Limit] = None,
+    max_beta2: Annotated[float | None, _Limit] = None,
+    max_bound: Annotated[float | None, _Limit] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Measure how concentrated the data set DATA is under the model CHECKPOINT.
+
+    The network is read as a linear map of its path features z; β1, β2 and β3 say how far the
+    sample's moments of z are from the reference's, and bound the gap between the two risks.
+
+    Example: gencheck concentrate model.pt2 data.npz --max-beta1 0.5
+    """
+    with errors_as_exit_codes(debug):
+        from gencheck.case import DataChoice
+
+        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task)
+        options = _options(device, dtype, batch_size, tile, memory, beta2_budget, seed)
+        result, inputs = _run(checkpoint, model, choice, options)
+        gate = _gate(result, max_beta1, max_beta2, max_bound)
+        inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
+
+        from gencheck.report.concentrate import concentrate_body
+        from gencheck.report.json import document
+        from gencheck.report.terminal_concentrate import render
+
+        doc = document("concentrate", inputs, concentrate_body(result), gate)
+        deliver(doc, render, as_json, output)
+
+
+def _options(
+    device: str,
+    dtype: str,
+    batch_size: int,
+    tile: int,
+    memory: str | None,
+    beta2_budget: float,
+    seed: int,
+) -> "AuditOptions":
+    import torch
+
+    from gencheck.audit import AuditOptions
+    from gencheck.memory import parsed_bytes
+
+    return AuditOptions(
+        device=_device(device),
+        dtype=getattr(torch, dtype),
+        batch_size=batch_size,
+        tile=tile,
+        memory=None if memory is None else parsed_bytes(memory),
+        beta2_budget=beta2_budget,
+        seed=seed,
+    )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda"}:
+        raise InputError(
+            where="--device", found=repr(name), required="auto, cpu, cuda or cuda:INDEX"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            where="--device",
+            found=f"{name}, where torch sees {torch.cuda.device_count()} CUDA devices",
+            required="a device that is there",
+            remedy="Pass --device cpu, or install a CUDA build of torch.",
+        )
+    return str(device)
+
+
+def _run(
+    checkpoint: Path, model: str | None, choice: Any, options: "AuditOptions"
+) -> "tuple[ConcentrationResult, dict[str, Any]]":
+    from gencheck.audit import audit
+    from gencheck.case import open_case
+    from gencheck.cli.progress_bar import ProgressBars
+
+    started = time.perf_counter()
+    case = open_case(checkpoint, model, choice, options.dtype)
+    load_seconds = time.perf_counter() - started
+    result = audit(
+        case.subject,
+        case.sample,
+        case.reference,
+        case.task,
+        options,
+        ProgressBars(),
+        load_seconds,
+    )
+    return result, case.record | {
+        "device": options.device,
+        "dtype": str(options.dtype).removeprefix("torch."),
+        "batch_size": options.batch_size,
+        "tile": options.tile,
+        "memory": options.memory,
+        "beta2_budget": options.beta2_budget,
+    }
+
+
+def _gate(
+    result: "ConcentrationResult",
+    max_beta1: float | None,
+    max_beta2: float | None,
+    max_bound: float | None,
+) -> "Gate | None":
+    from gencheck.result import Gate, maximum_check
+
+    asked = [
+        ("max-beta1", max_beta1, float(result.beta1.upper)),
+        ("max-beta2", max_beta2, result.beta2.upper),
+        ("max-bound", max_bound, float(result.bound.value)),
+    ]
+    checks = [
+        check
+        for name, limit, value in asked
+        for check in maximum_check(name, limit, value if math.isfinite(value) else None)
+    ]
+    return Gate(tuple(checks)) if checks else None

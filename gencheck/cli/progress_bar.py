@@ -1,0 +1,63 @@
+"""Progress bars on stderr for anything that takes more than a second."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+_PATIENCE_SECONDS = 1.0
+
+
+class ProgressBars:
+    """A bar for each stage, shown once the stage has lasted a second."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr)
+        self._bars: Progress | None = None
+        self._task = TaskID(0)
+        self._stage, self._unit = "", ""
+        self._total, self._done, self._started = 0.0, 0.0, 0.0
+
+    def start(self, stage: str, total: float, unit: str) -> None:
+        """Begin `stage`; nothing is shown yet."""
+        self._stage, self._total, self._unit = stage, total, unit
+        self._done, self._started = 0.0, time.monotonic()
+
+    def advance(self, amount: float) -> None:
+        """Move the bar, and show it where the stage has become long."""
+        self._done += amount
+        seconds = time.monotonic() - self._started
+        if self._bars is None:
+            if seconds < _PATIENCE_SECONDS or not self._console.is_terminal:
+                return
+            self._show()
+        assert self._bars is not None
+        rate = f"{self._done / max(seconds, 1e-9):.3g} {self._unit}/s"
+        self._bars.update(self._task, completed=self._done, rate=rate)
+
+    def _show(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task(self._stage, total=self._total, rate="")
+
+    def finish(self) -> None:
+        """Remove the bar."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None

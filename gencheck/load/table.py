@@ -1,0 +1,181 @@
+"""Tables from files: named columns from .npy, .csv and .parquet."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencheck.errors import InputError, MissingDependency
+
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of equal length, in the file's order.
+
+    Numbers are int64 or float64 columns; anything else is a column of strings.
+    """
+
+    columns: dict[str, Column]
+    where: str
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+
+def read_table(path: Path) -> Table:
+    """The table in `path`, by its suffix.
+
+    A ``.csv`` file starts with a line of column names, unless that line is all numbers: then the
+    columns are called ``0``, ``1``, …. A one-dimensional ``.npy`` array is one column ``0``.
+
+    Raises
+    ------
+    InputError
+        Missing, damaged, empty, or with rows of unequal length; names the row.
+    MissingDependency
+        ``.parquet`` without pyarrow.
+    """
+    if not path.is_file():
+        raise InputError(
+            where=str(path),
+            found="a folder" if path.is_dir() else "no such file",
+            required="a table file",
+        )
+    if path.suffix not in _READERS:
+        raise InputError(
+            where=str(path),
+            found=f"suffix {path.suffix!r}",
+            required=f"one of {', '.join(sorted(_READERS))}",
+        )
+    table = Table(_READERS[path.suffix](path), str(path))
+    if len(table) == 0:
+        raise InputError(where=str(path), found="no rows", required="at least one")
+    return table
+
+
+def _npy(path: Path) -> dict[str, Column]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:
+        raise InputError(
+            where=str(path),
+            found=f"a damaged file, or one that only a pickle could restore ({error})",
+            required="an array of numbers written by numpy.save",
+        ) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+        raise InputError(
+            where=str(path),
+            found=f"an array of {getattr(array, 'dtype', type(array))}, "
+            f"shape {getattr(array, 'shape', ())}",
+            required="numbers in one or two dimensions",
+        )
+    rows = array[:, None] if array.ndim == 1 else array
+    return {str(i): _widened(rows[:, i]) for i in range(rows.shape[1])}
+
+
+def _widened(column: Column) -> Column:
+    return column.astype(np.float64 if column.dtype.kind == "f" else np.int64)
+
+
+def _parquet(path: Path) -> dict[str, Column]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependency(
+            library="pyarrow", extra="parquet", purpose=f"Reading {path}"
+        ) from error
+    try:
+        content = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            where=str(path), found=f"a damaged file ({error})", required="a .parquet file"
+        ) from error
+    columns = {}
+    for name in content.column_names:
+        column = content.column(name)
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise InputError(
+                where=f"{path}, column {name!r}, row {row}",
+                found="no value",
+                required="a value in every row",
+            )
+        values = column.to_numpy()
+        columns[name] = _widened(values) if values.dtype.kind in "biuf" else values.astype(str)
+    return columns
+
+
+def _csv(path: Path) -> dict[str, Column]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            first = next(csv.reader(handle), None)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(where=str(path), found="no text", required="comma-separated text") from error
+    if not first:
+        raise InputError(where=str(path), found="an empty file", required="at least one row")
+    headed = not all(_is_number(cell) for cell in first)
+    names = [cell.strip() for cell in first] if headed else [str(i) for i in range(len(first))]
+    if len(set(names)) != len(names):
+        raise InputError(where=str(path), found="a column name twice", required="distinct names")
+    try:
+        # the fast way, for tables of numbers alone
+        rows = np.loadtxt(path, delimiter=",", skiprows=int(headed), ndmin=2, encoding="utf-8-sig")
+    except ValueError:
+        return _mixed_csv(path, names, headed)
+    if rows.shape[1] != len(names):
+        return _mixed_csv(path, names, headed)
+    return {name: _whole_or_real(np.ascontiguousarray(rows[:, i])) for i, name in enumerate(names)}
+
+
+def _mixed_csv(path: Path, names: list[str], headed: bool) -> dict[str, Column]:
+    cells: list[list[str]] = [[] for _ in names]
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.reader(handle)
+        for number, row in enumerate(reader):
+            if not row or (headed and number == 0):
+                continue
+            if len(row) != len(names):
+                raise InputError(
+                    where=f"{path}, line {reader.line_num}",
+                    found=f"{len(row)} cells",
+                    required=f"{len(names)}, one for each column",
+                )
+            for column, cell in zip(cells, row, strict=True):
+                column.append(cell.strip())
+    return {name: _column(column) for name, column in zip(names, cells, strict=True)}
+
+
+def _column(cells: list[str]) -> Column:
+    try:
+        return _whole_or_real(np.array(cells, dtype=np.float64))
+    except ValueError:
+        return np.array(cells, dtype=str)
+
+
+def _whole_or_real(column: Column) -> Column:
+    """The column as int64 where every number is whole, which is how labels are told from values."""
+    with np.errstate(invalid="ignore"):
+        whole = np.isfinite(column) & (column == np.floor(column)) & (np.abs(column) < 2.0**53)
+    return column.astype(np.int64) if whole.all() else column
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+_READERS: dict[str, Callable[[Path], dict[str, Column]]] = {
+    ".npy": _npy,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

@@ -1,0 +1,87 @@
+"""The document of `concentrate`: the result under the keys that consumers rely on."""
+
+import math
+from typing import Any
+
+from gencheck.bounds.concentrated import GapBound
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.result import ConcentrationResult
+
+_OVERFLOW = "past the range of a float; see log10"
+
+
+def numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with magnitudes as numbers; what no float holds is null, with its log10 beside it."""
+    plain: dict[str, Any] = {}
+    logarithms: dict[str, Any] = {}
+    for key, value in values.items():
+        members = value if isinstance(value, list | tuple) else [value]
+        if not any(isinstance(member, Magnitude) for member in members):
+            plain[key] = value
+            continue
+        floats = [_float(member) for member in members]
+        plain[key] = floats if isinstance(value, list | tuple) else floats[0]
+        if None in floats:
+            logs = [member.log10() for member in members]
+            logarithms[key] = logs if isinstance(value, list | tuple) else logs[0]
+    if logarithms:
+        plain |= {"log10": logarithms, "reason": _OVERFLOW}
+    return plain
+
+
+def _float(value: Magnitude) -> float | None:
+    number = float(value)
+    lost = math.isinf(number) or (number == 0 and value.mantissa != 0)
+    return None if lost else number
+
+
+def bound_document(result: ConcentrationResult, bound: GapBound) -> dict[str, Any]:
+    """One bound: its value, its three terms and whether it says nothing."""
+    vacuous = bound.is_vacuous(result.gap.sample_risk, result.largest_loss, result.data.task)
+    return numbers({"value": bound.value, "terms": list(bound.terms)}) | {"vacuous": vacuous}
+
+
+def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
+    """The keys of the document that are the command's own."""
+    facts, norms = result.model, result.path_norms
+    return {
+        "certainty": "estimated",
+        "model": {
+            "parameters": facts.parameters,
+            "log10_paths": facts.log10_paths,
+            "input_shape": list(facts.input_shape),
+            "outputs": facts.outputs,
+            "operations": facts.operations,
+        },
+        "data": {
+            "sample": result.data.sample,
+            "reference": result.data.reference,
+            "task": result.data.task,
+        },
+        "beta1": numbers(vars(result.beta1)),
+        "beta2": vars(result.beta2),
+        "beta3": {"value": result.beta3},
+        **_v_l2(result),
+        "path_norms": numbers(vars(norms)),
+        "gap": vars(result.gap),
+        "bound": bound_document(result, result.bound)
+        | {"tightest": bound_document(result, result.tightest)},
+        "self_check": {"output_deviation": result.self_check},
+        "permutation": {"rounds": 0},
+        "attribution": [],
+        "timing": {
+            "seconds": result.seconds,
+            "gram": {
+                "pairs_per_second": result.pairs_per_second,
+                "flops": result.flops,
+                "bytes": result.nbytes,
+            },
+        },
+    }
+
+
+def _v_l2(result: ConcentrationResult) -> dict[str, Any]:
+    values = numbers({"v_l2": list(result.v_l2)})
+    if "log10" in values:
+        return {"v_l2": values["v_l2"], "v_l2_log10": values["log10"]["v_l2"]}
+    return values
