@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from gencheck.spectral.tiles import Tile, upper_tiles
 
 # Carriers whose self-products stay within these powers of two need no scaling.
 _SAFE_EXPONENT = 40
+
+# Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
+_WIDE_ENTRIES = 2**18
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,17 @@ class Gram:
         """
         right = right.to(self.blocks[0].device, torch.float64)
         product = torch.zeros_like(right)
+        largest = max(block.numel() for block in self.blocks)
+        buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
         for tile, block in zip(self.tiles, self.blocks, strict=True):
-            wide = block.double()
-            product[tile.rows] += wide @ right[tile.columns]
-            if not tile.on_diagonal:
-                product[tile.columns] += wide.T @ right[tile.rows]
+            height = max(1, len(buffer) // block.shape[1])
+            for start in range(0, len(block), height):
+                part = block[start : start + height]
+                wide = buffer[: part.numel()].view(part.shape).copy_(part)
+                rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
+                product[rows] += wide @ right[tile.columns]
+                if not tile.on_diagonal:
+                    product[tile.columns] += wide.T @ right[rows]
         return product
 
     def dense(self) -> Tensor:
@@ -75,14 +85,28 @@ def gram_matrix(
     tiles = upper_tiles(factors.count, tile_size)
     kernel = _TileKernel(gatherings, exponents, tile_size, factors.items)
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
-    blocks = []
-    for tile in tiles:
-        block = factors.items.new_empty(tile.shape)
+    blocks = _allocated(tiles, factors.items)
+    for tile, block in zip(tiles, blocks, strict=True):
         kernel.compute(factors.rows(tile.rows), factors.rows(tile.columns), block)
-        blocks.append(block)
         progress.advance(float(tile.shape[0] * tile.shape[1]))
     progress.finish()
     return Gram(tiles, blocks, factors.count, exponents[-1])
+
+
+def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
+    """Memory for all blocks, in one piece.
+
+    On the CPU it comes from numpy, which asks for huge pages: with small ones, page faults take as
+    long as the arithmetic.
+    """
+    sizes = [rows * columns for rows, columns in (tile.shape for tile in tiles)]
+    if like.device.type == "cpu":
+        dtype = str(like.dtype).removeprefix("torch.")
+        storage = torch.from_numpy(np.empty(sum(sizes), dtype))
+    else:
+        storage = like.new_empty(sum(sizes))
+    parts = storage.split(sizes)
+    return [part.view(tile.shape) for part, tile in zip(parts, tiles, strict=True)]
 
 
 def flops_per_pair(gatherings: tuple[Gathering, ...]) -> int:
