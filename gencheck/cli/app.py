@@ -6,6 +6,7 @@ import typer
 
 from gencheck import __version__
 from gencheck.cli.concentrate import concentrate
+from gencheck.cli.demo import demo
 from gencheck.cli.schema import schema
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ def gencheck(
 
 
 app.command()(concentrate)
+app.command()(demo)
 app.command()(schema)
 
 

@@ -1,0 +1,72 @@
+"""The betting bound: how fast a gambler could have grown rich if the risk were as large as claimed."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencheck.bounds.roots import crossing
+
+# Bets are cut at this share of the most that could be staked without risking ruin.
+TRUNCATION = 0.75
+
+
+def betting_upper_end(
+    losses: NDArray[np.float64], log_inverse_level: float, seed: int = 0
+) -> float:
+    """The largest mean r in [0, 1] that the hedged capital does not reject at level e^−L.
+
+    K_t(r) = Π_{i≤t} (1 + λ_i(r) (r − X_i)), and r is rejected where max_t ln K_t(r) ≥ L. If the
+    mean is r or more, K_t(r) is a nonnegative supermartingale, so by Ville's inequality that
+    happens with probability at most e^−L. Bets are predictable: λ_i is
+    √(2L/(m σ̂²_{i−1})), cut at TRUNCATION/(1 − r). Every factor is nondecreasing in r, so the end
+    is found by bisection, to the last bit.
+
+    Parameters
+    ----------
+    losses
+        Shape (m,), in [0, 1]. They are shuffled by `seed`: the bound depends on their order, and
+        only an order that does not look at them is valid.
+    log_inverse_level
+        L = ln(|F|/δ).
+
+    Source: Waudby-Smith & Ramdas, Estimating means of bounded random variables by betting (2023).
+    """
+    shuffled = np.random.default_rng(seed).permutation(losses)
+    stakes = _plug_in_stakes(shuffled, log_inverse_level)
+
+    def room(r: float) -> float:
+        return log_inverse_level - _log_peak_capital(shuffled, stakes, r)
+
+    return crossing(room, 0.0, 1.0)
+
+
+def betting_rejects(
+    losses: NDArray[np.float64], r: float, log_inverse_level: float, seed: int = 0
+) -> bool:
+    """True where the mean r is rejected at level e^−L."""
+    shuffled = np.random.default_rng(seed).permutation(losses)
+    stakes = _plug_in_stakes(shuffled, log_inverse_level)
+    return _log_peak_capital(shuffled, stakes, r) >= log_inverse_level
+
+
+def _plug_in_stakes(
+    losses: NDArray[np.float64], log_inverse_level: float
+) -> NDArray[np.float64]:
+    """λ_i = √(2L/(m σ̂²_{i−1})), with the variance estimated from the losses before i alone."""
+    count = len(losses)
+    after = np.arange(2, count + 2)
+    means = (0.5 + np.cumsum(losses)) / after
+    variances = (0.25 + np.cumsum((losses - means) ** 2)) / after
+    before = np.concatenate([[0.25], variances[:-1]])
+    stakes: NDArray[np.float64] = np.sqrt(2 * log_inverse_level / (count * before))
+    return stakes
+
+
+def _log_peak_capital(
+    losses: NDArray[np.float64], stakes: NDArray[np.float64], r: float
+) -> float:
+    """max_t ln K_t(r), at least 0 for the capital before the first bet."""
+    cut = TRUNCATION / (1 - r) if r < 1 else math.inf
+    growth = np.log1p(np.minimum(stakes, cut) * (r - losses))
+    return max(0.0, float(np.cumsum(growth).max()))

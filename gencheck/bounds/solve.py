@@ -1,0 +1,196 @@
+"""The certified validation bound solved for the number of items, of models, or the confidence.
+
+A bound is at most a target t exactly where the evidence would have had a probability of at most
+e^−L under the risk t. So each question is about one number, the *strength* of the evidence against
+t: the largest L at which the bound is still at most t.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gencheck.bounds.betting import betting_rejects
+from gencheck.bounds.binomial import bernoulli_divergence, log_cdf
+from gencheck.bounds.validation import Evidence, count_of
+
+# More validation items than anybody has; a search ends here.
+_MOST_ITEMS = 2**60
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The answer: a value, or its logarithm where no float holds it, or the reason for neither.
+
+    Attributes
+    ----------
+    value
+        Smallest m, largest |F| or smallest δ; None where there is none or no float holds it.
+    log10
+        The base-10 logarithm of a value that no float holds.
+    reason
+        Why `value` is None.
+    """
+
+    variable: str
+    value: float | None
+    log10: float | None = None
+    reason: str | None = None
+
+
+def strength(evidence: Evidence, target: float) -> float:
+    """The largest L = ln(|F|/δ) at which the certified bound is at most `target`; 0 for none.
+
+    Parameters
+    ----------
+    target
+        A risk on the scale [0, 1], above the empirical mean to have any strength.
+    """
+    if target >= 1:
+        return math.inf
+    if target <= evidence.mean:
+        return 0.0
+    if evidence.binary:
+        return _tail_strength(evidence.count, evidence.m, target)
+    if evidence.losses is None:
+        return _mean_strength(evidence.mean, evidence.m, target)
+    return _betting_strength(evidence, target)
+
+
+def _tail_strength(count: float, m: int, target: float) -> float:
+    """−ln P(Bin(m, t) ≤ k)."""
+    return -log_cdf(count, m, target)
+
+
+def _mean_strength(mean: float, m: int, target: float) -> float:
+    """The better of the kl bound's strength and Bentkus', which is a binomial tail's less one nat."""
+    divergence = m * bernoulli_divergence(mean, target)
+    return max(divergence, _tail_strength(count_of(m, mean), m, target) - 1, 0.0)
+
+
+def _betting_strength(evidence: Evidence, target: float) -> float:
+    """By bisection over L; the stakes depend on L, so the end is checked, not proved, to be single."""
+    if evidence.losses is None:
+        raise ValueError("betting needs the losses")
+    low, high = 0.0, 1.0
+    while betting_rejects(evidence.losses, target, high, evidence.seed):
+        low, high = high, 2 * high
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if betting_rejects(evidence.losses, target, middle, evidence.seed):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def largest_class(evidence: Evidence, target: float, delta: float) -> Solution:
+    """The largest whole |F| whose certified bound is at most `target`."""
+    limit = strength(evidence, target)
+    logarithm = limit + math.log(delta)
+    if math.isinf(limit):
+        return Solution("n-models", None, None, "every number of models: the target is vacuous")
+    if logarithm < 0:
+        return Solution("n-models", None, None, "not even one model can be certified at the target")
+    if logarithm > math.log(1e308):
+        return Solution(
+            "n-models",
+            None,
+            logarithm / math.log(10),
+            "past the range of a float; see log10",
+        )
+    count = math.floor(math.exp(logarithm))
+    # exp rounds; while whole numbers are exact, take the last one that really fits
+    if count < 2**50:
+        while math.log(count + 1) - math.log(delta) <= limit:
+            count += 1
+        while count > 1 and math.log(count) - math.log(delta) > limit:
+            count -= 1
+    return Solution("n-models", float(count) if count >= 2**53 else count)
+
+
+def smallest_delta(evidence: Evidence, target: float, log_models: float) -> Solution:
+    """The smallest δ at which the certified bound is at most `target`."""
+    limit = strength(evidence, target)
+    logarithm = log_models - limit
+    if math.isinf(limit):
+        return Solution("delta", None, None, "every delta: the target is vacuous")
+    if logarithm >= 0:
+        return Solution("delta", None, None, "no delta below 1 certifies the target")
+    if logarithm < math.log(1e-307):
+        return Solution(
+            "delta",
+            None,
+            logarithm / math.log(10),
+            "past the range of a float; see log10",
+        )
+    return Solution("delta", math.exp(logarithm))
+
+
+def fewest_items(mean: float, binary: bool, target: float, log_inverse_level: float) -> Solution:
+    """The smallest m whose certified bound is at most `target`, the error rate staying the same.
+
+    Parameters
+    ----------
+    mean
+        The error rate: with m items there are ⌈m · mean⌉ errors, or bounded losses of that mean.
+    """
+    if target >= 1:
+        return Solution("m-val", None, None, "any number of items: the target is vacuous")
+    if target <= mean:
+        return Solution(
+            "m-val", None, None, f"no number of items: the target is not above the error {mean:g}"
+        )
+    if binary:
+        found = _fewest_for_tail(mean, target, log_inverse_level)
+    else:
+        divergence = bernoulli_divergence(mean, target)
+        by_mean = max(1, math.ceil(log_inverse_level / divergence))
+        while by_mean > 1 and (by_mean - 1) * divergence >= log_inverse_level:
+            by_mean -= 1
+        by_tail = _fewest_for_tail(mean, target, log_inverse_level + 1)
+        found = min(by_mean, by_tail or by_mean)
+    if found is None:
+        return Solution("m-val", None, None, f"more than {_MOST_ITEMS:.3g} items")
+    return Solution("m-val", found)
+
+
+def _fewest_for_tail(rate: float, target: float, needed: float) -> int | None:
+    """The smallest m with −ln P(Bin(m, t) ≤ ⌈m · rate⌉) ≥ `needed`.
+
+    The count jumps with m, so this is not monotone. With a real count m · rate it is, and never
+    later than the answer: the search starts there and goes up count by count, within one of which
+    more items only help.
+    """
+    relaxed = _first(lambda m: _tail_strength(m * rate, m, target) >= needed, 1)
+    if relaxed is None or rate == 0:
+        return relaxed
+    count = count_of(relaxed, rate)
+    while True:
+        last = _last_with_count(count, rate)
+        if last >= relaxed and _tail_strength(count, last, target) >= needed:
+            first = max(relaxed, _last_with_count(count - 1, rate) + 1)
+            return _first(lambda m, k=count: _tail_strength(k, m, target) >= needed, first)
+        count += 1
+
+
+def _last_with_count(count: int, rate: float) -> int:
+    """The largest m with ⌈m · rate⌉ = `count` or less."""
+    m = math.floor(count / rate) + 1
+    while m > 0 and count_of(m, rate) > count:
+        m -= 1
+    return m
+
+
+def _first(holds: Callable[[int], bool], start: int) -> int | None:
+    """The smallest m ≥ `start` at which a condition that stays true once true is true."""
+    step, low = 1, start - 1
+    while not holds(start + step - 1):
+        low = start + step - 1
+        step *= 2
+        if step > _MOST_ITEMS:
+            return None
+    high = start + step - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

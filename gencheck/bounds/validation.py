@@ -1,0 +1,253 @@
+"""The finite-class validation guarantee: |F| models on m validation items, and the true risk.
+
+All bounds hold simultaneously for all |F| models with probability at least 1 − δ over the
+validation items, if the models were fixed before the items were seen. They depend on |F| and δ only
+through L = ln(|F|/δ), so |F| may be e^100000.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencheck.bounds.betting import betting_upper_end
+from gencheck.bounds.binomial import binomial_upper_end, kl_upper_end
+from gencheck.bounds.bound import Bound
+
+INDEPENDENT = "the validation items are independent draws, not used to train the models"
+FIXED_CLASS = "the |F| models were fixed before the validation items were seen"
+
+# A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7.
+_COUNT_FUZZ = 1e-9
+
+
+def count_of(m: int, rate: float) -> int:
+    """⌈m · rate⌉, with a product that is whole up to rounding taken as that whole number."""
+    product = m * rate
+    return min(m, math.ceil(product - _COUNT_FUZZ * max(1.0, product)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen on the validation items.
+
+    Attributes
+    ----------
+    m
+        The number of items.
+    mean
+        The empirical risk R̂, scaled to [0, 1].
+    binary
+        True for 0-1 loss: m · mean is then a whole number.
+    losses
+        One loss an item scaled to [0, 1], or None where only the mean is known.
+    low, high
+        The range of the loss in its own units.
+    c, gamma2
+        C and γ² of the theorem, in the loss's own units, where the caller knows better than the
+        range; None for the worst case.
+    seed
+        Shuffles the losses for the betting bound.
+    class_assumption
+        Why ln|F| is what it is.
+    """
+
+    m: int
+    mean: float
+    binary: bool
+    losses: NDArray[np.float64] | None = None
+    low: float = 0.0
+    high: float = 1.0
+    c: float | None = None
+    gamma2: float | None = None
+    seed: int = 0
+    class_assumption: str = FIXED_CLASS
+
+    @property
+    def width(self) -> float:
+        """The width of the loss's range."""
+        return self.high - self.low
+
+    @property
+    def count(self) -> int:
+        """⌈m · mean⌉: the number of errors for 0-1 loss."""
+        return count_of(self.m, self.mean)
+
+
+def validation_bounds(evidence: Evidence, log_inverse_level: float) -> tuple[Bound, ...]:
+    """Every bound that the evidence allows, in a fixed order.
+
+    Parameters
+    ----------
+    log_inverse_level
+        L = ln(|F|/δ) = ln|F| + ln(1/δ), in nats.
+    """
+    return tuple(
+        rule.bound(evidence, log_inverse_level) for rule in _RULES if rule.allowed(evidence)
+    )
+
+
+def certified_name(evidence: Evidence) -> str:
+    """The bound to certify, by the kind of evidence alone: never by which came out smallest.
+
+    0-1 loss: `binomial`, which is at most `kl`, which is at most `hoeffding`. Bounded losses known
+    by their mean: `hoeffding-bentkus`, at most `kl`. Bounded losses known one by one: `betting`.
+    Choosing the smallest among bounds that do not dominate one another would cost confidence.
+    """
+    if evidence.binary:
+        return "binomial"
+    return "hoeffding-bentkus" if evidence.losses is None else "betting"
+
+
+def certified_bound(evidence: Evidence, log_inverse_level: float) -> Bound:
+    """The bound that `certified_name` names."""
+    name = certified_name(evidence)
+    (rule,) = (rule for rule in _RULES if rule.name == name)
+    return rule.bound(evidence, log_inverse_level)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A bound: when it is allowed, and its upper end on the scale [0, 1]."""
+
+    name: str
+    end: Callable[[Evidence, float], float]
+    allowed: Callable[[Evidence], bool]
+    assumes: tuple[str, ...]
+    source: str
+
+    def bound(self, evidence: Evidence, log_inverse_level: float) -> Bound:
+        end = float(self.end(evidence, log_inverse_level))
+        risk = evidence.low + evidence.width * end
+        return Bound(
+            name=self.name,
+            risk=risk,
+            slack=evidence.width * (end - evidence.mean),
+            vacuous=end >= 1,
+            assumes=(
+                INDEPENDENT,
+                evidence.class_assumption,
+                *self.assumes,
+                *_extra_assumption(self.name, evidence),
+            ),
+            source=self.source,
+        )
+
+
+def _extra_assumption(name: str, evidence: Evidence) -> tuple[str, ...]:
+    if name != "bernstein":
+        return ()
+    given = [f"C = {evidence.c:g}"] if evidence.c is not None else []
+    given += [f"γ² = {evidence.gamma2:g}"] if evidence.gamma2 is not None else []
+    return (f"{' and '.join(given)}, assumed by the caller",) if given else ()
+
+
+def _bernstein(evidence: Evidence, level: float) -> float:
+    """R̂ + 2CL/(3m) + √(2γ²L/m)."""
+    c = 1.0 if evidence.c is None else evidence.c / evidence.width
+    gamma2 = 1.0 if evidence.gamma2 is None else evidence.gamma2 / evidence.width**2
+    rate = level / evidence.m
+    return evidence.mean + 2 * c * rate / 3 + math.sqrt(2 * gamma2 * rate)
+
+
+def _hoeffding(evidence: Evidence, level: float) -> float:
+    """R̂ + √(L/2m)."""
+    return evidence.mean + math.sqrt(level / (2 * evidence.m))
+
+
+def _kl(evidence: Evidence, level: float) -> float:
+    """sup{r : kl(R̂‖r) ≤ L/m}."""
+    return kl_upper_end(evidence.mean, evidence.m, level)
+
+
+def _binomial(evidence: Evidence, level: float) -> float:
+    """sup{r : P(Bin(m, r) ≤ mR̂) ≥ e^−L}."""
+    return binomial_upper_end(evidence.count, evidence.m, level)
+
+
+def _hoeffding_bentkus(evidence: Evidence, level: float) -> float:
+    """The smaller of `kl` and sup{r : e · P(Bin(m, r) ≤ ⌈mR̂⌉) ≥ e^−L}.
+
+    Both bound the probability of so small a mean at the same r by a function of that mean, so the
+    smaller of the two functions does as well: the minimum costs nothing.
+    """
+    bentkus = binomial_upper_end(evidence.count, evidence.m, level + 1)
+    return min(_kl(evidence, level), bentkus)
+
+
+def _empirical_bernstein(evidence: Evidence, level: float) -> float:
+    """R̂ + √(2V̂L₂/m) + 7L₂/(3(m−1)), L₂ = L + ln 2, V̂ the unbiased sample variance."""
+    losses = _losses(evidence)
+    doubled = level + math.log(2)
+    variance = float(losses.var(ddof=1))
+    spread = math.sqrt(2 * variance * doubled / evidence.m)
+    return evidence.mean + spread + 7 * doubled / (3 * (evidence.m - 1))
+
+
+def _betting(evidence: Evidence, level: float) -> float:
+    return betting_upper_end(_losses(evidence), level, evidence.seed)
+
+
+def _losses(evidence: Evidence) -> NDArray[np.float64]:
+    if evidence.losses is None:
+        raise ValueError("this bound needs the losses")
+    return evidence.losses
+
+
+def _any(evidence: Evidence) -> bool:
+    return True
+
+
+_RULES = (
+    _Rule(
+        "bernstein",
+        _bernstein,
+        _any,
+        (),
+        "Kawaguchi, Kaelbling & Bengio, arXiv 1710.05468, validation guarantee for a finite class",
+    ),
+    _Rule("hoeffding", _hoeffding, _any, (), "Hoeffding 1963, Theorem 2"),
+    _Rule(
+        "kl",
+        _kl,
+        _any,
+        (),
+        "Hoeffding 1963, Theorem 1; Langford 2005, Corollary 3.7 (relative-entropy Chernoff)",
+    ),
+    _Rule(
+        "binomial",
+        _binomial,
+        lambda evidence: evidence.binary,
+        (),
+        "Clopper & Pearson 1934; Langford 2005, Theorem 3.3 (test-set bound)",
+    ),
+    _Rule(
+        "empirical-bernstein",
+        _empirical_bernstein,
+        lambda evidence: evidence.losses is not None and evidence.m >= 2,
+        (),
+        "Maurer & Pontil 2009, Theorem 4",
+    ),
+    _Rule(
+        "betting",
+        _betting,
+        lambda evidence: evidence.losses is not None,
+        ("the order of the losses does not depend on their values",),
+        "Waudby-Smith & Ramdas 2023, Theorem 3 (hedged capital, one side)",
+    ),
+    _Rule(
+        "hoeffding-bentkus",
+        _hoeffding_bentkus,
+        lambda evidence: not evidence.binary,
+        (),
+        "Bentkus 2004; Hoeffding 1963, Theorem 1",
+    ),
+)
+
+
+def with_items(evidence: Evidence, m: int) -> Evidence:
+    """The evidence had there been m items with the same error rate (a count for 0-1 loss)."""
+    mean = count_of(m, evidence.mean) / m if evidence.binary else evidence.mean
+    return replace(evidence, m=m, mean=mean)
