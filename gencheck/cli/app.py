@@ -6,8 +6,10 @@ import typer
 
 from gencheck import __version__
 from gencheck.cli.concentrate import concentrate
+from gencheck.cli.data_indep import data_indep
 from gencheck.cli.demo import demo
 from gencheck.cli.schema import schema
+from gencheck.cli.val_bound import val_bound
 
 app = typer.Typer(
     name="gencheck",
@@ -33,6 +35,8 @@ def gencheck(
     """How far may I trust this score, this data set, this checkpoint?"""
 
 
+app.command("val-bound")(val_bound)
+app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(demo)
 app.command()(schema)

@@ -1,0 +1,114 @@
+"""`gencheck val-bound`: the validation guarantee for a finite class of models."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.options import AsJson, Debug, Output
+
+
+def val_bound(
+    m_val: Annotated[
+        str | None, typer.Option(metavar="N", help="Validation items (1e6 is accepted).")
+    ] = None,
+    n_models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F", help="Models tried on them: 20, 1e9, 10^300, e^100000. 1 for a single one."
+        ),
+    ] = None,
+    log_n_models: Annotated[
+        float | None, typer.Option(metavar="L", help="Instead: the natural logarithm of that number.")
+    ] = None,
+    adaptive_rounds: Annotated[
+        int | None,
+        typer.Option(metavar="T", help="Instead: rounds of trying, each after seeing the last score."),
+    ] = None,
+    scores_per_round: Annotated[
+        float | None, typer.Option(metavar="V", help="Distinguishable scores in a round.")
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
+    ] = 0.05,
+    val_error: Annotated[
+        float | None, typer.Option(metavar="E", help="The error on the items; default 0.")
+    ] = None,
+    c: Annotated[
+        float | None, typer.Option("--c", metavar="C", help="C of the theorem; worst case 1.")
+    ] = None,
+    gamma2: Annotated[
+        float | None, typer.Option(metavar="G", help="γ² of the theorem; worst case 1.")
+    ] = None,
+    loss: Annotated[
+        Literal["zero-one", "bounded"], typer.Option(help="Losses are 0 or 1, or between.")
+    ] = "zero-one",
+    loss_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="A B", help="The range of another bounded loss."),
+    ] = None,
+    losses: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One loss an item: .npy, .csv, .parquet.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Columns label and prediction, or label and score_0, score_1, …"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
+    solve: Annotated[
+        Literal["m-val", "n-models", "delta"] | None,
+        typer.Option(help="Find the fewest items, the most models or the smallest D for --target."),
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(metavar="X", help="The certified risk to reach.")
+    ] = None,
+    max_risk: Annotated[
+        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this certified risk.")
+    ] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Bound the true risk of the best of many models that were tried on one validation set.
+
+    Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
+    """
+    with errors_as_exit_codes(debug):
+        from gencheck.report.json import document
+        from gencheck.report.terminal_bounds import render_val_bound
+        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
+        from gencheck.result import Gate, maximum_check
+        from gencheck.validation import ValidationRequest, validation_result
+
+        request = ValidationRequest(
+            m_val=m_val,
+            n_models=n_models,
+            log_n_models=log_n_models,
+            adaptive_rounds=adaptive_rounds,
+            scores_per_round=scores_per_round,
+            delta=delta,
+            val_error=val_error,
+            c=c,
+            gamma2=gamma2,
+            loss=loss,
+            loss_range=loss_range,
+            losses=losses,
+            predictions=predictions,
+            seed=seed,
+            solve=solve,
+            target=target,
+        )
+        result = validation_result(request)
+        certified = result.certified
+        risk = None if certified is None else certified.risk
+        checks = maximum_check("max-risk", max_risk, risk)
+        doc = document(
+            "val-bound",
+            val_bound_inputs(request, result) | {"max_risk": max_risk},
+            val_bound_body(result),
+            Gate(tuple(checks)) if checks else None,
+        )
+        deliver(doc, render_val_bound, as_json, output)

@@ -1,0 +1,152 @@
+"""The terminal reports of `val-bound` and `data-indep`."""
+
+import math
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+
+
+def render_val_bound(doc: Document) -> RenderableType:
+    """The report of one `val-bound` document: the bounds side by side, the certified one last."""
+    at, certified = doc["evaluated_at"], doc["certified"]["name"]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("bound", "risk ≤", "slack", ""):
+        table.add_column(name, justify="left" if name in {"bound", ""} else "right", no_wrap=True)
+    for bound in doc["bounds"]:
+        mark = "certified" if bound["name"] == certified else ""
+        if bound["vacuous"]:
+            mark = " · ".join(filter(None, (mark, "vacuous")))
+        style = "bold" if bound["name"] == certified else ""
+        table.add_row(
+            bound["name"], f"{bound['risk']:.6f}", f"{bound['slack']:.6f}", mark, style=style
+        )
+    parts: list[RenderableType] = [
+        Text("gencheck val-bound", style="bold"),
+        _val_bound_facts(doc["inputs"], at),
+    ]
+    if doc["bounds"]:
+        parts.append(Padding(table, (1, 0, 0, 0)))
+    if "solution" in doc:
+        parts.append(Padding(Text(_solution(doc)), (1, 0, 0, 0)))
+    return Group(*parts, *_gate(doc), _val_bound_verdict(doc))
+
+
+def _val_bound_facts(inputs: dict[str, Any], at: dict[str, Any]) -> RenderableType:
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    if "file" in inputs:
+        facts.add_row("file", inputs["file"]["path"])
+    errors = f" ({inputs['errors']:,} errors)" if "errors" in inputs and at["m_val"] else ""
+    if at["m_val"]:
+        facts.add_row(
+            "items", f"{at['m_val']:,}, empirical risk {at['empirical_risk']:.6g}{errors}"
+        )
+    facts.add_row("models", _count_in_words(at["log_n_models"]))
+    facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
+    if "rounded" in inputs:
+        facts.add_row("note", inputs["rounded"])
+    if inputs.get("ties"):
+        facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
+    return facts
+
+
+def _count_in_words(logarithm: float) -> str:
+    if logarithm < math.log(1e6):
+        return f"{math.exp(logarithm):.6g}"
+    return f"10^{logarithm / math.log(10):.6g}"
+
+
+def _solution(doc: Document) -> str:
+    solution, inputs = doc["solution"], doc["inputs"]
+    question = {
+        "m-val": "fewest validation items",
+        "n-models": "most models",
+        "delta": "smallest delta",
+    }[solution["variable"]]
+    if solution["value"] is not None:
+        value = solution["value"]
+        answer = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    elif "log10" in solution:
+        answer = f"10^{solution['log10']:.6g}"
+    else:
+        answer = f"none: {solution['reason']}"
+    return f"Solved for a certified risk of at most {inputs['target']:g}: {question} {answer}"
+
+
+def _gate(doc: Document) -> list[RenderableType]:
+    if "gate" not in doc:
+        return []
+    lines: list[RenderableType] = [Text("")]
+    for check in doc["gate"]["checks"]:
+        value = "n/a" if check["value"] is None else f"{check['value']:.6g}"
+        lines.append(
+            Text(
+                f"Gate {'passed' if check['passed'] else 'FAILED'}: {check['name']} "
+                f"{check['limit']:g}, value {value}",
+                style="green" if check["passed"] else "red",
+            )
+        )
+    return lines
+
+
+def _val_bound_verdict(doc: Document) -> RenderableType:
+    certified = doc["certified"]
+    if certified["risk"] is None:
+        text, style = f"Verdict: nothing certified: {certified['reason']}.", "yellow"
+    else:
+        (bound,) = (b for b in doc["bounds"] if b["name"] == certified["name"])
+        confidence = 1 - doc["evaluated_at"]["delta"]
+        if bound["vacuous"]:
+            text = f"Verdict: vacuous. No risk below the largest possible is certified ({bound['name']})."
+            style = "yellow"
+        else:
+            text = (
+                f"Verdict: true risk at most {certified['risk']:.6g} with probability "
+                f"{confidence:.6g}, whichever model was chosen ({bound['name']})."
+            )
+            style = "green"
+    return Padding(Text(text, style=f"bold {style}"), (1, 0, 0, 0))
+
+
+def render_data_indep(doc: Document) -> RenderableType:
+    """The report of one `data-indep` document: the terms, what is assumed, the verdict last."""
+    bound, inputs = doc["bound"], doc["inputs"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    facts.add_row("items", f"{inputs['m_sigma']:,} in the freeze phase, {inputs['d_y']} classes")
+    facts.add_row(
+        "norms", f"C_σ = {inputs['c_sigma']:g}, C_w = {inputs['c_w']:g}, margin ρ = {inputs['rho']:g}"
+    )
+    facts.add_row("delta", f"{inputs['delta']:g}")
+    terms = Table.grid(padding=(0, 2))
+    terms.add_column(no_wrap=True)
+    terms.add_column(no_wrap=True, justify="right")
+    terms.add_column(style="dim")
+    terms.add_row("margin loss", f"{inputs['margin_loss']:.6f}", "as given")
+    terms.add_row("rademacher", f"{bound['terms']['rademacher']:.6f}", "2 d_y² C_σ C_w / (ρ √m_σ)")
+    terms.add_row("confidence", f"{bound['terms']['confidence']:.6f}", "√(ln(1/δ) / (2 m_σ))")
+    terms.add_row("risk ≤", f"{bound['risk']:.6f}", "their sum", style="bold")
+    assumed = [Text(f"assumes: {text}", style="dim") for text in bound["assumes"]]
+    if bound["vacuous"]:
+        verdict, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
+    else:
+        verdict = (
+            f"Verdict: true 0-1 risk at most {bound['risk']:.6g} with probability "
+            f"{1 - inputs['delta']:.6g}, if what it assumes holds."
+        )
+        style = "green"
+    return Group(
+        Text("gencheck data-indep", style="bold"),
+        facts,
+        Padding(terms, (1, 0, 1, 0)),
+        *assumed,
+        *_gate(doc),
+        Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
+    )

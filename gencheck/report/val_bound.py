@@ -1,0 +1,45 @@
+"""The document of `val-bound`."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from gencheck.validation import ValidationRequest, ValidationResult
+
+
+def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
+    """Everything needed to repeat the run: the options as given, and what was made of them."""
+    given = {
+        name: str(value) if name in {"losses", "predictions"} and value is not None else value
+        for name, value in asdict(request).items()
+    }
+    return given | {
+        **result.record,
+        "log_n_models": result.log_models,
+        "n_models": math.exp(result.log_models) if result.log_models < 709 else None,
+        "delta": request.delta,
+    }
+
+
+def val_bound_body(result: ValidationResult) -> dict[str, Any]:
+    """The keys of the document that are the command's own."""
+    certified = result.certified
+    body: dict[str, Any] = {
+        "certainty": "certified",
+        "bounds": [vars(bound) for bound in result.bounds],
+        "certified": (
+            {"name": None, "risk": None, "reason": "no number of items reaches the target"}
+            if certified is None
+            else {"name": certified.name, "risk": certified.risk}
+        ),
+        "evaluated_at": {
+            "m_val": result.evidence.m,
+            "log_n_models": result.log_models,
+            "delta": result.delta,
+            "empirical_risk": result.evidence.low + result.evidence.width * result.evidence.mean,
+        },
+    }
+    if result.solution is not None:
+        solution = {k: v for k, v in vars(result.solution).items() if v is not None}
+        body["solution"] = {"value": None} | solution
+    return body
