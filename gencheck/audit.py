@@ -242,9 +242,7 @@ def _assembled(
     pairs = count * (count + 1) / 2
     return ConcentrationResult(
         model=_model_facts(subject),
-        data=DataFacts(
-            measured.difference.sample_count, measured.difference.reference_count, task
-        ),
+        data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
         beta1=measured.beta1,
         beta2=Beta2(
             value=upper,
@@ -285,9 +283,7 @@ def _model_facts(subject: Subject) -> ModelFacts:
     )
 
 
-def _gap(
-    difference: Difference, outputs: Tensor, task: str
-) -> tuple[GapFacts, float, float]:
+def _gap(difference: Difference, outputs: Tensor, task: str) -> tuple[GapFacts, float, float]:
     """The gap with its terms, β3, and the largest squared loss of any pooled item."""
     targets = difference.targets
     losses = (outputs - targets).square().sum(1)

@@ -125,7 +125,13 @@ def open_case(
         targets = target_rows(split, task, network.output_count)
         labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets)))
         steps += [step for step in taken if step not in steps]
-    return Case(subject, labelled[0], labelled[1], task, _record(checkpoint, factory, choice, steps, subject))
+    return Case(
+        subject,
+        labelled[0],
+        labelled[1],
+        task,
+        _record(checkpoint, factory, choice, steps, subject),
+    )
 
 
 def _record(

@@ -137,9 +137,7 @@ def _log_models(request: ValidationRequest) -> tuple[float, str]:
     )
 
 
-def _evidence(
-    request: ValidationRequest, class_assumption: str
-) -> tuple[Evidence, dict[str, Any]]:
+def _evidence(request: ValidationRequest, class_assumption: str) -> tuple[Evidence, dict[str, Any]]:
     low, high = _range(request)
     record: dict[str, Any] = {"loss": "zero-one" if _is_binary(request) else "bounded"}
     if request.losses is not None or request.predictions is not None:
@@ -189,7 +187,9 @@ def _losses_from_files(request: ValidationRequest, record: dict[str, Any]) -> "L
     for name, value in (("--m-val", request.m_val), ("--val-error", request.val_error)):
         if value is not None:
             raise InputError(
-                where=name, found=f"{value} beside a file", required="the file alone, which gives it"
+                where=name,
+                found=f"{value} beside a file",
+                required="the file alone, which gives it",
             )
     if request.predictions is not None:
         if request.loss == "bounded":
@@ -257,9 +257,7 @@ def _evidence_of_numbers(
     return Evidence(m, mean, binary, None, low, high)
 
 
-def _solution(
-    request: ValidationRequest, evidence: Evidence, log_models: float
-) -> Solution | None:
+def _solution(request: ValidationRequest, evidence: Evidence, log_models: float) -> Solution | None:
     if request.solve is None:
         if request.target is not None:
             raise InputError(where="--target", found="no --solve", required="both")

@@ -59,9 +59,7 @@ def _bias(node: Dense, unit: int) -> float | None:
 def _dense_unit(
     sources: list[list[Path]], row: list[float], bias: float | None, ones: np.ndarray
 ) -> list[Path]:
-    paths = [
-        Path(p.z, p.weight * w) for unit, w in zip(sources, row, strict=True) for p in unit
-    ]
+    paths = [Path(p.z, p.weight * w) for unit, w in zip(sources, row, strict=True) for p in unit]
     return paths if bias is None else [*paths, Path(ones, bias)]
 
 

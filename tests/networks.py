@@ -103,13 +103,13 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "four_hidden": (
         lambda: nn.Sequential(
-            nn.Linear(2, 3),
+            nn.Linear(2, 4),
             nn.ReLU(),
-            nn.Linear(3, 3),
+            nn.Linear(4, 4),
             nn.ReLU(),
-            nn.Linear(3, 3),
+            nn.Linear(4, 4),
             nn.ReLU(),
-            nn.Linear(3, 3),
+            nn.Linear(4, 3),
             nn.ReLU(),
             nn.Linear(3, 2),
         ),

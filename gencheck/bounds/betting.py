@@ -50,9 +50,7 @@ def betting_rejects(
     return _log_peak_capital(shuffled, stakes, r) >= log_inverse_level
 
 
-def _plug_in_stakes(
-    losses: NDArray[np.float64], log_inverse_level: float
-) -> NDArray[np.float64]:
+def _plug_in_stakes(losses: NDArray[np.float64], log_inverse_level: float) -> NDArray[np.float64]:
     """λ_i = √(2L/(m σ̂²_{i−1})), with the variance estimated from the losses before i alone."""
     count = len(losses)
     after = np.arange(2, count + 2)
@@ -63,9 +61,7 @@ def _plug_in_stakes(
     return stakes
 
 
-def _log_peak_capital(
-    losses: NDArray[np.float64], stakes: NDArray[np.float64], r: float
-) -> float:
+def _log_peak_capital(losses: NDArray[np.float64], stakes: NDArray[np.float64], r: float) -> float:
     """max_t ln K_t(r), at least 0 for the capital before the first bet."""
     cut = TRUNCATION / (1 - r) if r < 1 else math.inf
     growth = np.log1p(np.minimum(stakes, cut) * (r - losses))

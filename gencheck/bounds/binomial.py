@@ -8,7 +8,7 @@ _TINY = 1e-300
 
 
 def deviance(value: float, mean: float) -> float:
-    """x ln(x/M) + M − x for x = `value` ≥ 0 and M = `mean` > 0, without cancellation near x = M."""
+    """X ln(x/M) + M − x for x = `value` ≥ 0 and M = `mean` > 0, without cancellation near x = M."""
     if value == 0:
         return mean
     if mean == 0:

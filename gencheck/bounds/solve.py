@@ -8,6 +8,7 @@ t: the largest L at which the bound is still at most t.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.binomial import bernoulli_divergence, log_cdf
@@ -169,8 +170,12 @@ def _fewest_for_tail(rate: float, target: float, needed: float) -> int | None:
         last = _last_with_count(count, rate)
         if last >= relaxed and _tail_strength(count, last, target) >= needed:
             first = max(relaxed, _last_with_count(count - 1, rate) + 1)
-            return _first(lambda m, k=count: _tail_strength(k, m, target) >= needed, first)
+            return _first(partial(_strong_enough, count, target, needed), first)
         count += 1
+
+
+def _strong_enough(count: int, target: float, needed: float, m: int) -> bool:
+    return _tail_strength(count, m, target) >= needed
 
 
 def _last_with_count(count: int, rate: float) -> int:

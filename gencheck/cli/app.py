@@ -8,6 +8,7 @@ from gencheck import __version__
 from gencheck.cli.concentrate import concentrate
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.demo import demo
+from gencheck.cli.explain import explain
 from gencheck.cli.schema import schema
 from gencheck.cli.val_bound import val_bound
 
@@ -28,17 +29,18 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def gencheck(
-    version: Annotated[  # noqa: ARG001 - the callback does the work
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
-    """How far may I trust this score, this data set, this checkpoint?"""
+    """Tell how far to trust this score, this data set, this checkpoint."""
 
 
 app.command("val-bound")(val_bound)
 app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(demo)
+app.command()(explain)
 app.command()(schema)
 
 

@@ -12,7 +12,6 @@ from gencheck.cli.options import AsJson, Debug, Output
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
 
     from gencheck.audit import AuditOptions
     from gencheck.result import ConcentrationResult, Gate
@@ -63,7 +62,8 @@ def concentrate(
     batch_size: Annotated[int, typer.Option(min=1, help="Items in one forward pass.")] = 1024,
     tile: Annotated[int, typer.Option(min=1, help="Rows of one tile of the Gram matrix.")] = 2048,
     memory: Annotated[
-        str | None, typer.Option(help="The most memory to take, such as 4GiB; default: what is free.")
+        str | None,
+        typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
     ] = None,
     beta2_budget: Annotated[
         float,

@@ -12,10 +12,12 @@ from gencheck.errors import InputError
 def data_indep(
     d_y: Annotated[int, typer.Option(metavar="K", help="Classes.", show_default=False)],
     c_sigma: Annotated[
-        float, typer.Option(metavar="C", help="C_σ ≥ √E‖z‖² of the path features.", show_default=False)
+        float,
+        typer.Option(metavar="C", help="C_σ ≥ √E‖z‖² of the path features.", show_default=False),
     ],
     c_w: Annotated[
-        float, typer.Option(metavar="C", help="C_w ≥ ‖w_k‖₂ of the path weights.", show_default=False)
+        float,
+        typer.Option(metavar="C", help="C_w ≥ ‖w_k‖₂ of the path weights.", show_default=False),
     ],
     margin_loss: Annotated[
         float, typer.Option(metavar="R", help="The ramp loss at margin ρ on the m_σ items.")
@@ -25,11 +27,14 @@ def data_indep(
         str | None, typer.Option(metavar="N", help="Items of the freeze phase.")
     ] = None,
     m: Annotated[
-        str | None, typer.Option("--m", metavar="N", help="Instead: all training items, with --alpha.")
+        str | None,
+        typer.Option("--m", metavar="N", help="Instead: all training items, with --alpha."),
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(metavar="A", help="The share of them that trained the gates; m_σ = (1 − A) m."),
+        typer.Option(
+            metavar="A", help="The share of them that trained the gates; m_σ = (1 − A) m."
+        ),
     ] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")

@@ -40,9 +40,7 @@ def demo(
             _invoke(command)
 
 
-def _commands(
-    checkpoint: Path, data: Path, predictions: Path
-) -> list[tuple[str, list[str]]]:
+def _commands(checkpoint: Path, data: Path, predictions: Path) -> list[tuple[str, list[str]]]:
     from gencheck.demo import WEIGHT_DECAYS
 
     count = str(len(WEIGHT_DECAYS))

@@ -20,11 +20,14 @@ def val_bound(
         ),
     ] = None,
     log_n_models: Annotated[
-        float | None, typer.Option(metavar="L", help="Instead: the natural logarithm of that number.")
+        float | None,
+        typer.Option(metavar="L", help="Instead: the natural logarithm of that number."),
     ] = None,
     adaptive_rounds: Annotated[
         int | None,
-        typer.Option(metavar="T", help="Instead: rounds of trying, each after seeing the last score."),
+        typer.Option(
+            metavar="T", help="Instead: rounds of trying, each after seeing the last score."
+        ),
     ] = None,
     scores_per_round: Annotated[
         float | None, typer.Option(metavar="V", help="Distinguishable scores in a round.")

@@ -47,9 +47,7 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from error
 
 
-def _read(
-    archive: zipfile.ZipFile, path: Path
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     names = archive.namelist()
     programs = [n for n in names if n.endswith(".json") and "/models/" in n]
     if "serialized_exported_program.json" in names:

@@ -112,9 +112,7 @@ def _comparable(table: Table, name: str) -> NDArray[Any]:
 
 
 def _from_scores(table: Table) -> Predictions:
-    classes = {
-        int(match[1]): name for name in table.columns if (match := _SCORE.fullmatch(name))
-    }
+    classes = {int(match[1]): name for name in table.columns if (match := _SCORE.fullmatch(name))}
     if sorted(classes) != list(range(len(classes))) or len(classes) < 2:
         raise _columns_error(table)
     scores = np.stack([_numbers(table, classes[k]) for k in range(len(classes))], axis=1)

@@ -68,7 +68,11 @@ def _npy(path: Path) -> dict[str, Column]:
             found=f"a damaged file, or one that only a pickle could restore ({error})",
             required="an array of numbers written by numpy.save",
         ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype.kind not in "biuf"
+        or array.ndim not in (1, 2)
+    ):
         raise InputError(
             where=str(path),
             found=f"an array of {getattr(array, 'dtype', type(array))}, "
@@ -117,7 +121,9 @@ def _csv(path: Path) -> dict[str, Column]:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             first = next(csv.reader(handle), None)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(where=str(path), found="no text", required="comma-separated text") from error
+        raise InputError(
+            where=str(path), found="no text", required="comma-separated text"
+        ) from error
     if not first:
         raise InputError(where=str(path), found="an empty file", required="at least one row")
     headed = not all(_is_number(cell) for cell in first)

@@ -110,9 +110,7 @@ def _calls(node: dict[str, Any]) -> list[Call]:
     target = _target(str(node["target"]), module)
     args = tuple(_argument(entry["arg"]) for entry in node["inputs"] if entry.get("kind") != 2)
     kwargs = {
-        entry["name"]: _argument(entry["arg"])
-        for entry in node["inputs"]
-        if entry.get("kind") == 2
+        entry["name"]: _argument(entry["arg"]) for entry in node["inputs"] if entry.get("kind") == 2
     }
     names = [name for output in node["outputs"] for name in _output_names(output)]
     if len(names) == 1:

@@ -71,9 +71,11 @@ def _numbered(prefixes: list[str], where: str) -> list[str]:
     """The prefixes in the order of the one number that they differ in."""
     shapes = {re.sub(r"\d+", "#", prefix) for prefix in prefixes}
     numbers = [tuple(int(n) for n in re.findall(r"\d+", prefix)) for prefix in prefixes]
-    differing = {i for n in numbers for i in range(len(n)) if n[i] != numbers[0][i]} if (
-        len(shapes) == 1
-    ) else set()
+    differing = (
+        {i for n in numbers for i in range(len(n)) if n[i] != numbers[0][i]}
+        if (len(shapes) == 1)
+        else set()
+    )
     if len(prefixes) > 1 and len(differing) != 1:
         raise _no_chain(where, f"layers {', '.join(prefixes)}, whose order the file does not say")
     return [prefix for _, prefix in sorted(zip(numbers, prefixes, strict=True))]

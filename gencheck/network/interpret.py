@@ -36,9 +36,7 @@ def interpret(network: Network, algebra: Algebra[Value]) -> Value:
     its depth.
     """
     last_reader = {
-        source: position
-        for position, node in enumerate(network.nodes)
-        for source in node.sources
+        source: position for position, node in enumerate(network.nodes) for source in node.sources
     }
     values: dict[int, Value] = {}
     for position, node in enumerate(network.nodes):

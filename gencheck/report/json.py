@@ -44,7 +44,8 @@ def document(command: str, inputs: dict[str, Any], body: Any, gate: Gate | None)
         "inputs": plain(inputs),
     }
     tail = {} if gate is None else {"gate": {"passed": gate.passed, "checks": plain(gate.checks)}}
-    return head | plain(body) | tail
+    own: Document = plain(body)
+    return head | own | tail
 
 
 def to_json(doc: Document) -> str:

@@ -10,7 +10,9 @@ _FOLDER = resources.files("gencheck.report") / "schemas"
 def schema_names() -> list[str]:
     """The names of all documents that have a schema, sorted."""
     return sorted(
-        entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json")
+        entry.name.removesuffix(".json")
+        for entry in _FOLDER.iterdir()
+        if entry.name.endswith(".json")
     )
 
 

@@ -122,7 +122,8 @@ def render_data_indep(doc: Document) -> RenderableType:
     facts.add_column()
     facts.add_row("items", f"{inputs['m_sigma']:,} in the freeze phase, {inputs['d_y']} classes")
     facts.add_row(
-        "norms", f"C_σ = {inputs['c_sigma']:g}, C_w = {inputs['c_w']:g}, margin ρ = {inputs['rho']:g}"
+        "norms",
+        f"C_σ = {inputs['c_sigma']:g}, C_w = {inputs['c_w']:g}, margin ρ = {inputs['rho']:g}",
     )
     facts.add_row("delta", f"{inputs['delta']:g}")
     terms = Table.grid(padding=(0, 2))

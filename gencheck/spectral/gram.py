@@ -196,7 +196,8 @@ class _TileKernel:
         if not self.free:
             return self.like.new_empty(self.size)[: shape.numel()].view(shape)
         storage = self.free.pop().untyped_storage()
-        return self.like.new_empty(0).set_(storage, 0, shape)
+        view: Tensor = self.like.new_empty(0).set_(storage, 0, shape, (shape[1], 1))
+        return view
 
     def _gather(
         self,

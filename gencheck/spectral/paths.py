@@ -131,4 +131,3 @@ def _step_in_words(step: Step, gatherings: tuple[Gathering, ...], network: Netwo
     if term.carrier is None:
         return f"bias of normalisation unit {step.unit} before layer {gathering.label}"
     return f"layer {gatherings[term.carrier].label} unit {step.unit}"
-

@@ -35,7 +35,7 @@ def train_standard(
         for batch in order.split(batch_size):
             optimiser.zero_grad()
             loss = (model(items[batch]) - targets[batch]).square().sum(1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
         progress.advance(1)
     progress.finish()

@@ -1,0 +1,104 @@
+"""The import rules: arrows point down only, and heavy libraries stay where they belong."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "gencheck"
+
+# What each part may import from the rest of the package. Errors, progress and the version are free.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "progress": set(),
+    "memory": set(),
+    "checks": set(),
+    "bounds": set(),
+    "network": set(),
+    "load": set(),
+    "result": {"bounds"},
+    "spectral": {"network"},
+    "train": {"network", "spectral"},
+    "subject": {"network", "load"},
+    "plan": {"network", "memory"},
+    "selfcheck": {"bounds", "network", "result", "subject"},
+    "audit": {"bounds", "network", "spectral", "result", "subject", "plan", "selfcheck"},
+    "case": {"load", "subject", "audit"},
+    "modules": {"load", "subject", "audit", "result"},
+    "validation": {"bounds", "checks", "load"},
+    "demo": {"load", "train"},
+    "report": {"bounds", "result", "validation"},
+    "cli": {
+        *("audit", "bounds", "case", "checks", "demo", "load", "memory", "network", "report"),
+        *("result", "train", "validation"),
+    },
+    "__init__": {"audit", "bounds", "modules"},
+    "__main__": {"cli"},
+}
+FREE = {"errors", "progress", "__version__"}
+
+
+def modules() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports_of(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    own = part_of(path)
+    for name in imports_of(path):
+        head, *rest = name.split(".")
+        if head == "gencheck" and rest and rest[0] not in FREE | {own}:
+            assert rest[0] in ALLOWED[own], f"{own} may not import {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_libraries_stay_where_they_belong(path: Path) -> None:
+    own = part_of(path)
+    heads = {name.split(".")[0] for name in imports_of(path)}
+    if "typer" in heads:
+        assert own == "cli"
+    if "rich" in heads:
+        assert own == "cli" or path.name.startswith("terminal")
+    if "torch" in heads:
+        assert own not in {"bounds", "result", "report", "validation", "checks"}
+
+
+def test_sizes() -> None:
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in modules()
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 320
+    }
+    # the reason for the exceptions: one table of options, one table of operators
+    assert not set(long) - {"network/lowering.py"}, long
+
+
+def test_no_vague_names() -> None:
+    banned = {"utils", "helpers", "base", "manager"}
+    assert not banned & {path.stem for path in modules()}
+
+
+def test_public_names_are_few_and_there() -> None:
+    import gencheck
+
+    assert len(gencheck.__all__) <= 15
+    for name in gencheck.__all__:
+        assert getattr(gencheck, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = gencheck.nonsense
