@@ -1,6 +1,7 @@
 """Random cases on zoo networks, with everything that brute force says about them."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -72,13 +73,19 @@ class Case:
         )
 
 
+@cache
+def _traced(name: str, seed: int) -> tuple[nn.Module, Subject]:
+    """Tracing takes half a second; the same network is traced once."""
+    module = build(name, seed)
+    return module, subject_of_module(module, [ZOO[name][1]])
+
+
 def random_case(
     name: str, seed: int = 0, m: int = 9, n: int = 13, task: str = "classification"
 ) -> Case:
     """The zoo network `name` with random weights, items and targets, all drawn from `seed`."""
-    module = build(name, seed)
+    module, subject = _traced(name, seed)
     shape = ZOO[name][1]
-    subject = subject_of_module(module, [shape])
     outputs = subject.network.output_count
     generator = torch.Generator().manual_seed(1000 + seed)
 

@@ -333,6 +333,7 @@ FOLDABLE = frozenset(
         "div.Tensor",
         "add.Tensor",
         "linalg_vector_norm.default",
+        "_weight_norm.default",
     )
 )
 
@@ -368,6 +369,7 @@ BUILDERS: dict[str, Builder] = {
     "aten.mul.Tensor": _only_constants,
     "aten.div.Tensor": _only_constants,
     "aten.linalg_vector_norm.default": _only_constants,
+    "aten._weight_norm.default": _only_constants,
 }
 
 RUNNABLE = frozenset(BUILDERS)

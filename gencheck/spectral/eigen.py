@@ -11,7 +11,11 @@ from gencheck.spectral.gram import Gram
 
 # Relative to the spectrum's magnitude. An eigenvalue's own error is about the residual's square over
 # the gap, far below this.
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-10
+
+# Below this share of E_S‖z‖² + E_T‖z‖² the K-norm of an image is the rounding of sums that cancelled:
+# the root of float64's, since a K-norm is the root of a sum.
+_ROUNDING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,18 @@ def top_eigenvalue(
     """
     krylov = _Krylov(gram, weights.to(gram.blocks[0].device)[:, None], seed)
     limit = min(max_iterations, gram.count + 1)
+    floor = _ROUNDING * float((gram.diagonal() * weights.abs()).sum())
     progress.start("beta1", limit, "products")
     while True:
         ritz = krylov.extended()
         progress.advance(1)
-        if ritz.residual <= _TOLERANCE * ritz.scale or krylov.size >= limit:
+        exhausted = krylov.norm <= floor or krylov.size >= limit
+        if exhausted or ritz.residual <= _TOLERANCE * ritz.scale:
             break
     progress.finish()
     value, residual, vector = krylov.evaluated(ritz.coefficients)
     # evaluated anew, so the recurrence's own rounding cannot hide in it
-    allowed = 10 * _TOLERANCE * ritz.scale
+    allowed = max(100 * _TOLERANCE * ritz.scale, 10 * floor)
     if residual > allowed:
         raise SolverError(
             f"beta1: Lanczos stopped after {krylov.size} products with residual {residual:.3g}, "
@@ -148,7 +154,7 @@ class _Krylov:
         """Rayleigh quotient, residual and coefficients of the Ritz vector, all in float64."""
         vector = self.basis @ coefficients.to(self.basis)
         image = self.gram.matmul(vector)
-        norm = float((vector * image).sum()) ** 0.5
+        norm = max(float((vector * image).sum()), 0.0) ** 0.5
         if norm == 0:
             return 0.0, 0.0, vector[:, 0].cpu()
         vector, image = vector / norm, image / norm

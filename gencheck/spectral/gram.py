@@ -61,6 +61,15 @@ class Gram:
                     product[tile.columns] += wide.T @ right[rows]
         return product
 
+    def diagonal(self) -> Tensor:
+        """``2**-exponent`` K(i, i) for every item, float64, on the CPU. Shape (N,)."""
+        parts = [
+            block.diagonal().double().cpu()
+            for tile, block in zip(self.tiles, self.blocks, strict=True)
+            if tile.on_diagonal
+        ]
+        return torch.cat(parts)
+
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
         matrix = self.blocks[0].new_empty((self.count, self.count))
