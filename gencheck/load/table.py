@@ -1,6 +1,7 @@
 """Tables from files: named columns from .npy, .csv and .parquet."""
 
 import csv
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,10 @@ def _csv(path: Path) -> dict[str, Column]:
         raise InputError(where=str(path), found="a column name twice", required="distinct names")
     try:
         # the fast way, for tables of numbers alone
-        rows = np.loadtxt(path, delimiter=",", skiprows=int(headed), ndmin=2, encoding="utf-8-sig")
+        with warnings.catch_warnings():
+            # a table without rows is refused by the caller, in words
+            warnings.simplefilter("ignore", UserWarning)
+            rows = np.loadtxt(path, delimiter=",", skiprows=int(headed), ndmin=2, encoding="utf-8-sig")
     except ValueError:
         return _mixed_csv(path, names, headed)
     if rows.shape[1] != len(names):

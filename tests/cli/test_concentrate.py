@@ -1,0 +1,257 @@
+"""`gencheck concentrate` as users call it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from gencheck.cli.app import app
+from gencheck.report.schema import schema_text
+from tests.conftest import Program
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    """A folder with a checkpoint of each kind and a data file."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    program = torch.export.export(module, (torch.randn(5, 12),))
+    torch.export.save(program, tmp_path / "m.pt2")
+    random = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=random.integers(0, 256, (40, 4, 3), dtype=np.uint8),
+        y_train=random.integers(0, 3, 40),
+        x_test=random.integers(0, 256, (30, 4, 3), dtype=np.uint8),
+        y_test=random.integers(0, 3, 30),
+    )
+    return tmp_path
+
+
+def document(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    result = runner.invoke(app, ["concentrate", *map(str, arguments), "--json"])
+    assert result.exit_code == code, result.output
+    doc: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(doc, json.loads(schema_text("concentrate")))
+    return doc
+
+
+def refused(code: int, *arguments: str | Path) -> str:
+    result = runner.invoke(app, ["concentrate", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_document(case: Path) -> None:
+    doc = document(case / "m.pt2", case / "d.npz")
+    assert doc["schema"] == "gencheck.concentrate/1"
+    assert doc["data"] == {"sample": 40, "reference": 30, "task": "classification"}
+    assert doc["inputs"]["preprocessing"] == [
+        "unsigned bytes divided by 255",
+        "flattened in stored order: (4, 3) to (12,)",
+    ]
+    assert doc["model"]["operations"] == {"dense": 3, "relu": 2}
+    assert doc["gap"]["gap"] <= doc["bound"]["tightest"]["value"] <= doc["bound"]["value"]
+    assert set(doc["timing"]["seconds"]) == {"load", "gates", "gram", "beta1", "beta2"}
+
+
+def test_checkpoints_of_both_kinds_agree(case: Path) -> None:
+    one = document(case / "m.pt2", case / "d.npz", "--dtype", "float64")
+    other = document(case / "m.pt", case / "d.npz", "--dtype", "float64")
+    assert one["beta1"]["value"] == pytest.approx(other["beta1"]["value"], rel=1e-12)
+    assert other["inputs"]["assumptions"] != one["inputs"]["assumptions"]
+
+
+def test_repeated_runs_are_identical(case: Path) -> None:
+    runs = [document(case / "m.pt2", case / "d.npz", "--limit", "20") for _ in range(2)]
+    for doc in runs:
+        del doc["timing"]
+    assert runs[0] == runs[1]
+
+
+def test_gates(case: Path) -> None:
+    doc = document(case / "m.pt2", case / "d.npz", "--max-bound", "1e9", "--max-beta2", "10")
+    assert doc["gate"]["passed"]
+    assert [c["name"] for c in doc["gate"]["checks"]] == ["max-beta2", "max-bound"]
+    failed = document(case / "m.pt2", case / "d.npz", "--max-beta1", "1e-9", code=1)
+    assert not failed["gate"]["passed"]
+
+
+def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for _ in range(120):
+        layer = nn.Linear(32, 32)
+        nn.init.normal_(layer.weight, std=0.3)
+        layers += [layer, nn.ReLU()]
+    module = nn.Sequential(*layers, nn.Linear(32, 2))
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    x = np.random.default_rng(0).random((20, 32))
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(20) % 2)
+    doc = document(tmp_path / "m.pt", tmp_path / "d.npz", "--holdout", "0.5", "--dtype", "float64")
+    assert doc["model"]["log10_paths"] == pytest.approx(121 * np.log10(32), rel=1e-3)
+    norms = doc["path_norms"]
+    if norms["l1"] is None:
+        assert norms["log10"]["l1"] > 308
+        assert "log10" in norms["reason"]
+    assert doc["bound"]["value"] is None or doc["bound"]["value"] > 1e100
+    text = runner.invoke(
+        app, ["concentrate", str(tmp_path / "m.pt"), str(tmp_path / "d.npz"), "--holdout", "0.5"]
+    )
+    assert text.exit_code == 0, text.output
+    assert "Verdict: vacuous" in text.stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
+    run = program("concentrate", case / "m.pt2", case / "d.npz", COLUMNS=columns)
+    assert run.returncode == 0, run.stderr
+    assert max(len(line) for line in run.stdout.splitlines()) <= int(columns)
+    order = [run.stdout.index(part) for part in ("β1", "β2", "β3", "|gap|", "Verdict")]
+    assert order == sorted(order)
+    assert "\x1b[" not in run.stdout
+
+
+def test_regression(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 1))
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    rows = np.random.default_rng(0).random((50, 3))
+    lines = "\n".join(",".join(f"{v:.6f}" for v in row) for row in rows)
+    (tmp_path / "d.csv").write_text(f"a,b,target\n{lines}\n")
+    doc = document(tmp_path / "m.pt", tmp_path / "d.csv", "--holdout", "0.4")
+    assert doc["data"] == {"sample": 30, "reference": 20, "task": "regression"}
+    assert doc["gap"]["sample_error"] is None
+    text = runner.invoke(
+        app, ["concentrate", str(tmp_path / "m.pt"), str(tmp_path / "d.csv"), "--holdout", "0.4"]
+    )
+    assert "Verdict" in text.stdout
+
+
+def test_unsupported_models_are_exit_3(tmp_path: Path, case: Path) -> None:
+    module = nn.Sequential(nn.Linear(12, 4), nn.Softmax(1), nn.Tanh(), nn.Linear(4, 3))
+    torch.export.save(torch.export.export(module, (torch.randn(5, 12),)), tmp_path / "s.pt2")
+    message = refused(3, tmp_path / "s.pt2", case / "d.npz")
+    assert "2 operations are outside the path view" in message
+    assert "aten.softmax.int at 1" in message
+    assert "aten.tanh.default at 2" in message
+
+
+def test_the_self_check_is_exit_4(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gencheck.network.lowering as lowering
+
+    # a defect on purpose: the slope of every gate is read wrongly
+    monkeypatch.setitem(
+        lowering.BUILDERS, "aten.relu.default", lambda low, call: lowering._gate(low, call, 0.5)
+    )
+    assert "self-check: z·w differs" in refused(4, case / "m.pt2", case / "d.npz")
+
+
+def test_solvers_that_do_not_converge_are_exit_4(
+    case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gencheck.audit as audit
+    from gencheck.spectral.eigen import top_eigenvalue
+
+    def impatient(*args: Any, **kwargs: Any) -> Any:
+        return top_eigenvalue(*args, **kwargs, max_iterations=2)
+
+    monkeypatch.setattr(audit, "top_eigenvalue", impatient)
+    assert "beta1: Lanczos stopped after 2" in refused(4, case / "m.pt2", case / "d.npz")
+
+
+def test_memory_that_does_not_suffice(case: Path) -> None:
+    message = refused(2, case / "m.pt2", case / "d.npz", "--memory", "1MB")
+    assert "--memory: found 977 KiB" in message
+    assert "Gram matrix" in message
+    assert "found '4 apples'" in refused(2, case / "m.pt2", case / "d.npz", "--memory", "4 apples")
+
+
+def test_memory_says_how_many_items_fit(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    np.savez(tmp_path / "d.npz", x=np.zeros((50_000, 2)), y=np.zeros(50_000, int))
+    arguments = (tmp_path / "m.pt", tmp_path / "d.npz", "--holdout", "0.5", "--memory", "1GiB")
+    message = refused(2, *arguments)
+    fitting = int(message.split("--limit ")[1].split()[0])
+    assert 1000 < fitting < 25_000
+    doc = document(*arguments[:-2], "--memory", "1GiB", "--limit", "500")
+    assert doc["data"]["sample"] == 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent.pt2", "d.npz"), "absent.pt2: found no such file"),
+        (("m.pt2", "absent.npz"), "absent.npz: found no such file"),
+        (("m.pt2", "d.npz", "--device", "tpu"), "--device"),
+        (("m.pt2", "d.npz", "--device", "cuda:99"), "cuda:99"),
+        (("m.pt2", "d.npz", "--x-key", "x_train"), "only one of --x-key and --y-key"),
+        (("m.pt2", "d.npz", "--model", "a:b"), "brings its own graph"),
+        (("m.pt2", "d.npz", "--reference", "d.npz", "--holdout", "0.5"), "one of them at most"),
+    ],
+)
+def test_refusals(
+    arguments: tuple[str, ...], message: str, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(case)
+    assert message in refused(2, *arguments)
+
+
+def test_wrong_shape_nan_and_labels(case: Path) -> None:
+    x, y = np.zeros((6, 12)), np.zeros(6, int)
+
+    def message(x: np.ndarray, y: np.ndarray) -> str:
+        np.savez(case / "bad.npz", x=x, y=y)
+        return refused(2, case / "m.pt2", case / "bad.npz", "--holdout", "0.5")
+
+    assert "required: items of the model's shape (12,)" in message(np.zeros((6, 7)), y)
+    x[2, 3] = np.nan
+    assert "bad.npz, 'x', index [2, 3]: found nan" in message(x, y)
+    y[4] = 9
+    assert "found label 9" in message(np.zeros((6, 12)), y)
+
+
+def test_outputs_that_overflow(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
+    for layer in (module[0], module[2]):
+        nn.init.constant_(layer.weight, 1e30)
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 2)), y=np.array([0, 1, 0, 1]))
+    run = runner.invoke(
+        app, ["concentrate", str(tmp_path / "m.pt"), str(tmp_path / "d.npz"), "--holdout", "0.5"]
+    )
+    assert run.exit_code in {2, 4}
+    assert "float64" in run.stderr
+
+
+@pytest.mark.slow
+def test_mnist(mnist: Path, tmp_path: Path) -> None:
+    """Real items through a trained network, in float32 against float64."""
+    from gencheck.train.loop import train_standard
+
+    with np.load(mnist) as archive:
+        x = torch.from_numpy(archive["x_train"][:3000].reshape(-1, 784) / 255).float()
+        y = torch.eye(10)[torch.from_numpy(archive["y_train"][:3000]).long()]
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
+    train_standard(module, x, y, epochs=2, seed=0)
+    torch.export.save(torch.export.export(module, (x[:2].clone(),)), tmp_path / "m.pt2")
+    common = (tmp_path / "m.pt2", mnist, "--limit", "400")
+    narrow, wide = document(*common), document(*common, "--dtype", "float64")
+    assert narrow["beta1"]["value"] == pytest.approx(wide["beta1"]["value"], rel=1e-5)
+    assert narrow["beta2"]["value"] == pytest.approx(wide["beta2"]["value"], rel=1e-5)
+    assert narrow["v_l2"] == pytest.approx(wide["v_l2"], rel=1e-4)
+    assert narrow["gap"]["sample_error"] < 0.2

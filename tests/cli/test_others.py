@@ -1,0 +1,79 @@
+"""`demo`, `schema`, `explain`, help and version."""
+
+import json
+import re
+import time
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+import gencheck
+from gencheck.cli.app import app
+from gencheck.report.schema import schema_names, schema_text
+from tests.conftest import Program
+
+runner = CliRunner()
+
+
+@pytest.mark.slow
+def test_demo(program: Program) -> None:
+    started = time.monotonic()
+    run = program("demo")
+    assert run.returncode == 0, run.stderr
+    assert time.monotonic() - started < 60
+    for part in ("val-bound", "data-indep", "concentrate"):
+        assert f"$ gencheck {part}" in run.stdout
+    assert run.stdout.count("Verdict:") == 3
+    folder = program.folder / "gencheck-demo"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "digits.npz",
+        "model.pt2",
+        "predictions.csv",
+    ]
+    # the commands that it shows are the commands that one can run
+    commands = re.findall(r"\$ gencheck (.+)", run.stdout)
+    assert len(commands) == 3
+    again = program(*commands[2].split(), "--json")
+    assert again.returncode == 0
+    doc = json.loads(again.stdout)
+    assert doc["gap"]["sample_error"] < 0.1
+    assert doc["gap"]["reference_error"] < 0.15
+
+
+@pytest.mark.parametrize("name", ["val-bound", "data-indep", "concentrate"])
+def test_schemas(name: str) -> None:
+    result = runner.invoke(app, ["schema", name])
+    assert result.exit_code == 0
+    schema = json.loads(result.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["properties"]["schema"]["const"] == f"gencheck.{name}/1"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema": f"gencheck.{name}/1"}, schema)
+
+
+def test_unknown_schema() -> None:
+    result = runner.invoke(app, ["schema", "nonsense"])
+    assert result.exit_code == 2
+    assert "concentrate, data-indep, val-bound" in result.stderr
+    assert schema_names() == ["concentrate", "data-indep", "val-bound"]
+    assert schema_text("val-bound").endswith("\n")
+
+
+def test_explain() -> None:
+    result = runner.invoke(app, ["explain", "supported"])
+    assert result.exit_code == 0
+    assert "aten.linear.default" in result.stdout
+    assert "BatchNorm1d" in result.stdout
+
+
+def test_version() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert result.stdout == f"gencheck {gencheck.__version__}\n"
+
+
+def test_every_command_has_a_help_with_an_example() -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        text = command.callback.__doc__ or ""
+        assert "Example: gencheck " in text, command.callback

@@ -1,0 +1,277 @@
+"""`gencheck val-bound` as users call it."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gencheck.cli.app import app
+from gencheck.report.schema import schema_text
+from tests.conftest import Program
+
+runner = CliRunner()
+
+
+def document(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    result = runner.invoke(app, ["val-bound", *map(str, arguments), "--json"])
+    assert result.exit_code == code, result.output
+    doc: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(doc, json.loads(schema_text("val-bound")))
+    return doc
+
+
+def risks(doc: dict[str, Any]) -> dict[str, float]:
+    return {bound["name"]: bound["risk"] for bound in doc["bounds"]}
+
+
+def refused(*arguments: str | Path) -> str:
+    result = runner.invoke(app, ["val-bound", *map(str, arguments)])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_the_worked_example() -> None:
+    doc = document("--m-val", "10000", "--n-models", "1e9", "--delta", "0.1")
+    assert doc["schema"] == "gencheck.val-bound/1"
+    assert doc["bounds"][0]["slack"] == pytest.approx(0.069396461, abs=5e-10)
+    assert doc["certified"] == {"name": "binomial", "risk": risks(doc)["binomial"]}
+
+
+@pytest.mark.parametrize(
+    ("models", "log_models"),
+    [
+        ("1e9", math.log(1e9)),
+        ("1000000000", math.log(1e9)),
+        ("10^300", 300 * math.log(10)),
+        ("1e400", 400 * math.log(10)),
+        ("e^100000", 100_000.0),
+        ("1", 0.0),
+    ],
+)
+def test_numbers_of_models(models: str, log_models: float) -> None:
+    common = ("--m-val", "1e6", "--val-error", "0.01")
+    doc = document(*common, "--n-models", models)
+    assert doc["inputs"]["log_n_models"] == pytest.approx(log_models, rel=1e-12)
+    same = document(*common, "--log-n-models", str(log_models))
+    assert risks(doc) == pytest.approx(risks(same), rel=1e-12)
+
+
+def test_adaptive_rounds_count_transcripts() -> None:
+    common = ("--m-val", "10000", "--val-error", "0.1")
+    doc = document(*common, "--adaptive-rounds", "20", "--scores-per-round", "100")
+    assert doc["inputs"]["log_n_models"] == pytest.approx(20 * math.log(100))
+    assert "20 rounds" in doc["bounds"][0]["assumes"][1]
+
+
+def test_losses(tmp_path: Path) -> None:
+    losses = np.random.default_rng(0).beta(1, 9, size=300)
+    np.save(tmp_path / "l.npy", losses)
+    doc = document("--losses", tmp_path / "l.npy", "--loss", "bounded", "--n-models", "10")
+    assert doc["certified"]["name"] == "betting"
+    assert doc["inputs"]["file"]["sha256"]
+    assert set(risks(doc)) == {
+        "bernstein",
+        "hoeffding",
+        "kl",
+        "empirical-bernstein",
+        "betting",
+        "hoeffding-bentkus",
+    }
+    assert "--loss bounded" in refused("--losses", tmp_path / "l.npy", "--n-models", "10")
+    other = document(
+        *("--losses", tmp_path / "l.npy", "--loss", "bounded"), *("--n-models", "10", "--seed", "1")
+    )
+    assert risks(other)["betting"] != risks(doc)["betting"]
+
+
+def test_loss_range(tmp_path: Path) -> None:
+    losses = 10 * np.random.default_rng(0).beta(1, 9, size=300) - 5
+    np.save(tmp_path / "l.npy", losses)
+    common = ("--losses", tmp_path / "l.npy", "--n-models", "10")
+    doc = document(*common, "--loss-range", "-5", "5")
+    np.save(tmp_path / "unit.npy", (losses + 5) / 10)
+    unit = document("--losses", tmp_path / "unit.npy", "--loss", "bounded", "--n-models", "10")
+    for name, risk in risks(unit).items():
+        assert risks(doc)[name] == pytest.approx(10 * risk - 5)
+    assert "a loss from -1 to 1" in refused(*common, "--loss-range", "-1", "1")
+
+
+def test_predictions(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("label,prediction\n" + "1,1\n" * 95 + "1,0\n" * 5)
+    doc = document("--predictions", tmp_path / "p.csv", "--n-models", "3")
+    assert doc["inputs"]["errors"] == 5
+    assert doc["certified"]["name"] == "binomial"
+    numbers = document("--m-val", "100", "--val-error", "0.05", "--n-models", "3")
+    assert doc["certified"] == numbers["certified"]
+
+
+def test_counts_are_rounded_up_and_recorded() -> None:
+    doc = document("--m-val", "10", "--val-error", "0.11", "--n-models", "1")
+    assert doc["inputs"]["errors"] == 2
+    assert "rounded up to 2" in doc["inputs"]["rounded"]
+    exact = document("--m-val", "100", "--val-error", "0.07", "--n-models", "1")
+    assert exact["inputs"]["errors"] == 7
+    assert "rounded" not in exact["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("solve", "arguments"),
+    [
+        ("m-val", ("--n-models", "100")),
+        ("n-models", ("--m-val", "1000")),
+        ("delta", ("--m-val", "1000", "--n-models", "100")),
+    ],
+)
+@pytest.mark.parametrize("loss", ["zero-one", "bounded"])
+def test_solve(solve: str, arguments: tuple[str, ...], loss: str) -> None:
+    doc = document(
+        *("--val-error", "0.05", "--solve", solve, "--target", "0.1", "--loss", loss), *arguments
+    )
+    assert doc["solution"]["variable"] == solve
+    assert doc["certified"]["risk"] <= 0.1 + 1e-9
+    assert doc["certified"]["risk"] > 0.097
+
+
+def test_an_impossible_target_has_a_reason() -> None:
+    doc = document(
+        *("--val-error", "0.2", "--n-models", "5", "--solve", "m-val", "--target", "0.1")
+    )
+    assert doc["solution"]["value"] is None
+    assert "not above" in doc["solution"]["reason"]
+    assert doc["certified"]["risk"] is None
+
+
+def test_gate() -> None:
+    common = ("--m-val", "1000", "--n-models", "10", "--val-error", "0.05")
+    passed = document(*common, "--max-risk", "0.1")
+    assert passed["gate"]["passed"]
+    failed = document(*common, "--max-risk", "0.06", code=1)
+    assert not failed["gate"]["passed"]
+    check = failed["gate"]["checks"][0]
+    assert check == {
+        "name": "max-risk",
+        "limit": 0.06,
+        "value": failed["certified"]["risk"],
+        "passed": False,
+    }
+
+
+def test_nothing_is_clamped() -> None:
+    doc = document("--m-val", "10", "--n-models", "1e9", "--val-error", "0.5")
+    bernstein = doc["bounds"][0]
+    assert bernstein["risk"] > 1
+    assert bernstein["vacuous"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--n-models", "5"), "--m-val: found nothing"),
+        (("--m-val", "100"), "--n-models: found nothing"),
+        (("--m-val", "0", "--n-models", "5"), "--m-val: found '0'"),
+        (("--m-val", "1.5", "--n-models", "5"), "--m-val: found '1.5'"),
+        (("--m-val", "nan", "--n-models", "5"), "--m-val: found 'nan'"),
+        (("--m-val", "many", "--n-models", "5"), "--m-val: found 'many'"),
+        (("--m-val", "9", "--n-models", "0.5"), "--n-models: found '0.5'"),
+        (("--m-val", "9", "--n-models", "few"), "--n-models: found 'few'"),
+        (("--m-val", "9", "--n-models", "nan"), "--n-models: found 'nan'"),
+        (("--m-val", "9", "--n-models", "inf"), "--n-models: found 'inf'"),
+        (("--m-val", "9", "--log-n-models", "-1"), "--log-n-models: found -1"),
+        (("--m-val", "9", "--n-models", "5", "--log-n-models", "2"), "one of them"),
+        (("--m-val", "9", "--adaptive-rounds", "5"), "both"),
+        (
+            ("--m-val", "9", "--adaptive-rounds", "5", "--scores-per-round", "1"),
+            "--scores-per-round: found 1",
+        ),
+        (("--m-val", "9", "--n-models", "5", "--delta", "0"), "--delta: found 0"),
+        (("--m-val", "9", "--n-models", "5", "--delta", "1"), "--delta: found 1"),
+        (("--m-val", "9", "--n-models", "5", "--delta", "nan"), "--delta: found nan"),
+        (("--m-val", "9", "--n-models", "5", "--val-error", "1.1"), "--val-error: found 1.1"),
+        (("--m-val", "9", "--n-models", "5", "--val-error", "-0.1"), "--val-error: found -0.1"),
+        (("--m-val", "9", "--n-models", "5", "--c", "0"), "--c: found 0"),
+        (("--m-val", "9", "--n-models", "5", "--gamma2", "inf"), "--gamma2: found inf"),
+        (("--m-val", "9", "--n-models", "5", "--solve", "delta"), "no --target"),
+        (("--m-val", "9", "--n-models", "5", "--target", "0.1"), "no --solve"),
+        (
+            ("--m-val", "9", "--n-models", "5", "--solve", "n-models", "--target", "0.1"),
+            "--solve n-models seeks it",
+        ),
+        (
+            ("--m-val", "9", "--n-models", "5", "--solve", "m-val", "--target", "0.1"),
+            "--solve m-val seeks it",
+        ),
+        (("--m-val", "9", "--n-models", "5", "--loss-range", "1", "1"), "upper end: found 1"),
+        (("--losses", "absent.npy", "--n-models", "5"), "absent.npy: found no such file"),
+        (("--losses", "a.npy", "--predictions", "b.csv", "--n-models", "5"), "one of them"),
+        (("--losses", "a.npy", "--m-val", "5", "--n-models", "5"), "beside a file"),
+    ],
+)
+def test_refusals(arguments: tuple[str, ...], message: str) -> None:
+    assert message in refused(*arguments)
+
+
+class TestAsAProcess:
+    """Streams, exit codes, files, start-up."""
+
+    common = ("val-bound", "--m-val", "1000", "--n-models", "10", "--val-error", "0.05")
+
+    def test_json_is_alone_on_stdout(self, program: Program) -> None:
+        run = program(*self.common, "--json", "--output", "doc.json")
+        assert run.returncode == 0
+        assert run.stderr == ""
+        assert json.loads(run.stdout) == json.loads((program.folder / "doc.json").read_text())
+        assert [p.name for p in program.folder.iterdir()] == ["doc.json"]
+
+    def test_the_report_has_no_colour_when_piped(self, program: Program) -> None:
+        run = program(*self.common, COLUMNS="80")
+        assert "\x1b[" not in run.stdout
+        assert "Verdict: true risk at most" in run.stdout
+        assert max(len(line) for line in run.stdout.splitlines()) <= 80
+
+    def test_exit_codes(self, program: Program) -> None:
+        assert program(*self.common, "--max-risk", "0.01").returncode == 1
+        assert program(*self.common, "--delta", "7").returncode == 2
+        assert program("val-bound", "--no-such-option").returncode == 2
+        assert program("no-such-command").returncode == 2
+
+    def test_output_that_cannot_be_written(self, program: Program) -> None:
+        run = program(*self.common, "--output", "absent/doc.json")
+        assert run.returncode == 2
+        assert "absent/doc.json" in run.stderr
+        assert "Traceback" not in run.stderr
+
+    def test_debug_shows_the_traceback(self, program: Program) -> None:
+        run = program(*self.common, "--delta", "7", "--debug")
+        assert run.returncode == 2
+        assert "Traceback" in run.stderr
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--help"],
+            ["--version"],
+            ["val-bound", "--m-val", "10", "--n-models", "5", "--val-error", "0.1"],
+            "data-indep --m-sigma 10 --d-y 2 --c-sigma 1 --c-w 1 --json".split(),
+        ],
+        ids=lambda a: a[0],
+    )
+    def test_heavy_libraries_are_not_imported(self, arguments: list[str]) -> None:
+        code = (
+            "import sys, atexit\n"
+            "from gencheck.cli.app import main\n"
+            "heavy = ('torch', 'scipy', 'pyarrow', 'safetensors')\n"
+            "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+            f"sys.argv = ['gencheck', *{arguments!r}]\n"
+            "main()\n"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stderr.strip() == "[]"

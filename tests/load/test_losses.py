@@ -1,0 +1,96 @@
+"""Losses and predictions from files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gencheck.errors import InputError
+from gencheck.load.losses import load_losses, load_predictions
+
+
+def csv(folder: Path, text: str) -> Path:
+    (folder / "d.csv").write_text(text)
+    return folder / "d.csv"
+
+
+def test_losses_from_every_format(tmp_path: Path) -> None:
+    losses = np.array([0.0, 0.25, 1.0])
+    np.save(tmp_path / "l.npy", losses)
+    np.testing.assert_array_equal(load_losses(tmp_path / "l.npy"), losses)
+    np.testing.assert_array_equal(load_losses(csv(tmp_path, "loss\n0\n0.25\n1\n")), losses)
+    np.testing.assert_array_equal(load_losses(csv(tmp_path, "0\n0.25\n1\n")), losses)
+    np.testing.assert_array_equal(load_losses(csv(tmp_path, "id,loss\na,0\nb,.25\nc,1\n")), losses)
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"loss": losses}), tmp_path / "l.parquet")
+    np.testing.assert_array_equal(load_losses(tmp_path / "l.parquet"), losses)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss\n0\nnan\n", "column 'loss', row 1: found nan"),
+        ("loss\n0\ninf\n", "row 1: found inf"),
+        ("loss\n0\nlow\n", "row 1: found 'low'"),
+        ("a,b\n0,1\n", "columns a, b"),
+    ],
+)
+def test_bad_losses(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_losses(csv(tmp_path, text))
+
+
+def test_predictions(tmp_path: Path) -> None:
+    numbers = load_predictions(csv(tmp_path, "label,prediction\n1,1\n2,0\n3,3\n"))
+    assert numbers.losses.tolist() == [0, 1, 0]
+    words = load_predictions(csv(tmp_path, "prediction,label\ncat,cat\ndog,cat\n"))
+    assert words.losses.tolist() == [0, 1]
+
+
+def test_scores_are_ranked_by_class_number(tmp_path: Path) -> None:
+    # class 10 would come before class 2 in alphabetical order
+    names = ",".join(f"score_{k}" for k in reversed(range(11)))
+    rows = [",".join("1" if k == best else "0" for k in reversed(range(11))) for best in (10, 2)]
+    text = f"label,{names}\n10,{rows[0]}\n3,{rows[1]}\n"
+    assert load_predictions(csv(tmp_path, text)).losses.tolist() == [0, 1]
+
+
+def test_ties_go_to_the_first_class_and_are_counted(tmp_path: Path) -> None:
+    found = load_predictions(csv(tmp_path, "label,logit_0,logit_1\n0,1,1\n1,2,2\n1,0,3\n"))
+    assert found.losses.tolist() == [0, 1, 0]
+    assert found.ties == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prediction\n1\n", "required: columns label and prediction"),
+        ("label,score_0,score_2\n0,1,1\n", "required: columns label and prediction"),
+        ("label,score_0\n0,1\n", "required: columns label and prediction"),
+        ("label,prediction\n1,cat\n", "numbers in one and text in the other"),
+        ("label,prediction\n1,nan\n", "row 0: found nan"),
+        ("label,score_0,score_1\n2,1,0\n", "column 'label', row 0: found 2"),
+        ("label,score_0,score_1\n0,1,0\n0,nan,0\n", "column 'score_0', row 1"),
+    ],
+)
+def test_bad_predictions(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_predictions(csv(tmp_path, text))
+
+
+def test_bad_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "l.npy", np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="pickle"):
+        load_losses(tmp_path / "l.npy")
+    np.save(tmp_path / "l.npy", np.zeros((2, 2, 2)))
+    with pytest.raises(InputError, match="one or two dimensions"):
+        load_losses(tmp_path / "l.npy")
+    np.save(tmp_path / "l.npy", np.zeros(0))
+    with pytest.raises(InputError, match="no rows"):
+        load_losses(tmp_path / "l.npy")
+    with pytest.raises(InputError, match="no such file"):
+        load_losses(tmp_path / "absent.npy")
+    with pytest.raises(InputError, match="suffix"):
+        (tmp_path / "l.txt").touch()
+        load_losses(tmp_path / "l.txt")
