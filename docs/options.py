@@ -1,0 +1,70 @@
+"""Write each command's options, as the command line has them, into its page; or check them.
+
+    python docs/options.py           rewrite the pages
+    python docs/options.py --check   fail where a page differs
+"""
+
+import inspect
+import sys
+import typing
+from pathlib import Path
+
+import typer
+
+from gencheck.cli.app import app
+
+FOLDER = Path(__file__).parent
+BEGIN, END = "<!-- options -->", "<!-- /options -->"
+
+
+def rows(callback: typing.Callable[..., object]) -> list[str]:
+    """One table row for each argument and option of a command."""
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    hints = typing.get_type_hints(callback, include_extras=True)
+    for name, parameter in inspect.signature(callback).parameters.items():
+        info = typing.get_args(hints[name])[-1]
+        argument = isinstance(info, type(typer.Argument()))
+        # in an annotation the first declaration lands in `default`
+        declarations = [info.default, *(info.param_decls or ())]
+        declared = [text for text in declarations if isinstance(text, str) and text[:2] == "--"]
+        shown = name.upper() if argument else (declared or [f"--{name.replace('_', '-')}"])[0]
+        if not argument and info.metavar:
+            shown = f"{shown} {info.metavar}"
+        default = parameter.default
+        blank = argument or default is None or default is False or default is inspect.Parameter.empty
+        lines.append(f"| `{shown}` | {'' if blank else f'`{default}`'} | {info.help or ''} |")
+    return lines
+
+
+def page_text(page: Path, callback: typing.Callable[..., object]) -> str:
+    """The page's text with its table of options as it should be."""
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    table = "\n".join(rows(callback))
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def main() -> int:
+    """Rewrite or check all pages."""
+    stale = []
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        page = FOLDER / f"{name}.md"
+        if not page.is_file():
+            stale.append(f"{page.name} is missing")
+            continue
+        text = page_text(page, command.callback)
+        if text != page.read_text(encoding="utf-8"):
+            stale.append(f"{page.name} differs from --help")
+            if "--check" not in sys.argv:
+                page.write_text(text, encoding="utf-8")
+    if "--check" in sys.argv and stale:
+        print("\n".join(stale), "run: python docs/options.py", sep="\n", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
