@@ -7,15 +7,15 @@ t: the largest L at which the bound is still at most t.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.binomial import bernoulli_divergence, log_cdf
-from gencheck.bounds.validation import Evidence, count_of
+from gencheck.bounds.validation import Evidence, certified_bound, count_of
 
-# More validation items than anybody has; a search ends here.
-_MOST_ITEMS = 2**60
+# More validation items than anybody has, and the last whole number up to which floats have no gaps;
+# a search ends here.
+MOST_ITEMS = 2**53
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ def _mean_strength(mean: float, m: int, target: float) -> float:
 
 def _betting_strength(evidence: Evidence, target: float) -> float:
     """By bisection over L; the stakes depend on L, so the end is checked, not proved, to be single."""
+    from gencheck.bounds.betting import betting_rejects
+
     if evidence.losses is None:
         raise ValueError("betting needs the losses")
     low, high = 0.0, 1.0
     while betting_rejects(evidence.losses, target, high, evidence.seed):
         low, high = high, 2 * high
-    while high - low > 1e-12 * high:
+    while high - low > max(1e-12 * high, 1e-15):
         middle = (low + high) / 2
         if betting_rejects(evidence.losses, target, middle, evidence.seed):
             low = middle
@@ -99,14 +101,20 @@ def largest_class(evidence: Evidence, target: float, delta: float) -> Solution:
             logarithm / math.log(10),
             "past the range of a float; see log10",
         )
+
+    def reached(models: float) -> bool:
+        return _is_reached(evidence, target, math.log(models) - math.log(delta))
+
     count = math.floor(math.exp(logarithm))
-    # exp rounds; while whole numbers are exact, take the last one that really fits
-    if count < 2**50:
-        while math.log(count + 1) - math.log(delta) <= limit:
-            count += 1
-        while count > 1 and math.log(count) - math.log(delta) > limit:
-            count -= 1
-    return Solution("n-models", float(count) if count >= 2**53 else count)
+    if count >= 2**50:
+        # so many that neighbouring whole numbers have the same logarithm
+        return Solution("n-models", _first_reached(float(count), -1, reached))
+    # exp rounds; take the last whole number that really fits
+    while math.log(count + 1) - math.log(delta) <= limit and reached(count + 1):
+        count += 1
+    while count > 1 and not reached(count):
+        count -= 1
+    return Solution("n-models", count)
 
 
 def smallest_delta(evidence: Evidence, target: float, log_models: float) -> Solution:
@@ -124,7 +132,28 @@ def smallest_delta(evidence: Evidence, target: float, log_models: float) -> Solu
             logarithm / math.log(10),
             "past the range of a float; see log10",
         )
-    return Solution("delta", math.exp(logarithm))
+
+    def reached(delta: float) -> bool:
+        return delta < 1 and _is_reached(evidence, target, log_models - math.log(delta))
+
+    return Solution("delta", _first_reached(math.exp(logarithm), 1, reached))
+
+
+def _is_reached(evidence: Evidence, target: float, log_inverse_level: float) -> bool:
+    """True where the certified bound, as it is reported, is at most `target`."""
+    scaled = replace(evidence, low=0.0, high=1.0, c=None, gamma2=None)
+    return certified_bound(scaled, log_inverse_level).risk <= target
+
+
+def _first_reached(value: float, direction: int, reached: Callable[[float], bool]) -> float:
+    """`value`, or where rounding left it short, the next few floats beyond that are not.
+
+    The answer lies where the bound equals the target, so the last bit decides which side it is on.
+    """
+    moved, step = value, math.ulp(1.0)
+    while not reached(moved) and step < 1e-6:
+        moved, step = value * (1 + direction * step), 2 * step
+    return moved
 
 
 def fewest_items(mean: float, binary: bool, target: float, log_inverse_level: float) -> Solution:
@@ -136,7 +165,7 @@ def fewest_items(mean: float, binary: bool, target: float, log_inverse_level: fl
         The error rate: with m items there are ⌈m · mean⌉ errors, or bounded losses of that mean.
     """
     if target >= 1:
-        return Solution("m-val", None, None, "any number of items: the target is vacuous")
+        return Solution("m-val", 1)
     if target <= mean:
         return Solution(
             "m-val", None, None, f"no number of items: the target is not above the error {mean:g}"
@@ -151,7 +180,7 @@ def fewest_items(mean: float, binary: bool, target: float, log_inverse_level: fl
         by_tail = _fewest_for_tail(mean, target, log_inverse_level + 1)
         found = min(by_mean, by_tail or by_mean)
     if found is None:
-        return Solution("m-val", None, None, f"more than {_MOST_ITEMS:.3g} items")
+        return Solution("m-val", None, None, f"more than {MOST_ITEMS:.3g} items")
     return Solution("m-val", found)
 
 
@@ -180,10 +209,12 @@ def _strong_enough(count: int, target: float, needed: float, m: int) -> bool:
 
 def _last_with_count(count: int, rate: float) -> int:
     """The largest m with ⌈m · rate⌉ = `count` or less."""
-    m = math.floor(count / rate) + 1
-    while m > 0 and count_of(m, rate) > count:
-        m -= 1
-    return m
+    # a count half an error further is past any rounding
+    low, high = math.floor((count - 1) / rate), math.ceil((count + 0.5) / rate) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if count_of(middle, rate) > count else (middle, high)
+    return low
 
 
 def _first(holds: Callable[[int], bool], start: int) -> int | None:
@@ -192,7 +223,7 @@ def _first(holds: Callable[[int], bool], start: int) -> int | None:
     while not holds(start + step - 1):
         low = start + step - 1
         step *= 2
-        if step > _MOST_ITEMS:
+        if step > MOST_ITEMS:
             return None
     high = start + step - 1
     while high - low > 1:

@@ -8,25 +8,33 @@ through L = ln(|F|/δ), so |F| may be e^100000.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gencheck.bounds.betting import betting_upper_end
 from gencheck.bounds.binomial import binomial_upper_end, kl_upper_end
 from gencheck.bounds.bound import Bound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 INDEPENDENT = "the validation items are independent draws, not used to train the models"
 FIXED_CLASS = "the |F| models were fixed before the validation items were seen"
 
-# A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7.
+# A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7. Relative
+# to the product, and never so wide that a real fraction of an error would be lost.
 _COUNT_FUZZ = 1e-9
+_WIDEST_FUZZ = 1e-3
 
 
 def count_of(m: int, rate: float) -> int:
     """⌈m · rate⌉, with a product that is whole up to rounding taken as that whole number."""
     product = m * rate
-    return min(m, math.ceil(product - _COUNT_FUZZ * max(1.0, product)))
+    nearest = round(product)
+    fuzz = min(_COUNT_FUZZ * max(1.0, product), _WIDEST_FUZZ)
+    # beyond 10¹² items the product's own rounding is the wider of the two
+    if abs(product - nearest) <= max(fuzz, 2 * math.ulp(product)):
+        return min(m, nearest)
+    return min(m, math.ceil(product))
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Evidence:
     m: int
     mean: float
     binary: bool
-    losses: NDArray[np.float64] | None = None
+    losses: "NDArray[np.float64] | None" = None
     low: float = 0.0
     high: float = 1.0
     c: float | None = None
@@ -187,10 +195,13 @@ def _empirical_bernstein(evidence: Evidence, level: float) -> float:
 
 
 def _betting(evidence: Evidence, level: float) -> float:
+    # bounds from numbers alone do not wait for numpy
+    from gencheck.bounds.betting import betting_upper_end
+
     return betting_upper_end(_losses(evidence), level, evidence.seed)
 
 
-def _losses(evidence: Evidence) -> NDArray[np.float64]:
+def _losses(evidence: Evidence) -> "NDArray[np.float64]":
     if evidence.losses is None:
         raise ValueError("this bound needs the losses")
     return evidence.losses

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import special, stats
 
 from gencheck.bounds.binomial import (
     bernoulli_divergence,
@@ -63,6 +63,15 @@ def test_upper_end_for_any_number_of_models(k: int, m: int, log_models: float) -
     assert end <= kl_upper_end(k / m, m, level)
 
 
+@pytest.mark.parametrize("k", [0, 1, 10, 300])
+@pytest.mark.parametrize("m", [10**8, 10**12, 10**14])
+def test_few_errors_among_very_many_items_keep_all_digits(k: int, m: int) -> None:
+    """There the binomial is the Poisson distribution but for a share of about mean²/m."""
+    mean = k + 2 * math.sqrt(k) + 2
+    expected = stats.poisson.logcdf(k, mean)
+    assert log_cdf(k, m, mean / m) == pytest.approx(expected, rel=max(1e-13, 2 * mean**2 / m))
+
+
 def test_all_errors_and_none() -> None:
     assert binomial_upper_end(5, 5, 3.0) == 1.0
     assert binomial_upper_end(0, 10, 3.0) == pytest.approx(1 - math.exp(-0.3), rel=1e-15)
@@ -79,6 +88,4 @@ def test_divergence_obeys_pinsker(p: float, r: float) -> None:
 
 def test_divergence_keeps_its_digits_near_equality() -> None:
     p, step = 0.3, 1e-9
-    assert bernoulli_divergence(p, p + step) == pytest.approx(
-        step**2 / (2 * p * (1 - p)), rel=1e-6
-    )
+    assert bernoulli_divergence(p, p + step) == pytest.approx(step**2 / (2 * p * (1 - p)), rel=1e-6)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gencheck.bounds.solve import fewest_items, largest_class, smallest_delta
+from gencheck.bounds.solve import _last_with_count, fewest_items, largest_class, smallest_delta
 from gencheck.bounds.validation import Evidence, certified_bound, count_of
 
 ROUNDING = 1e-12
@@ -35,7 +35,7 @@ def test_fewest_items_at_scale() -> None:
     level = 300 * math.log(10) + math.log(20)
     answer = fewest_items(0.05, True, 0.06, level).value
     assert isinstance(answer, int)
-    below = [m for m in range(answer - 200, answer)]
+    below = range(answer - 200, answer)
     assert certified_bound(evidence(answer, 0.05, True), level).risk <= 0.06 + ROUNDING
     assert all(certified_bound(evidence(m, 0.05, True), level).risk > 0.06 for m in below)
 
@@ -77,6 +77,25 @@ def test_smallest_delta(binary: bool) -> None:
     assert certified_bound(given, level + 1e-6).risk > 0.25
 
 
+@pytest.mark.parametrize("target", [0.09, 0.11, 0.2, 0.25, 0.3])
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_answer_passes_a_gate_at_the_target(target: float, binary: bool) -> None:
+    given = Evidence(1000, 0.05, binary)
+    delta = smallest_delta(given, target, math.log(7)).value
+    if delta is not None:
+        assert certified_bound(given, math.log(7) - math.log(delta)).risk <= target
+    models = largest_class(given, target, 0.05).value
+    assert models is not None
+    assert certified_bound(given, math.log(models) - math.log(0.05)).risk <= target
+
+
+def test_rates_that_are_hard_to_count() -> None:
+    for rate in (1e-9, 1e-12, 1 / 3, 0.123456789):
+        for count in (1, 2, 7, 1000):
+            last = _last_with_count(count, rate)
+            assert count_of(last, rate) <= count < count_of(last + 1, rate)
+
+
 def test_betting_is_solved_by_its_own_rejections() -> None:
     losses = np.random.default_rng(0).beta(1, 9, size=400)
     given = Evidence(400, float(losses.mean()), False, losses)
@@ -89,7 +108,6 @@ def test_betting_is_solved_by_its_own_rejections() -> None:
 @pytest.mark.parametrize(
     ("solution", "reason"),
     [
-        (fewest_items(0.1, True, 1.0, 3.0), "vacuous"),
         (fewest_items(0.1, True, 0.1, 3.0), "not above the error"),
         (largest_class(Evidence(10, 0.5, True), 0.55, 0.05), "not even one model"),
         (largest_class(Evidence(10, 0.5, True), 1.0, 0.05), "vacuous"),
@@ -100,3 +118,8 @@ def test_betting_is_solved_by_its_own_rejections() -> None:
 def test_questions_without_an_answer_say_why(solution: object, reason: str) -> None:
     assert solution.value is None  # type: ignore[attr-defined]
     assert reason in solution.reason  # type: ignore[attr-defined]
+
+
+def test_a_vacuous_target_needs_one_item() -> None:
+    assert fewest_items(0.1, True, 1.0, 3.0).value == 1
+    assert fewest_items(0.1, False, 1.0, 3.0).value == 1

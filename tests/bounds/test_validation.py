@@ -125,6 +125,13 @@ def test_counts_survive_rounding() -> None:
     assert count_of(10, 0.0) == 0
     assert count_of(3, 1.0) == 3
     assert all(count_of(m, k / m) == k for m in range(1, 60) for k in range(m + 1))
+    assert all(count_of(10**k, 0.07) == 7 * 10 ** (k - 2) for k in range(2, 15))
+
+
+@pytest.mark.parametrize("m", [10**8, 10**10, 10**12])
+def test_counts_of_very_many_items_are_never_rounded_down(m: int) -> None:
+    assert count_of(m, 0.5 + 0.4 / m) == m // 2 + 1
+    assert count_of(m, 0.5 + 100.4 / m) == m // 2 + 101
 
 
 class TestBetting:
@@ -134,14 +141,13 @@ class TestBetting:
         """The first rejected point of a fine grid, by the definition."""
         order = np.random.default_rng(seed).permutation(losses)
         for r in np.linspace(0, 1, 2001)[:-1]:
-            capital, count, total, spread, peak = 0.0, 0, 0.0, 0.0, 0.0
-            for x in order:
-                variance = (0.25 + spread) / (count + 1)
+            capital, total, spread, peak = 0.0, 0.0, 0.0, 0.0
+            for count, x in enumerate(order, 1):
+                variance = (0.25 + spread) / count
                 stake = math.sqrt(2 * level / (len(order) * variance))
                 stake = min(stake, TRUNCATION / (1 - r))
                 capital += math.log1p(stake * (r - x))
                 peak = max(peak, capital)
-                count += 1
                 total += x
                 spread += (x - (0.5 + total) / (count + 1)) ** 2
             if peak >= level:
