@@ -13,7 +13,10 @@ from gencheck.load.table import Table, read_table
 
 Losses = NDArray[np.float64]
 
-_SCORE = re.compile(r"(?:score|logit|prob)_?(\d+)")
+_SCORE = re.compile(r"(score|logit|prob)_?(0|[1-9]\d*)")
+
+# Classes beyond would not stay apart as floats.
+_LARGEST_CLASS = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,26 @@ def load_losses(path: Path) -> Losses:
 
 def _numbers(table: Table, name: str) -> Losses:
     column = table.columns[name]
-    if column.dtype.kind not in "biuf":
+    try:
+        numbers = column.astype(np.float64)
+    except (TypeError, ValueError):
         row = next(i for i, cell in enumerate(column) if not _is_number(str(cell)))
-        raise InputError(
-            where=f"{table.where}, column {name!r}, row {row}",
-            found=repr(str(column[row])),
-            required="a number",
-        )
-    bad = ~np.isfinite(column.astype(np.float64))
+        raise _cell_error(table, name, row, "a number") from None
+    bad = ~np.isfinite(numbers)
     if bad.any():
-        row = int(np.argmax(bad))
-        raise InputError(
-            where=f"{table.where}, column {name!r}, row {row}",
-            found=str(column[row]),
-            required="a finite number",
-            remedy="Remove or repair the item.",
-        )
-    return column.astype(np.float64)
+        raise _cell_error(table, name, int(np.argmax(bad)), "a finite number")
+    return numbers
+
+
+def _cell_error(table: Table, name: str, row: int, required: str) -> InputError:
+    cell = table.columns[name][row]
+    text = str(cell) if len(str(cell)) <= 40 else f"{str(cell)[:40]}…"
+    return InputError(
+        where=f"{table.where}, column {name!r}, row {row}",
+        found=text if table.columns[name].dtype.kind in "biuf" else repr(text),
+        required=required,
+        remedy="Rows are counted from 0, below the line of names.",
+    )
 
 
 def _is_number(cell: str) -> bool:
@@ -89,30 +95,70 @@ def load_predictions(path: Path) -> Predictions:
     Raises
     ------
     InputError
-        A column is missing, a value is not finite, or a label has no score column.
+        A column is missing, a cell is empty or not finite, a prediction is not a class, or a label
+        has no score column.
     """
     table = read_table(path)
     if "label" not in table.columns:
         raise _columns_error(table)
     if "prediction" in table.columns:
         label, prediction = _comparable(table, "label"), _comparable(table, "prediction")
-        if (label.dtype.kind in "biuf") != (prediction.dtype.kind in "biuf"):
-            raise InputError(
-                where=f"{table.where}, columns 'label' and 'prediction'",
-                found="numbers in one and text in the other",
-                required="both numbers or both text",
-            )
+        if label.dtype != prediction.dtype and "f" in label.dtype.kind + prediction.dtype.kind:
+            raise _kinds_error(table, "prediction" if label.dtype.kind == "f" else "label")
+        if label.dtype.kind == "f" and (label == np.floor(label)).all():
+            _refuse_fractions(table, prediction)
         return Predictions((label != prediction).astype(np.float64), 0)
     return _from_scores(table)
 
 
 def _comparable(table: Table, name: str) -> NDArray[Any]:
+    """The column as floats or text, every cell of which names a class."""
     column = table.columns[name]
-    return _numbers(table, name) if column.dtype.kind in "biuf" else column
+    if column.dtype.kind in "biuf":
+        numbers = _numbers(table, name)
+        bad = np.abs(numbers) >= _LARGEST_CLASS
+        required = "a class number below 2^53"
+    elif column.dtype.kind == "U":
+        numbers, bad, required = column, column == "", "a class"
+    else:
+        raise _cell_error(table, name, 0, "a number or text")
+    if bad.any():
+        raise _cell_error(table, name, int(np.argmax(bad)), required)
+    return numbers
+
+
+def _kinds_error(table: Table, text_name: str) -> InputError:
+    column = table.columns[text_name]
+    # a column of quoted numbers is text as well; then any row shows it
+    row = next((i for i, cell in enumerate(column) if not _is_number(str(cell))), 0)
+    return InputError(
+        where=f"{table.where}, column {text_name!r}, row {row}",
+        found=f"{str(column[row])!r}: numbers in one and text in the other of label and prediction",
+        required="both numbers or both text, and no empty cell",
+    )
+
+
+def _refuse_fractions(table: Table, prediction: Losses) -> None:
+    bad = prediction != np.floor(prediction)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            where=f"{table.where}, column 'prediction', row {row}",
+            found=f"{prediction[row]:g}, while all labels are whole",
+            required="the predicted class",
+            remedy="Probabilities belong in columns prob_0, prob_1, …, one for each class.",
+        )
 
 
 def _from_scores(table: Table) -> Predictions:
-    classes = {int(match[1]): name for name in table.columns if (match := _SCORE.fullmatch(name))}
+    matches = [match for name in table.columns if (match := _SCORE.fullmatch(name))]
+    classes = {int(match[2]): match[0] for match in matches}
+    if len({match[1] for match in matches}) > 1 or len(classes) < len(matches):
+        raise InputError(
+            where=table.where,
+            found=f"several kinds of score columns ({', '.join(match[0] for match in matches)})",
+            required="one column for each class",
+        )
     if sorted(classes) != list(range(len(classes))) or len(classes) < 2:
         raise _columns_error(table)
     scores = np.stack([_numbers(table, classes[k]) for k in range(len(classes))], axis=1)

@@ -19,7 +19,8 @@ Column = NDArray[Any]
 class Table:
     """Named columns of equal length, in the file's order.
 
-    Numbers are int64 or float64 columns; anything else is a column of strings.
+    Numbers are int64 or float64 columns, text is a column of strings; what is neither, such as lists
+    in a .parquet file, is a column of objects.
     """
 
     columns: dict[str, Column]
@@ -48,13 +49,22 @@ def read_table(path: Path) -> Table:
             found="a folder" if path.is_dir() else "no such file",
             required="a table file",
         )
-    if path.suffix not in _READERS:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise InputError(
             where=str(path),
             found=f"suffix {path.suffix!r}",
             required=f"one of {', '.join(sorted(_READERS))}",
         )
-    table = Table(_READERS[path.suffix](path), str(path))
+    try:
+        columns = _READERS[suffix](path)
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            where=str(path),
+            found=f"a file that cannot be read as {suffix} ({error})",
+            required="a readable file; text in UTF-8",
+        ) from error
+    table = Table(columns, str(path))
     if len(table) == 0:
         raise InputError(where=str(path), found="no rows", required="at least one")
     return table
@@ -85,7 +95,8 @@ def _npy(path: Path) -> dict[str, Column]:
 
 
 def _widened(column: Column) -> Column:
-    return column.astype(np.float64 if column.dtype.kind == "f" else np.int64)
+    fits = column.dtype.kind != "f" and (column.dtype != np.uint64 or column.max(initial=0) < 2**63)
+    return column.astype(np.int64 if fits else np.float64)
 
 
 def _parquet(path: Path) -> dict[str, Column]:
@@ -102,6 +113,7 @@ def _parquet(path: Path) -> dict[str, Column]:
         raise InputError(
             where=str(path), found=f"a damaged file ({error})", required="a .parquet file"
         ) from error
+    _refuse_repeated(path, content.column_names)
     columns = {}
     for name in content.column_names:
         column = content.column(name)
@@ -113,30 +125,51 @@ def _parquet(path: Path) -> dict[str, Column]:
                 required="a value in every row",
             )
         values = column.to_numpy()
-        columns[name] = _widened(values) if values.dtype.kind in "biuf" else values.astype(str)
+        columns[name] = _widened(values) if values.dtype.kind in "biuf" else _text(values)
     return columns
 
 
-def _csv(path: Path) -> dict[str, Column]:
+def _text(values: Column) -> Column:
+    """The values as strings, or as they are where they are lists or bytes."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            first = next(csv.reader(handle), None)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            where=str(path), found="no text", required="comma-separated text"
-        ) from error
+        return values.astype(str)
+    except ValueError:
+        return values
+
+
+def _refuse_repeated(path: Path, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                where=str(path), found=f"a column name twice ({name!r})", required="distinct names"
+            )
+
+
+def _csv(path: Path) -> dict[str, Column]:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        first = next(csv.reader(handle), None)
     if not first:
-        raise InputError(where=str(path), found="an empty file", required="at least one row")
+        raise InputError(
+            where=str(path),
+            found="an empty file or first line",
+            required="column names or numbers in it",
+        )
     headed = not all(_is_number(cell) for cell in first)
     names = [cell.strip() for cell in first] if headed else [str(i) for i in range(len(first))]
-    if len(set(names)) != len(names):
-        raise InputError(where=str(path), found="a column name twice", required="distinct names")
+    _refuse_repeated(path, names)
     try:
         # the fast way, for tables of numbers alone
         with warnings.catch_warnings():
             # a table without rows is refused by the caller, in words
             warnings.simplefilter("ignore", UserWarning)
-            rows = np.loadtxt(path, delimiter=",", skiprows=int(headed), ndmin=2, encoding="utf-8-sig")
+            rows = np.loadtxt(
+                path,
+                delimiter=",",
+                skiprows=int(headed),
+                ndmin=2,
+                encoding="utf-8-sig",
+                comments=None,
+            )
     except ValueError:
         return _mixed_csv(path, names, headed)
     if rows.shape[1] != len(names):

@@ -1,5 +1,6 @@
 """Losses and predictions from files."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,10 @@ def test_losses_from_every_format(tmp_path: Path) -> None:
         ("loss\n0\nnan\n", "column 'loss', row 1: found nan"),
         ("loss\n0\ninf\n", "row 1: found inf"),
         ("loss\n0\nlow\n", "row 1: found 'low'"),
+        ("loss\n0.5\n#0.7\n0.9\n", "row 1: found '#0.7'"),
+        ("id,loss\na,0\nb,\n", "row 1: found ''"),
+        ("id,loss\na,0\nb\n", "line 3: found 1 cells"),
+        ("loss\na\n" + "x" * 200_000, "field larger than field limit"),
         ("a,b\n0,1\n", "columns a, b"),
     ],
 )
@@ -68,7 +73,17 @@ def test_ties_go_to_the_first_class_and_are_counted(tmp_path: Path) -> None:
         ("prediction\n1\n", "required: columns label and prediction"),
         ("label,score_0,score_2\n0,1,1\n", "required: columns label and prediction"),
         ("label,score_0\n0,1\n", "required: columns label and prediction"),
-        ("label,prediction\n1,cat\n", "numbers in one and text in the other"),
+        (
+            "label,prediction\n1,2\n1,cat\n",
+            "'prediction', row 1: found 'cat': numbers in one and text",
+        ),
+        ("label,prediction\n1,1\n2,\n", "'prediction', row 1: found ''"),
+        ("label,prediction\n,1\n2,\n", "'label', row 0: found ''; required: a class"),
+        ("label,prediction\na,a\n,b\n", "'label', row 1: found ''; required: a class"),
+        ("label,prediction\n1,0.7\n0,0.2\n", "row 0: found 0.7, while all labels are whole"),
+        ("label,prediction\n1,9007199254740993\n", "below 2.53"),
+        ("label,score_0,logit_0,score_1\n1,1,0,0\n", "several kinds of score columns"),
+        ("label,score_0,score0,score_1\n1,1,0,0\n", "several kinds of score columns"),
         ("label,prediction\n1,nan\n", "row 0: found nan"),
         ("label,score_0,score_1\n2,1,0\n", "column 'label', row 0: found 2"),
         ("label,score_0,score_1\n0,1,0\n0,nan,0\n", "column 'score_0', row 1"),
@@ -91,6 +106,57 @@ def test_bad_arrays(tmp_path: Path) -> None:
         load_losses(tmp_path / "l.npy")
     with pytest.raises(InputError, match="no such file"):
         load_losses(tmp_path / "absent.npy")
+    (tmp_path / "l.txt").touch()
     with pytest.raises(InputError, match="suffix"):
-        (tmp_path / "l.txt").touch()
         load_losses(tmp_path / "l.txt")
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    for good in (b"loss\n0.5\n", b"loss\nhalf\n"):
+        (tmp_path / "l.csv").write_bytes(good + b"0.\xff7\n")
+        with pytest.raises(InputError, match="UTF-8"):
+            load_losses(tmp_path / "l.csv")
+
+
+class TestParquet:
+    """Columns of every kind that pandas and arrow write."""
+
+    def write(self, folder: Path, **columns: object) -> Path:
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pa.table(columns), folder / "d.parquet")
+        return folder / "d.parquet"
+
+    def test_numbers_as_decimals_and_as_text(self, tmp_path: Path) -> None:
+        for loss in ([Decimal("0.5"), Decimal("0.25")], ["0.5", "0.25"]):
+            assert load_losses(self.write(tmp_path, loss=loss)).tolist() == [0.5, 0.25]
+
+    def test_columns_that_are_not_asked_for_may_be_anything(self, tmp_path: Path) -> None:
+        path = self.write(
+            tmp_path,
+            label=["a", "b"],
+            prediction=["a", "a"],
+            other=[[1.0], [2.0, 3.0]],
+            raw=[b"\xff", b""],
+        )
+        assert load_predictions(path).losses.tolist() == [0, 1]
+
+    def test_lists(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="column 'loss', row 0"):
+            load_losses(self.write(tmp_path, loss=[[0.5], [0.25]]))
+        with pytest.raises(InputError, match="column 'label', row 0"):
+            load_predictions(self.write(tmp_path, label=[[1], [2, 3]], prediction=[1, 2]))
+
+    def test_no_value(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="column 'loss', row 1: found no value"):
+            load_losses(self.write(tmp_path, loss=[0.5, None]))
+
+    def test_dictionaries_of_words(self, tmp_path: Path) -> None:
+        pa = pytest.importorskip("pyarrow")
+        label = pa.array(["a", "b"]).dictionary_encode()
+        path = self.write(tmp_path, label=label, prediction=["a", "c"])
+        assert load_predictions(path).losses.tolist() == [0, 1]
+
+    def test_unsigned_numbers_do_not_wrap(self, tmp_path: Path) -> None:
+        loss = np.array([2**64 - 1, 0], dtype=np.uint64)
+        assert load_losses(self.write(tmp_path, loss=loss)).tolist() == [2.0**64, 0]
