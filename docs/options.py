@@ -1,7 +1,7 @@
 """Write each command's options, as the command line has them, into its page; or check them.
 
-    python docs/options.py           rewrite the pages
-    python docs/options.py --check   fail where a page differs
+python docs/options.py           rewrite the pages
+python docs/options.py --check   fail where a page differs
 """
 
 import inspect
@@ -31,7 +31,9 @@ def rows(callback: typing.Callable[..., object]) -> list[str]:
         if not argument and info.metavar:
             shown = f"{shown} {info.metavar}"
         default = parameter.default
-        blank = argument or default is None or default is False or default is inspect.Parameter.empty
+        blank = (
+            argument or default is None or default is False or default is inspect.Parameter.empty
+        )
         lines.append(f"| `{shown}` | {'' if blank else f'`{default}`'} | {info.help or ''} |")
     return lines
 

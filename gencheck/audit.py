@@ -63,7 +63,7 @@ class AuditOptions:
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     batch_size: int = 1024
-    tile: int = 2048
+    tile: int = 1024
     memory: int | None = None
     beta2_budget: float = 10.0
     seed: int = 0

@@ -23,11 +23,16 @@ def require_between(
     """
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
-    if math.isfinite(value) and above and below:
+    # abs, not isfinite: an int may be too long for a float
+    if abs(value) < math.inf and above and below:
         return value
     left = f"{'above' if open_low else 'at least'} {low:g}"
     right = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high:g}"
     raise InputError(where=where, found=f"{value:g}", required=f"a finite number {left}{right}")
+
+
+# Beyond, floats have gaps between whole numbers.
+LARGEST_COUNT = 2**53
 
 
 def whole_number(where: str, text: str) -> int:
@@ -36,16 +41,18 @@ def whole_number(where: str, text: str) -> int:
     Raises
     ------
     InputError
-        It is not a positive whole number.
+        It is not a whole number from 1 to 2⁵³.
     """
     try:
         value = float(text)
         number = int(text) if text.strip().isdigit() else int(value)
     except (ValueError, OverflowError):
         value, number = math.nan, 0
-    if number < 1 or number != value:
+    if not 1 <= number <= LARGEST_COUNT or number != value:
         raise InputError(
-            where=where, found=repr(text), required="a positive whole number such as 10000 or 1e6"
+            where=where,
+            found=repr(text),
+            required="a whole number from 1 to 9e15, such as 10000 or 1e6",
         )
     return number
 
@@ -58,7 +65,10 @@ def log_of_count(where: str, text: str) -> float:
     InputError
         It is not a number of at least 1.
     """
-    # decimal is slow to import, and only these texts need it
+    plain = _float(text)
+    if 1 <= plain < math.inf:
+        return math.log(plain)
+    # decimal is slow to import, and only numbers past floats need it
     from decimal import Decimal, InvalidOperation
 
     base, power, exponent = (part.strip() for part in text.partition("^"))
@@ -77,3 +87,10 @@ def log_of_count(where: str, text: str) -> float:
             required="a number of at least 1, such as 20, 1e9, 1e400, 10^300 or e^100000",
         )
     return logarithm
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

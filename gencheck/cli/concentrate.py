@@ -12,9 +12,14 @@ from gencheck.cli.options import AsJson, Debug, Output
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
 
     from gencheck.audit import AuditOptions
-    from gencheck.result import ConcentrationResult, Gate
+    from gencheck.gate import Gate
+    from gencheck.report.json import Document
+    from gencheck.result import ConcentrationResult
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
@@ -60,7 +65,7 @@ def concentrate(
         Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
     ] = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="Items in one forward pass.")] = 1024,
-    tile: Annotated[int, typer.Option(min=1, help="Rows of one tile of the Gram matrix.")] = 2048,
+    tile: Annotated[int, typer.Option(min=1, help="Rows of one tile of the Gram matrix.")] = 1024,
     memory: Annotated[
         str | None,
         typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
@@ -96,10 +101,9 @@ def concentrate(
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
-        from gencheck.report.terminal_concentrate import render
 
         doc = document("concentrate", inputs, concentrate_body(result), gate)
-        deliver(doc, render, as_json, output)
+        deliver(doc, _report, as_json, output)
 
 
 def _options(
@@ -185,7 +189,7 @@ def _gate(
     max_beta2: float | None,
     max_bound: float | None,
 ) -> "Gate | None":
-    from gencheck.result import Gate, maximum_check
+    from gencheck.gate import Gate, maximum_check
 
     asked = [
         ("max-beta1", max_beta1, float(result.beta1.upper)),
@@ -198,3 +202,9 @@ def _gate(
         for check in maximum_check(name, limit, value if math.isfinite(value) else None)
     ]
     return Gate(tuple(checks)) if checks else None
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_concentrate import render
+
+    return render

@@ -1,12 +1,19 @@
 """`gencheck data-indep`: the data-independent margin bound, from numbers."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output
 from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
 
 
 def data_indep(
@@ -53,9 +60,8 @@ def data_indep(
     with errors_as_exit_codes(debug):
         from gencheck.bounds.margin import ASSUMES, SOURCE, independent_bound
         from gencheck.checks import require_between
+        from gencheck.gate import Gate, maximum_check
         from gencheck.report.json import document
-        from gencheck.report.terminal_bounds import render_data_indep
-        from gencheck.result import Gate, maximum_check
 
         require_between("--d-y", d_y, 2)
         for name, value in (("--rho", rho), ("--c-sigma", c_sigma), ("--c-w", c_w)):
@@ -89,7 +95,7 @@ def data_indep(
             },
         }
         gate = Gate(tuple(checks)) if checks else None
-        deliver(document("data-indep", inputs, body, gate), render_data_indep, as_json, output)
+        deliver(document("data-indep", inputs, body, gate), _report, as_json, output)
 
 
 def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> int:
@@ -119,3 +125,9 @@ def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> in
             where="--m and --alpha", found=f"{items} items left", required="at least one"
         )
     return items
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_bounds import render_data_indep
+
+    return render_data_indep

@@ -33,11 +33,14 @@ def errors_as_exit_codes(debug: bool) -> Iterator[None]:
 
 def deliver(
     doc: "Document",
-    render: Callable[["Document"], "RenderableType"],
+    renderer: Callable[[], Callable[["Document"], "RenderableType"]],
     as_json: bool,
     output: Path | None,
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
+
+    `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
+    rich to be imported.
 
     Raises
     ------
@@ -56,6 +59,6 @@ def deliver(
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(render(doc))
+        Console(highlight=False, emoji=False).print(renderer()(doc))
     if not doc.get("gate", {"passed": True})["passed"]:
         raise typer.Exit(GATE_FAILED)

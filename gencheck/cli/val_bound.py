@@ -1,12 +1,19 @@
 """`gencheck val-bound`: the validation guarantee for a finite class of models."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
 
 
 def val_bound(
@@ -80,10 +87,9 @@ def val_bound(
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
     with errors_as_exit_codes(debug):
+        from gencheck.gate import Gate, maximum_check
         from gencheck.report.json import document
-        from gencheck.report.terminal_bounds import render_val_bound
         from gencheck.report.val_bound import val_bound_body, val_bound_inputs
-        from gencheck.result import Gate, maximum_check
         from gencheck.validation import ValidationRequest, validation_result
 
         request = ValidationRequest(
@@ -114,4 +120,10 @@ def val_bound(
             val_bound_body(result),
             Gate(tuple(checks)) if checks else None,
         )
-        deliver(doc, render_val_bound, as_json, output)
+        deliver(doc, _report, as_json, output)
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_bounds import render_val_bound
+
+    return render_val_bound

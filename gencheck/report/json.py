@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from gencheck import __version__
 from gencheck.errors import InputError
-from gencheck.result import Gate
+from gencheck.gate import Gate
 
 Document = dict[str, Any]
 
@@ -61,6 +59,9 @@ def write_atomically(path: Path, text: str) -> None:
     InputError
         The folder does not exist or cannot be written.
     """
+    import os
+    import tempfile
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False

@@ -249,9 +249,8 @@ class _TileKernel:
         elif term.carrier is None:
             torch.addmm(before, rows, columns.T, alpha=scale, out=out)
         else:
-            # the first term can leave its overlap in `out` itself
-            overlap = out if before is not out else self._take(out.shape)
+            # not in `out`, which may be fresh memory: that is best written once, by the fused pass
+            overlap = self._take(out.shape)
             torch.mm(rows, columns.T, out=overlap)
             torch.addcmul(before, carriers[term.carrier], overlap, value=scale, out=out)
-            if overlap is not out:
-                self.free.append(overlap)
+            self.free.append(overlap)

@@ -260,7 +260,18 @@ class TestAsAProcess:
             ["--help"],
             ["--version"],
             ["val-bound", "--m-val", "10", "--n-models", "5", "--val-error", "0.1"],
-            "data-indep --m-sigma 10 --d-y 2 --c-sigma 1 --c-w 1 --json".split(),
+            [
+                "data-indep",
+                "--m-sigma",
+                "10",
+                "--d-y",
+                "2",
+                "--c-sigma",
+                "1",
+                "--c-w",
+                "1",
+                "--json",
+            ],
         ],
         ids=lambda a: a[0],
     )
@@ -273,5 +284,7 @@ class TestAsAProcess:
             f"sys.argv = ['gencheck', *{arguments!r}]\n"
             "main()\n"
         )
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         assert run.stderr.strip() == "[]"

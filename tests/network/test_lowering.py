@@ -33,7 +33,10 @@ REFUSED = {
     "subtraction": (lambda m, x: m.head(m.first(x) - m.first(x)), r"aten\.sub\.Tensor"),
     "bare parameter": (lambda m, x: m.head(m.first(x) + m.scale), "bare parameter"),
     "gelu": (lambda m, x: m.head(nn.functional.gelu(m.first(x))), r"aten\.gelu"),
-    "clamp": (lambda m, x: m.head(nn.functional.relu6(m.first(x))), r"aten\.(hardtanh|clamp|relu6)"),
+    "clamp": (
+        lambda m, x: m.head(nn.functional.relu6(m.first(x))),
+        r"aten\.(hardtanh|clamp|relu6)",
+    ),
     "slope above one": (
         lambda m, x: m.head(nn.functional.leaky_relu(m.first(x), 1.5)),
         "slope 1.5",

@@ -1,0 +1,32 @@
+"""Limits that a user asked to hold, and whether they do."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One limit that the user asked to hold: passed where `value` is on the right side of `limit`."""
+
+    name: str
+    limit: float
+    value: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The outcome of all limits that the user asked for; passed where every check passed."""
+
+    checks: tuple[GateCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True where every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def maximum_check(name: str, limit: float | None, value: float | None) -> list[GateCheck]:
+    """One check value ≤ limit, or none where no limit was asked for; an unknown value fails it."""
+    if limit is None:
+        return []
+    return [GateCheck(name, limit, value, value is not None and value <= limit)]

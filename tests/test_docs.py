@@ -1,0 +1,49 @@
+"""The documentation against the code that it speaks of."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_formula_names_a_function_that_exists() -> None:
+    text = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
+    names = re.findall(r"`(gencheck\.[a-z0-9_.]+)`", text)
+    assert len(names) > 12
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), attribute)), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_options_are_those_of_the_command_line() -> None:
+    command = [sys.executable, ROOT / "docs" / "options.py", "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_figures_of_the_readme_are_those_of_the_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("$ gencheck val-bound ")[1].split("```")[0]
+    arguments, *expected = block.splitlines()
+    run = subprocess.run(
+        [sys.executable, "-m", "gencheck", "val-bound", *arguments.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "80", "PATH": ""},
+    )
+    shown = [line.rstrip() for line in run.stdout.splitlines()]
+    assert shown == [line.rstrip() for line in expected]
