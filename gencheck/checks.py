@@ -21,14 +21,17 @@ def require_between(
     InputError
         It does not, or is NaN or infinite.
     """
-    above = value > low if open_low else value >= low
-    below = value < high if open_high else value <= high
-    # abs, not isfinite: an int may be too long for a float
-    if abs(value) < math.inf and above and below:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    above = number > low if open_low else number >= low
+    below = number < high if open_high else number <= high
+    if math.isfinite(number) and above and below:
         return value
     left = f"{'above' if open_low else 'at least'} {low:g}"
     right = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high:g}"
-    raise InputError(where=where, found=f"{value:g}", required=f"a finite number {left}{right}")
+    raise InputError(where=where, found=f"{number:g}", required=f"a finite number {left}{right}")
 
 
 # Beyond, floats have gaps between whole numbers.

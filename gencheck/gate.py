@@ -1,6 +1,9 @@
 """Limits that a user asked to hold, and whether they do."""
 
+import math
 from dataclasses import dataclass
+
+from gencheck.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,15 @@ class Gate:
 
 
 def maximum_check(name: str, limit: float | None, value: float | None) -> list[GateCheck]:
-    """One check value ≤ limit, or none where no limit was asked for; an unknown value fails it."""
+    """One check value ≤ limit, or none where no limit was asked for; an unknown value fails it.
+
+    Raises
+    ------
+    InputError
+        The limit is NaN or infinite.
+    """
     if limit is None:
         return []
+    if not math.isfinite(limit):
+        raise InputError(where=f"--{name}", found=f"{limit:g}", required="a finite number")
     return [GateCheck(name, limit, value, value is not None and value <= limit)]

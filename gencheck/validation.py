@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gencheck.bounds.bound import Bound
 from gencheck.bounds.solve import Solution, fewest_items, largest_class, smallest_delta
 from gencheck.bounds.validation import (
+    FIXED_CLASS,
     Evidence,
     certified_name,
     count_of,
@@ -34,7 +35,7 @@ class ValidationRequest:
     val_error: float | None = None
     c: float | None = None
     gamma2: float | None = None
-    loss: str = "zero-one"
+    loss: str | None = None
     loss_range: tuple[float, float] | None = None
     losses: Path | None = None
     predictions: Path | None = None
@@ -91,31 +92,41 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
             log_at = math.log(solution.value)
         else:
             delta = solution.value
+    elif solution is not None and solution.log10 is not None and solution.variable == "n-models":
+        log_at = solution.log10 * math.log(10)
     bounds: tuple[Bound, ...] = ()
     if evidence_at.m > 0:
-        bounds = validation_bounds(evidence_at, log_at - math.log(delta))
+        bounds = _finite(validation_bounds(evidence_at, log_at - math.log(delta)))
     return ValidationResult(evidence_at, log_at, delta, bounds, solution, record)
+
+
+def _finite(bounds: tuple[Bound, ...]) -> tuple[Bound, ...]:
+    for bound in bounds:
+        if not math.isfinite(bound.risk):
+            raise InputError(
+                where=f"the number of models, --c, --gamma2 and --loss-range, by way of {bound.name}",
+                found="a bound past 1e308",
+                required="numbers that keep it in the range of floats",
+            )
+    return bounds
 
 
 def _log_models(request: ValidationRequest) -> tuple[float, str]:
     """ln|F| and the assumption that makes it so."""
     rounds, scores = request.adaptive_rounds, request.scores_per_round
-    given = [
-        name
-        for name, value in (
-            ("--n-models", request.n_models),
-            ("--log-n-models", request.log_n_models),
-            ("--adaptive-rounds", rounds),
-        )
-        if value is not None
-    ]
+    given = _options_given(request)
+    if request.solve == "n-models":
+        for name in given:
+            raise InputError(
+                where=name, found="a value", required="nothing, since --solve n-models seeks it"
+            )
+        return 0.0, FIXED_CLASS
     if len(given) > 1:
         raise InputError(where=" and ".join(given), found="both", required="one of them")
     if (rounds is None) != (scores is None):
         raise InputError(
             where="--adaptive-rounds and --scores-per-round", found="one", required="both"
         )
-    fixed = Evidence(1, 0.0, True).class_assumption
     if rounds is not None and scores is not None:
         require_between("--adaptive-rounds", rounds, 1)
         require_between("--scores-per-round", scores, 2)
@@ -124,11 +135,9 @@ def _log_models(request: ValidationRequest) -> tuple[float, str]:
             f"{scores:g} distinguishable scores, and nothing else of the validation items"
         )
     if request.log_n_models is not None:
-        return require_between("--log-n-models", request.log_n_models, 0), fixed
+        return require_between("--log-n-models", request.log_n_models, 0), FIXED_CLASS
     if request.n_models is not None:
-        return log_of_count("--n-models", request.n_models), fixed
-    if request.solve == "n-models":
-        return 0.0, fixed
+        return log_of_count("--n-models", request.n_models), FIXED_CLASS
     raise InputError(
         where="--n-models",
         found="nothing",
@@ -148,7 +157,7 @@ def _evidence(request: ValidationRequest, class_assumption: str) -> tuple[Eviden
     for name, value in (("--c", request.c), ("--gamma2", request.gamma2)):
         if value is not None:
             require_between(name, value, 0, open_low=True)
-    record |= {"m_val": evidence.m, "val_error": low + (high - low) * evidence.mean}
+    record |= {"m_val": evidence.m or None, "val_error": low + (high - low) * evidence.mean}
     if evidence.binary:
         record["errors"] = evidence.count
     changed = replace(
@@ -162,7 +171,7 @@ def _evidence(request: ValidationRequest, class_assumption: str) -> tuple[Eviden
 
 
 def _is_binary(request: ValidationRequest) -> bool:
-    return request.loss == "zero-one" and request.loss_range is None
+    return request.loss != "bounded" and request.loss_range is None
 
 
 def _range(request: ValidationRequest) -> tuple[float, float]:
@@ -171,6 +180,11 @@ def _range(request: ValidationRequest) -> tuple[float, float]:
     low, high = request.loss_range
     require_between("--loss-range, lower end", low, -math.inf)
     require_between("--loss-range, upper end", high, low, open_low=True)
+    require_between("--loss-range, its width", high - low, 1e-300)
+    if request.loss == "zero-one":
+        raise InputError(
+            where="--loss zero-one and --loss-range", found="both", required="one of them"
+        )
     if request.predictions is not None:
         raise InputError(
             where="--loss-range and --predictions", found="both", required="one of them"
@@ -275,7 +289,6 @@ def _solution(request: ValidationRequest, evidence: Evidence, log_models: float)
     require_between("--target", request.target, evidence.low, evidence.high)
     target = (request.target - evidence.low) / evidence.width
     if request.solve == "n-models":
-        _refuse_given_class(request)
         return largest_class(evidence, target, request.delta)
     if request.solve == "delta":
         return smallest_delta(evidence, target, log_models)
@@ -283,13 +296,11 @@ def _solution(request: ValidationRequest, evidence: Evidence, log_models: float)
     return fewest_items(evidence.mean, evidence.binary, target, level)
 
 
-def _refuse_given_class(request: ValidationRequest) -> None:
-    for name, value in (
-        ("--n-models", request.n_models),
-        ("--log-n-models", request.log_n_models),
-        ("--adaptive-rounds", request.adaptive_rounds),
-    ):
-        if value is not None:
-            raise InputError(
-                where=name, found="a value", required="nothing, since --solve n-models seeks it"
-            )
+def _options_given(request: ValidationRequest) -> list[str]:
+    """The options by which the number of models was given."""
+    options = {
+        "--n-models": request.n_models,
+        "--log-n-models": request.log_n_models,
+        "--adaptive-rounds": request.adaptive_rounds,
+    }
+    return [name for name, value in options.items() if value is not None]

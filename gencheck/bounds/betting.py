@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from gencheck.bounds.roots import crossing
 
-# Bets are cut at this share of the most that could be staked without risking ruin.
+# Bets are cut at this share of the most that could be staked without risking ruin. Of 0.25, 0.5, 0.75,
+# 0.9 and 0.99, tried on Bernoulli(0.05), Beta(0.2, 2) and Beta(2, 2) losses with m of 50, 300 and 3000
+# and L of 3, 10 and 25, this one stayed closest to the best in its worst case.
 TRUNCATION = 0.75
 
 

@@ -76,5 +76,5 @@ def independent_bound(
         R̂_ρ: the mean ramp loss at margin ρ, from 0 to 1.
     """
     rademacher = 2 * d_y**2 * c_sigma * c_w / (rho * math.sqrt(m_sigma))
-    confidence = math.sqrt(math.log(1 / delta) / (2 * m_sigma))
+    confidence = math.sqrt(-math.log(delta) / (2 * m_sigma))
     return MarginBound(margin_loss, rademacher, confidence)

@@ -155,7 +155,7 @@ def _extra_assumption(name: str, evidence: Evidence) -> tuple[str, ...]:
 def _bernstein(evidence: Evidence, level: float) -> float:
     """R̂ + 2CL/(3m) + √(2γ²L/m)."""
     c = 1.0 if evidence.c is None else evidence.c / evidence.width
-    gamma2 = 1.0 if evidence.gamma2 is None else evidence.gamma2 / evidence.width**2
+    gamma2 = 1.0 if evidence.gamma2 is None else evidence.gamma2 / evidence.width / evidence.width
     rate = level / evidence.m
     return evidence.mean + 2 * c * rate / 3 + math.sqrt(2 * gamma2 * rate)
 

@@ -1,5 +1,6 @@
 """`gencheck data-indep`: the data-independent margin bound, from numbers."""
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,13 +64,19 @@ def data_indep(
         from gencheck.gate import Gate, maximum_check
         from gencheck.report.json import document
 
-        require_between("--d-y", d_y, 2)
+        require_between("--d-y", d_y, 2, 1e9)
         for name, value in (("--rho", rho), ("--c-sigma", c_sigma), ("--c-w", c_w)):
             require_between(name, value, 0, open_low=True)
         require_between("--margin-loss", margin_loss, 0, 1)
         require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
         items = _freeze_items(m_sigma, m, alpha)
         bound = independent_bound(items, rho, d_y, c_sigma, c_w, delta, margin_loss)
+        if bound.risk == math.inf:
+            raise InputError(
+                where="--c-sigma, --c-w and --rho",
+                found="a bound past 1e308",
+                required="numbers that keep it in the range of floats",
+            )
         checks = maximum_check("max-risk", max_risk, bound.risk)
         inputs = {
             "margin_loss": margin_loss,

@@ -52,8 +52,9 @@ def val_bound(
         float | None, typer.Option(metavar="G", help="γ² of the theorem; worst case 1.")
     ] = None,
     loss: Annotated[
-        Literal["zero-one", "bounded"], typer.Option(help="Losses are 0 or 1, or between.")
-    ] = "zero-one",
+        Literal["zero-one", "bounded"] | None,
+        typer.Option(help="Losses are 0 or 1 (the default), or anywhere between."),
+    ] = None,
     loss_range: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="A B", help="The range of another bounded loss."),

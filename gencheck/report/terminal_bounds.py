@@ -23,7 +23,7 @@ def render_val_bound(doc: Document) -> RenderableType:
             mark = " · ".join(filter(None, (mark, "vacuous")))
         style = "bold" if bound["name"] == certified else ""
         table.add_row(
-            bound["name"], f"{bound['risk']:.6f}", f"{bound['slack']:.6f}", mark, style=style
+            bound["name"], _at_most(bound["risk"]), f"{bound['slack']:.6f}", mark, style=style
         )
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
@@ -31,6 +31,9 @@ def render_val_bound(doc: Document) -> RenderableType:
     ]
     if doc["bounds"]:
         parts.append(Padding(table, (1, 0, 0, 0)))
+        (sure,) = (bound for bound in doc["bounds"] if bound["name"] == certified)
+        parts.append(Text(""))
+        parts += [Text(f"assumes: {text}", style="dim") for text in sure["assumes"]]
     if "solution" in doc:
         parts.append(Padding(Text(_solution(doc)), (1, 0, 0, 0)))
     return Group(*parts, *_gate(doc), _val_bound_verdict(doc))
@@ -54,6 +57,18 @@ def _val_bound_facts(inputs: dict[str, Any], at: dict[str, Any]) -> RenderableTy
     if inputs.get("ties"):
         facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
     return facts
+
+
+def _at_most(risk: float) -> str:
+    """A bound with six decimals, rounded up: rounded down it would not be a bound."""
+    if abs(risk) >= 1e6:
+        return f"{risk:.6e}"
+    text = f"{risk:.6f}"
+    return text if float(text) >= risk else f"{risk + 1e-6:.6f}"
+
+
+def _confidence(delta: float) -> str:
+    return f"{1 - delta:.6g}" if delta >= 1e-5 else f"1 − {delta:.3g}"
 
 
 def _count_in_words(logarithm: float) -> str:
@@ -101,14 +116,14 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
         text, style = f"Verdict: nothing certified: {certified['reason']}.", "yellow"
     else:
         (bound,) = (b for b in doc["bounds"] if b["name"] == certified["name"])
-        confidence = 1 - doc["evaluated_at"]["delta"]
+        confidence = _confidence(doc["evaluated_at"]["delta"])
         if bound["vacuous"]:
             text = f"Verdict: vacuous. No risk below the largest possible is certified ({bound['name']})."
             style = "yellow"
         else:
             text = (
-                f"Verdict: true risk at most {certified['risk']:.6g} with probability "
-                f"{confidence:.6g}, whichever model was chosen ({bound['name']})."
+                f"Verdict: true risk at most {_at_most(certified['risk'])} with probability "
+                f"{confidence}, whichever model was chosen ({bound['name']})."
             )
             style = "green"
     return Padding(Text(text, style=f"bold {style}"), (1, 0, 0, 0))
@@ -133,14 +148,14 @@ def render_data_indep(doc: Document) -> RenderableType:
     terms.add_row("margin loss", f"{inputs['margin_loss']:.6f}", "as given")
     terms.add_row("rademacher", f"{bound['terms']['rademacher']:.6f}", "2 d_y² C_σ C_w / (ρ √m_σ)")
     terms.add_row("confidence", f"{bound['terms']['confidence']:.6f}", "√(ln(1/δ) / (2 m_σ))")
-    terms.add_row("risk ≤", f"{bound['risk']:.6f}", "their sum", style="bold")
+    terms.add_row("risk ≤", _at_most(bound["risk"]), "their sum", style="bold")
     assumed = [Text(f"assumes: {text}", style="dim") for text in bound["assumes"]]
     if bound["vacuous"]:
         verdict, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {bound['risk']:.6g} with probability "
-            f"{1 - inputs['delta']:.6g}, if what it assumes holds."
+            f"Verdict: true 0-1 risk at most {_at_most(bound['risk'])} with probability "
+            f"{_confidence(inputs['delta'])}, if what it assumes holds."
         )
         style = "green"
     return Group(

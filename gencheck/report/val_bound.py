@@ -23,12 +23,12 @@ def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> di
 
 def val_bound_body(result: ValidationResult) -> dict[str, Any]:
     """The keys of the document that are the command's own."""
-    certified = result.certified
+    certified, solution = result.certified, result.solution
     body: dict[str, Any] = {
         "certainty": "certified",
         "bounds": [vars(bound) for bound in result.bounds],
         "certified": (
-            {"name": None, "risk": None, "reason": "no number of items reaches the target"}
+            {"name": None, "risk": None, "reason": solution.reason if solution else "no items"}
             if certified is None
             else {"name": certified.name, "risk": certified.risk}
         ),
@@ -39,7 +39,7 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
             "empirical_risk": result.evidence.low + result.evidence.width * result.evidence.mean,
         },
     }
-    if result.solution is not None:
-        solution = {k: v for k, v in vars(result.solution).items() if v is not None}
-        body["solution"] = {"value": None} | solution
+    if solution is not None:
+        answer = {k: v for k, v in vars(solution).items() if v is not None}
+        body["solution"] = {"value": None} | answer
     return body

@@ -1,6 +1,7 @@
 """`gencheck data-indep` as users call it."""
 
 import json
+import math
 from typing import Any
 
 import jsonschema
@@ -42,6 +43,12 @@ def test_margin_loss_and_vacuous() -> None:
     assert bound["vacuous"]
 
 
+def test_a_delta_whose_inverse_is_past_floats() -> None:
+    norms = ("--d-y", "2", "--c-sigma", "1", "--c-w", "1", "--m-sigma", "100")
+    confidence = document(*norms, "--delta", "1e-310")["bound"]["terms"]["confidence"]
+    assert confidence == pytest.approx((310 * math.log(10) / 200) ** 0.5)
+
+
 def test_gate() -> None:
     norms = ("--c-sigma", "0.1", "--c-w", "0.1", "--m-sigma", "45000")
     assert document(*COMMON, *norms, "--max-risk", "0.02")["gate"]["passed"]
@@ -70,6 +77,10 @@ def test_the_report_shows_terms_and_assumptions() -> None:
         (("--m-sigma", "9", "--d-y", "1"), "--d-y: found 1"),
         (("--m-sigma", "9", "--c-w", "-1"), "--c-w: found -1"),
         (("--m-sigma", "9", "--delta", "2"), "--delta: found 2"),
+        (("--m-sigma", "9", "--max-risk", "nan"), "--max-risk: found nan"),
+        (("--m-sigma", "9", "--rho", "1e-300", "--c-w", "1e200"), "a bound past 1e308"),
+        (("--m-sigma", "9", "--d-y", "1" + "0" * 400), "--d-y: found inf"),
+        (("--m-sigma", "1e308"), "--m-sigma: found '1e308'"),
     ],
 )
 def test_refusals(arguments: tuple[str, ...], message: str) -> None:

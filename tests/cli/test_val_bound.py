@@ -148,6 +148,43 @@ def test_an_impossible_target_has_a_reason() -> None:
     assert doc["solution"]["value"] is None
     assert "not above" in doc["solution"]["reason"]
     assert doc["certified"]["risk"] is None
+    assert doc["certified"]["reason"] == doc["solution"]["reason"]
+    assert doc["inputs"]["m_val"] is None
+    vacuous = document(
+        *("--val-error", "0.2", "--n-models", "5", "--solve", "m-val", "--target", "1")
+    )
+    assert vacuous["solution"]["value"] == 1
+
+
+def test_a_class_past_any_float_is_evaluated_at_its_logarithm() -> None:
+    doc = document(
+        *("--m-val", "1e5", "--val-error", "0.01"), *("--solve", "n-models", "--target", "0.2")
+    )
+    assert doc["solution"]["value"] is None
+    assert doc["evaluated_at"]["log_n_models"] == pytest.approx(
+        doc["solution"]["log10"] * math.log(10)
+    )
+    assert doc["certified"]["risk"] == pytest.approx(0.2, rel=1e-9)
+
+
+@pytest.mark.parametrize("solve", ["delta", "n-models", "m-val"])
+def test_the_answer_passes_a_gate_at_its_own_target(solve: str) -> None:
+    models = () if solve == "n-models" else ("--n-models", "3")
+    items = () if solve == "m-val" else ("--m-val", "1000")
+    doc = document(
+        *("--val-error", "0.05", "--solve", solve, "--target", "0.1", "--max-risk", "0.1"),
+        *(*models, *items),
+    )
+    assert doc["gate"]["passed"]
+
+
+def test_the_report_rounds_bounds_up_and_states_what_it_assumes() -> None:
+    common = ("--m-val", "10000", "--n-models", "1e9", "--val-error", "0.0201")
+    result = runner.invoke(app, ["val-bound", *common, "--delta", "0.1"])
+    assert "0.089497" in result.stdout
+    assert "assumes: the |F| models were fixed before" in result.stdout
+    tiny = runner.invoke(app, ["val-bound", *common, "--delta", "1e-20"])
+    assert "probability 1 − 1e-20" in " ".join(tiny.stdout.split())
 
 
 def test_gate() -> None:
@@ -199,6 +236,23 @@ def test_nothing_is_clamped() -> None:
         (("--m-val", "9", "--n-models", "5", "--val-error", "-0.1"), "--val-error: found -0.1"),
         (("--m-val", "9", "--n-models", "5", "--c", "0"), "--c: found 0"),
         (("--m-val", "9", "--n-models", "5", "--gamma2", "inf"), "--gamma2: found inf"),
+        (("--m-val", "1e16", "--n-models", "5"), "--m-val: found '1e16'"),
+        (("--m-val", "1e300", "--n-models", "5"), "--m-val: found '1e300'"),
+        (("--m-val", "9", "--log-n-models", "1e308", "--c", "1e10"), "a bound past 1e308"),
+        (("--m-val", "9", "--n-models", "5", "--max-risk", "nan"), "--max-risk: found nan"),
+        (("--m-val", "9", "--n-models", "5", "--max-risk", "inf"), "--max-risk: found inf"),
+        (
+            ("--m-val", "9", "--adaptive-rounds", "1" + "0" * 400, "--scores-per-round", "9"),
+            "--adaptive-rounds: found inf",
+        ),
+        (
+            ("--m-val", "9", "--n-models", "5", "--loss-range", "-1e308", "1e308"),
+            "its width: found inf",
+        ),
+        (
+            ("--m-val", "9", "--n-models", "5", "--loss", "zero-one", "--loss-range", "0", "5"),
+            "--loss zero-one and --loss-range: found both",
+        ),
         (("--m-val", "9", "--n-models", "5", "--solve", "delta"), "no --target"),
         (("--m-val", "9", "--n-models", "5", "--target", "0.1"), "no --solve"),
         (
