@@ -22,6 +22,8 @@ def rows(callback: typing.Callable[..., object]) -> list[str]:
     lines = ["| option | default | meaning |", "|---|---|---|"]
     hints = typing.get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
+        if hints[name] is typer.Context:
+            continue
         info = typing.get_args(hints[name])[-1]
         argument = isinstance(info, type(typer.Argument()))
         # in an annotation the first declaration lands in `default`

@@ -11,6 +11,7 @@ from gencheck.cli.options import Debug
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Option("--out", help="The folder to write checkpoint and data into.")
     ] = Path("gencheck-demo"),
@@ -37,7 +38,7 @@ def demo(
             console.rule(question, align="left")
             console.print(f"$ gencheck {shlex.join(command)}", style="bold", soft_wrap=True)
             console.print()
-            _invoke(command)
+            context.find_root().command.main(command, standalone_mode=False)
 
 
 def _commands(checkpoint: Path, data: Path, predictions: Path) -> list[tuple[str, list[str]]]:
@@ -61,9 +62,3 @@ def _commands(checkpoint: Path, data: Path, predictions: Path) -> list[tuple[str
             ["concentrate", str(checkpoint), str(data)],
         ),
     ]
-
-
-def _invoke(command: list[str]) -> None:
-    from gencheck.cli.app import app
-
-    app(command, standalone_mode=False)

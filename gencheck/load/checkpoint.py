@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.archive import read_archive
+from gencheck.load.files import suffix_of
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,7 @@ def load_checkpoint(path: Path) -> SavedProgram | StateDict:
     MissingDependency
         ``.safetensors`` without the safetensors library.
     """
-    if not path.is_file():
-        raise InputError(
-            where=str(path),
-            found="a folder" if path.is_dir() else "no such file",
-            required="a checkpoint file",
-        )
-    if path.suffix not in _LOADERS:
-        raise InputError(
-            where=str(path),
-            found=f"suffix {path.suffix!r}",
-            required=f"one of {', '.join(sorted(_LOADERS))}",
-        )
-    return _LOADERS[path.suffix](path)
+    return _LOADERS[suffix_of(path, _LOADERS, "a checkpoint file")](path)
 
 
 def _program(path: Path) -> SavedProgram:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError, MissingDependency
+from gencheck.load.files import suffix_of
 from gencheck.load.table import read_table
 
 Array = NDArray[Any]
@@ -69,19 +70,7 @@ def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None)
         Missing, damaged, of an unknown kind, empty, of unequal lengths, or holding NaN or infinity:
         names the file, the array and the first bad index.
     """
-    if not path.is_file():
-        raise InputError(
-            where=str(path),
-            found="a folder" if path.is_dir() else "no such file",
-            required="a data file",
-        )
-    if path.suffix not in _LOADERS:
-        raise InputError(
-            where=str(path),
-            found=f"suffix {path.suffix!r}",
-            required=f"one of {', '.join(sorted(_LOADERS))}",
-        )
-    return _LOADERS[path.suffix](path, x_key, y_key)
+    return _LOADERS[suffix_of(path, _LOADERS, "a data file")](path, x_key, y_key)
 
 
 def _npz(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
