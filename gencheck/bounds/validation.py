@@ -225,14 +225,14 @@ _RULES = (
         _kl,
         _any,
         (),
-        "Hoeffding 1963, Theorem 1; Langford 2005, Corollary 3.7 (relative-entropy Chernoff)",
+        "Hoeffding 1963, Theorem 1, in its relative-entropy form",
     ),
     _Rule(
         "binomial",
         _binomial,
         lambda evidence: evidence.binary,
         (),
-        "Clopper & Pearson 1934; Langford 2005, Theorem 3.3 (test-set bound)",
+        "Clopper & Pearson 1934; Langford 2005, the test-set bound",
     ),
     _Rule(
         "empirical-bernstein",
