@@ -158,7 +158,7 @@ def _evidence(request: ValidationRequest, class_assumption: str) -> tuple[Eviden
         if value is not None:
             require_between(name, value, 0, open_low=True)
     record |= {"m_val": evidence.m or None, "val_error": low + (high - low) * evidence.mean}
-    if evidence.binary:
+    if evidence.binary and evidence.m:
         record["errors"] = evidence.count
     changed = replace(
         evidence,

@@ -245,7 +245,7 @@ _RULES = (
         "betting",
         _betting,
         lambda evidence: evidence.losses is not None,
-        ("the order of the losses does not depend on their values",),
+        ("the seed of the shuffle was not chosen by its result",),
         "Waudby-Smith & Ramdas 2023, Theorem 3 (hedged capital, one side)",
     ),
     _Rule(

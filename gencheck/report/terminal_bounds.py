@@ -17,13 +17,18 @@ def render_val_bound(doc: Document) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("bound", "risk ≤", "slack", ""):
         table.add_column(name, justify="left" if name in {"bound", ""} else "right", no_wrap=True)
+    decimals = _decimals([bound["slack"] for bound in doc["bounds"]])
     for bound in doc["bounds"]:
         mark = "certified" if bound["name"] == certified else ""
         if bound["vacuous"]:
             mark = " · ".join(filter(None, (mark, "vacuous")))
         style = "bold" if bound["name"] == certified else ""
         table.add_row(
-            bound["name"], _at_most(bound["risk"]), f"{bound['slack']:.6f}", mark, style=style
+            bound["name"],
+            _at_most(bound["risk"], decimals),
+            f"{bound['slack']:.{decimals}f}",
+            mark,
+            style=style,
         )
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
@@ -59,12 +64,22 @@ def _val_bound_facts(inputs: dict[str, Any], at: dict[str, Any]) -> RenderableTy
     return facts
 
 
-def _at_most(risk: float) -> str:
-    """A bound with six decimals, rounded up: rounded down it would not be a bound."""
+def _decimals(values: list[float]) -> int:
+    """Six, or as many as the smallest of `values` needs to show three digits."""
+    smallest = min((abs(value) for value in values if value), default=1.0)
+    return min(max(6, 2 - math.floor(math.log10(smallest))), 15)
+
+
+def _at_most(risk: float, decimals: int) -> str:
+    """A bound in `decimals` places, rounded up: rounded down it would not be a bound."""
     if abs(risk) >= 1e6:
         return f"{risk:.6e}"
-    text = f"{risk:.6f}"
-    return text if float(text) >= risk else f"{risk + 1e-6:.6f}"
+    text = f"{risk:.{decimals}f}"
+    return text if float(text) >= risk else f"{risk + 10.0**-decimals:.{decimals}f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
 
 
 def _confidence(delta: float) -> str:
@@ -91,7 +106,9 @@ def _solution(doc: Document) -> str:
         answer = f"10^{solution['log10']:.6g}"
     else:
         answer = f"none: {solution['reason']}"
-    return f"Solved for a certified risk of at most {inputs['target']:g}: {question} {answer}"
+    return (
+        f"Solved for a certified risk of at most {_number(inputs['target'])}: {question} {answer}"
+    )
 
 
 def _gate(doc: Document) -> list[RenderableType]:
@@ -99,11 +116,11 @@ def _gate(doc: Document) -> list[RenderableType]:
         return []
     lines: list[RenderableType] = [Text("")]
     for check in doc["gate"]["checks"]:
-        value = "n/a" if check["value"] is None else f"{check['value']:.6g}"
+        value = "n/a" if check["value"] is None else _number(check["value"])
         lines.append(
             Text(
                 f"Gate {'passed' if check['passed'] else 'FAILED'}: {check['name']} "
-                f"{check['limit']:g}, value {value}",
+                f"{_number(check['limit'])}, value {value}",
                 style="green" if check["passed"] else "red",
             )
         )
@@ -115,6 +132,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
     if certified["risk"] is None:
         text, style = f"Verdict: nothing certified: {certified['reason']}.", "yellow"
     else:
+        decimals = _decimals([bound["slack"] for bound in doc["bounds"]])
         (bound,) = (b for b in doc["bounds"] if b["name"] == certified["name"])
         confidence = _confidence(doc["evaluated_at"]["delta"])
         if bound["vacuous"]:
@@ -122,7 +140,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
             style = "yellow"
         else:
             text = (
-                f"Verdict: true risk at most {_at_most(certified['risk'])} with probability "
+                f"Verdict: true risk at most {_at_most(certified['risk'], decimals)} with probability "
                 f"{confidence}, whichever model was chosen ({bound['name']})."
             )
             style = "green"
@@ -141,20 +159,25 @@ def render_data_indep(doc: Document) -> RenderableType:
         f"C_σ = {inputs['c_sigma']:g}, C_w = {inputs['c_w']:g}, margin ρ = {inputs['rho']:g}",
     )
     facts.add_row("delta", f"{inputs['delta']:g}")
+    decimals = _decimals(list(bound["terms"].values()))
     terms = Table.grid(padding=(0, 2))
     terms.add_column(no_wrap=True)
     terms.add_column(no_wrap=True, justify="right")
     terms.add_column(style="dim")
-    terms.add_row("margin loss", f"{inputs['margin_loss']:.6f}", "as given")
-    terms.add_row("rademacher", f"{bound['terms']['rademacher']:.6f}", "2 d_y² C_σ C_w / (ρ √m_σ)")
-    terms.add_row("confidence", f"{bound['terms']['confidence']:.6f}", "√(ln(1/δ) / (2 m_σ))")
-    terms.add_row("risk ≤", _at_most(bound["risk"]), "their sum", style="bold")
+    terms.add_row("margin loss", f"{inputs['margin_loss']:.{decimals}f}", "as given")
+    terms.add_row(
+        "rademacher", f"{bound['terms']['rademacher']:.{decimals}f}", "2 d_y² C_σ C_w / (ρ √m_σ)"
+    )
+    terms.add_row(
+        "confidence", f"{bound['terms']['confidence']:.{decimals}f}", "√(ln(1/δ) / (2 m_σ))"
+    )
+    terms.add_row("risk ≤", _at_most(bound["risk"], decimals), "their sum", style="bold")
     assumed = [Text(f"assumes: {text}", style="dim") for text in bound["assumes"]]
     if bound["vacuous"]:
         verdict, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {_at_most(bound['risk'])} with probability "
+            f"Verdict: true 0-1 risk at most {_at_most(bound['risk'], decimals)} with probability "
             f"{_confidence(inputs['delta'])}, if what it assumes holds."
         )
         style = "green"

@@ -118,11 +118,12 @@ def _missed_losses(
                 Evidence(setting.m, mean, False),
                 Evidence(setting.m, mean, False, losses),
             ):
-                names |= _missed(evidence, level, setting.risk)
+                names |= missed(evidence, level, setting.risk)
         yield names
 
 
-def _missed(evidence: Evidence, level: float, risk: float) -> set[str]:
+def missed(evidence: Evidence, level: float, risk: float) -> set[str]:
+    """The bounds that lie below `risk`; with losses, only those that need them."""
     if evidence.losses is None:
         return {b.name for b in validation_bounds(evidence, level) if b.risk < risk}
     # the same comparison as risk < end, without searching for the end

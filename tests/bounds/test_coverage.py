@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gencheck.bounds.betting import betting_rejects, betting_upper_end
-from tests.benchmarks.coverage_study import Setting, allowed, settings, study
+from gencheck.bounds.validation import Evidence, validation_bounds
+from tests.benchmarks.coverage_study import Setting, allowed, missed, settings, study
 
 
 @pytest.mark.slow
@@ -21,6 +22,19 @@ def test_the_study_can_fail() -> None:
     assert promised_less > allowed(setting.delta)
     # the exact tail is used up almost wholly, so the study is sharp
     assert study(setting).misses["binomial"] > 0.15
+
+
+def test_the_study_counts_the_misses_of_the_library() -> None:
+    """The study decides each bound without searching for its end; here the ends are searched."""
+    generator = np.random.default_rng(1)
+    for _ in range(100):
+        losses = generator.beta(0.5, 2, 100)
+        mean = float(losses.mean())
+        risk = mean + 0.2 * float(generator.random())
+        evidence = Evidence(100, mean, False, losses)
+        ends = {b.name for b in validation_bounds(evidence, 2.0) if b.risk < risk}
+        quick = missed(evidence, 2.0, risk) | missed(Evidence(100, mean, False), 2.0, risk)
+        assert quick == ends
 
 
 def test_rejecting_the_truth_is_missing_it() -> None:

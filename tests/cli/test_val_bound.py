@@ -183,6 +183,15 @@ def test_the_report_rounds_bounds_up_and_states_what_it_assumes() -> None:
     result = runner.invoke(app, ["val-bound", *common, "--delta", "0.1"])
     assert "0.089497" in result.stdout
     assert "assumes: the |F| models were fixed before" in result.stdout
+    few = runner.invoke(
+        app, ["val-bound", "--m-val", "1e11", "--n-models", "2", "--val-error", "1e-9"]
+    )
+    assert "binomial   0.00000000" in few.stdout
+    assert "(100 errors)" in few.stdout
+    solved = ("--solve", "m-val", "--target", "0.1000001", "--val-error", "0.1", "--n-models", "9")
+    text = " ".join(runner.invoke(app, ["val-bound", *solved]).stdout.split())
+    assert "risk of at most 0.1000001: fewest validation items" in text
+    assert "errors)" not in text
     tiny = runner.invoke(app, ["val-bound", *common, "--delta", "1e-20"])
     assert "probability 1 − 1e-20" in " ".join(tiny.stdout.split())
 
