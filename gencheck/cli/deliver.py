@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gencheck.report.json import Document
 
 GATE_FAILED = 1
+INTERRUPTED = 130
 
 
 @contextmanager
@@ -29,6 +30,10 @@ def errors_as_exit_codes(debug: bool) -> Iterator[None]:
             traceback.print_exc()
         print(f"gencheck: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as interrupt:
+        # not 1, which means that a gate failed
+        print("gencheck: interrupted", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from interrupt
 
 
 def deliver(

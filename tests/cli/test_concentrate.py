@@ -255,3 +255,34 @@ def test_mnist(mnist: Path, tmp_path: Path) -> None:
     assert narrow["beta2"]["value"] == pytest.approx(wide["beta2"]["value"], rel=1e-5)
     assert narrow["v_l2"] == pytest.approx(wide["v_l2"], rel=1e-4)
     assert narrow["gap"]["sample_error"] < 0.2
+
+
+def test_an_interrupt_is_exit_130_and_leaves_nothing(tmp_path: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    module = nn.Sequential(nn.Linear(50, 64), nn.ReLU(), nn.Linear(64, 3))
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random((20_000, 50)), y=[0, 1] * 10_000)
+    command = [sys.executable, "-m", "gencheck", "concentrate", "m.pt", "d.npz"]
+    process = subprocess.Popen(
+        [*command, "--holdout", "0.5", "--output", "doc.json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell may have told its background jobs to ignore interrupts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(3.0)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the machine was faster than the interrupt")
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.npz", "m.pt"]
