@@ -30,7 +30,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def gencheck(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Tell how far to trust this score, this data set, this checkpoint."""
