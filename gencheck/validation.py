@@ -115,6 +115,10 @@ def _log_models(request: ValidationRequest) -> tuple[float, str]:
     """ln|F| and the assumption that makes it so."""
     rounds, scores = request.adaptive_rounds, request.scores_per_round
     given = _options_given(request)
+    if (rounds is None) != (scores is None):
+        raise InputError(
+            where="--adaptive-rounds and --scores-per-round", found="one", required="both"
+        )
     if request.solve == "n-models":
         for name in given:
             raise InputError(
@@ -123,10 +127,6 @@ def _log_models(request: ValidationRequest) -> tuple[float, str]:
         return 0.0, FIXED_CLASS
     if len(given) > 1:
         raise InputError(where=" and ".join(given), found="both", required="one of them")
-    if (rounds is None) != (scores is None):
-        raise InputError(
-            where="--adaptive-rounds and --scores-per-round", found="one", required="both"
-        )
     if rounds is not None and scores is not None:
         require_between("--adaptive-rounds", rounds, 1)
         require_between("--scores-per-round", scores, 2)

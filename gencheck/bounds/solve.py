@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gencheck.bounds.binomial import bernoulli_divergence, log_cdf
-from gencheck.bounds.validation import Evidence, certified_bound, count_of
+from gencheck.bounds.validation import WIDEST_FUZZ, Evidence, certified_bound, count_of
 
 # More validation items than anybody has, and the last whole number up to which floats have no gaps;
 # a search ends here.
@@ -173,25 +173,38 @@ def fewest_items(mean: float, binary: bool, target: float, log_inverse_level: fl
     if binary:
         found = _fewest_for_tail(mean, target, log_inverse_level)
     else:
-        divergence = bernoulli_divergence(mean, target)
-        by_mean = max(1, math.ceil(log_inverse_level / divergence))
-        while by_mean > 1 and (by_mean - 1) * divergence >= log_inverse_level:
-            by_mean -= 1
+        by_mean = _fewest_for_mean(mean, target, log_inverse_level)
         by_tail = _fewest_for_tail(mean, target, log_inverse_level + 1)
-        found = min(by_mean, by_tail or by_mean)
+        found = min((m for m in (by_mean, by_tail) if m is not None), default=None)
     if found is None:
         return Solution("m-val", None, None, f"more than {MOST_ITEMS:.3g} items")
     return Solution("m-val", found)
 
 
+def _fewest_for_mean(mean: float, target: float, needed: float) -> int | None:
+    """The smallest m with m · kl(R̂‖t) ≥ `needed`."""
+    divergence = bernoulli_divergence(mean, target)
+    if needed >= MOST_ITEMS * divergence:
+        return None
+    found = max(1, math.ceil(needed / divergence))
+    while found > 1 and (found - 1) * divergence >= needed:
+        found -= 1
+    return found
+
+
 def _fewest_for_tail(rate: float, target: float, needed: float) -> int | None:
     """The smallest m with −ln P(Bin(m, t) ≤ ⌈m · rate⌉) ≥ `needed`.
 
-    The count jumps with m, so this is not monotone. With a real count m · rate it is, and never
-    later than the answer: the search starts there and goes up count by count, within one of which
-    more items only help.
+    The count jumps with m, so this is not monotone. With a real count, a little below m · rate as
+    `count_of` may round, it is, and never later than the answer: the search starts there and goes up
+    count by count, within one of which more items only help.
     """
-    relaxed = _first(lambda m: _tail_strength(m * rate, m, target) >= needed, 1)
+
+    def least(m: int) -> float:
+        product = m * rate
+        return max(0.0, product - max(WIDEST_FUZZ, 2 * math.ulp(product)))
+
+    relaxed = _first(lambda m: _tail_strength(least(m), m, target) >= needed, 1)
     if relaxed is None or rate == 0:
         return relaxed
     count = count_of(relaxed, rate)
@@ -210,7 +223,8 @@ def _strong_enough(count: int, target: float, needed: float, m: int) -> bool:
 def _last_with_count(count: int, rate: float) -> int:
     """The largest m with ⌈m · rate⌉ = `count` or less."""
     # a count half an error further is past any rounding
-    low, high = math.floor((count - 1) / rate), math.ceil((count + 0.5) / rate) + 1
+    low = math.floor(min(max(count - 1, 0) / rate, 2.0 * MOST_ITEMS))
+    high = math.ceil(min(max(count + 0.5, 0) / rate, 4.0 * MOST_ITEMS)) + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if count_of(middle, rate) > count else (middle, high)

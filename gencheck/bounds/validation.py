@@ -23,14 +23,14 @@ FIXED_CLASS = "the |F| models were fixed before the validation items were seen"
 # A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7. Relative
 # to the product, and never so wide that a real fraction of an error would be lost.
 _COUNT_FUZZ = 1e-9
-_WIDEST_FUZZ = 1e-3
+WIDEST_FUZZ = 1e-3
 
 
 def count_of(m: int, rate: float) -> int:
     """⌈m · rate⌉, with a product that is whole up to rounding taken as that whole number."""
     product = m * rate
     nearest = round(product)
-    fuzz = min(_COUNT_FUZZ * max(1.0, product), _WIDEST_FUZZ)
+    fuzz = min(_COUNT_FUZZ * max(1.0, product), WIDEST_FUZZ)
     # beyond 10¹² items the product's own rounding is the wider of the two
     if abs(product - nearest) <= max(fuzz, 2 * math.ulp(product)):
         return min(m, nearest)
