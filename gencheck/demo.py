@@ -2,6 +2,8 @@
 
 import csv
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +49,10 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoF
     order = np.random.default_rng(seed).permutation(len(images))
     train, validation, test = np.split(order, [TRAIN_COUNT, TRAIN_COUNT + VALIDATION_COUNT])
     items, targets = torch.from_numpy(images).flatten(1), torch.eye(10)[torch.from_numpy(labels)]
-    candidates = [
-        _trained(items[train], targets[train], decay, seed, progress) for decay in WEIGHT_DECAYS
-    ]
+    with _one_thread():
+        candidates = [
+            _trained(items[train], targets[train], decay, seed, progress) for decay in WEIGHT_DECAYS
+        ]
     predicted = [_predictions(model, items[validation]) for model in candidates]
     errors = [(guess != labels[validation]).mean() for guess in predicted]
     best = int(np.argmin(errors))
@@ -71,6 +74,20 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoF
         rows.writerow(["label", "prediction"])
         rows.writerows(zip(labels[validation].tolist(), predicted[best].tolist(), strict=True))
     return files
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks this small gain nothing from a second thread.
+
+    On a busy machine they would spend minutes waiting for it at every step.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _trained(

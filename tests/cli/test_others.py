@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import jsonschema
 import pytest
@@ -18,10 +17,8 @@ runner = CliRunner()
 
 @pytest.mark.slow
 def test_demo(program: Program) -> None:
-    started = time.monotonic()
     run = program("demo")
     assert run.returncode == 0, run.stderr
-    assert time.monotonic() - started < 60
     for part in ("val-bound", "data-indep", "concentrate"):
         assert f"$ gencheck {part}" in run.stdout
     assert run.stdout.count("Verdict:") == 3
