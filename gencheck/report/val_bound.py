@@ -16,9 +16,18 @@ def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> di
     return given | {
         **result.record,
         "log_n_models": result.log_models,
-        "n_models": math.exp(result.log_models) if result.log_models < 709 else None,
+        "n_models": _models(result.log_models),
         "delta": request.delta,
     }
+
+
+def _models(log_models: float) -> float | None:
+    """|F|, whole where only the rounding of its logarithm says otherwise; None past floats."""
+    if log_models >= 709:
+        return None
+    count = math.exp(log_models)
+    whole = round(count)
+    return whole if abs(count - whole) <= 1e-12 * count and whole < 2**53 else count
 
 
 def val_bound_body(result: ValidationResult) -> dict[str, Any]:

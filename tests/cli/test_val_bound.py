@@ -44,6 +44,7 @@ def test_the_worked_example() -> None:
     assert doc["schema"] == "gencheck.val-bound/1"
     assert doc["bounds"][0]["slack"] == pytest.approx(0.069396461, abs=5e-10)
     assert doc["certified"] == {"name": "binomial", "risk": risks(doc)["binomial"]}
+    assert doc["inputs"]["n_models"] == 10**9
 
 
 @pytest.mark.parametrize(
