@@ -195,6 +195,7 @@ def test_memory_says_how_many_items_fit(tmp_path: Path) -> None:
         (("absent.pt2", "d.npz"), "absent.pt2: found no such file"),
         (("m.pt2", "absent.npz"), "absent.npz: found no such file"),
         (("m.pt2", "d.npz", "--device", "tpu"), "--device"),
+        (("absent.pt2", "d.npz", "--max-beta1", "nan"), "--max-beta1: found nan"),
         (("m.pt2", "d.npz", "--device", "cuda:99"), "cuda:99"),
         (("m.pt2", "d.npz", "--x-key", "x_train"), "only one of --x-key and --y-key"),
         (("m.pt2", "d.npz", "--model", "a:b"), "brings its own graph"),
