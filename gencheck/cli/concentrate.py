@@ -97,9 +97,9 @@ def concentrate(
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task)
         options = _options(device, dtype, batch_size, tile, memory, beta2_budget, seed)
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
-        for name, limit in limits.items():
+        for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
-            maximum_check(name, limit, None)
+            maximum_check(name, asked, None)
         result, inputs = _run(checkpoint, model, choice, options)
         gate = _gate(result, max_beta1, max_beta2, max_bound)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
