@@ -13,7 +13,8 @@ from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
 from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
 from gencheck.network.ir import Network
-from gencheck.network.terms import Gathering, gatherings
+from gencheck.network.program import Program
+from gencheck.network.terms import kernel_program
 from gencheck.plan import require_memory
 from gencheck.progress import SILENT, Progress
 from gencheck.result import (
@@ -34,7 +35,7 @@ from gencheck.selfcheck import (
 from gencheck.spectral.difference import Difference, squared_norms
 from gencheck.spectral.eigen import top_eigenvalue
 from gencheck.spectral.factors import Factors, forward
-from gencheck.spectral.gram import Gram, flops_per_pair, gram_matrix
+from gencheck.spectral.gram import Gram, gram_matrix
 from gencheck.spectral.paths import described
 from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, SupNorm, sup_norms
 from gencheck.subject import Subject
@@ -94,7 +95,7 @@ class _Clock:
 class _Measured:
     """What the stages leave for the assembly of the result."""
 
-    program: tuple[Gathering, ...]
+    program: Program
     difference: Difference
     outputs: Tensor
     gram: Gram
@@ -151,9 +152,9 @@ def _measured(
     progress: Progress,
     clock: _Clock,
 ) -> _Measured:
-    network, program = subject.network, gatherings(subject.network)
+    network, program = subject.network, kernel_program(subject.network)
     difference = Difference(len(sample.items), torch.cat([sample.targets, reference.targets]))
-    require_memory(
+    factor_bytes = require_memory(
         network,
         program,
         len(difference.targets),
@@ -168,11 +169,11 @@ def _measured(
         factors, outputs = forward(network, items, options.batch_size, progress)
         require_finite_outputs(outputs, options.dtype)
     with clock.stage("gram"):
-        gram = gram_matrix(program, factors, options.tile, progress)
+        gram = gram_matrix(program, factors, options.tile, factor_bytes, progress)
     with clock.stage("beta1"):
         beta1 = _beta1(gram, difference, network, options.seed, progress)
     with clock.stage("beta2"):
-        sup, v_l2 = _correlations(program, factors, gram, difference, options, progress)
+        sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
     return _Measured(program, difference, outputs, gram, beta1, sup, v_l2, self_check)
 
 
@@ -209,7 +210,8 @@ def _has_kernel(gram: Gram, network: Network, affordable: int = 4096) -> bool | 
 
 
 def _correlations(
-    program: tuple[Gathering, ...],
+    network: Network,
+    program: Program,
     factors: Factors,
     gram: Gram,
     difference: Difference,
@@ -221,7 +223,8 @@ def _correlations(
     squares = squared_norms(gram, coefficients).tolist()
     v_l2 = [Magnitude.of(square, gram.exponent).sqrt() for square in squares]
     budget = options.beta2_budget * NOMINAL_FLOPS_PER_SECOND
-    sup = sup_norms(program, factors, coefficients, budget, options.seed, progress)
+    bounded = network.gates_lie_in_unit_interval
+    sup = sup_norms(program, factors, coefficients, budget, bounded, options.seed, progress)
     return sup, v_l2
 
 
@@ -249,7 +252,7 @@ def _assembled(
             lower=max(sup.lower),
             upper=upper,
             exact=sup.exact,
-            argmax=Argmax(sup.output, tuple(described(sup.path, measured.program, network))),
+            argmax=Argmax(sup.output, tuple(described(sup.path, measured.program))),
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),
@@ -261,7 +264,7 @@ def _assembled(
         self_check=measured.self_check,
         seconds=seconds,
         pairs_per_second=pairs / seconds["gram"],
-        flops=pairs * flops_per_pair(measured.program),
+        flops=pairs * measured.program.flops_per_pair,
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )
 

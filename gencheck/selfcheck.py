@@ -29,8 +29,8 @@ def output_deviation(subject: Subject, items: Tensor) -> float:
     """
     step = max(1, len(items) // _CHECKED_ITEMS)
     some = items[::step][:_CHECKED_ITEMS]
-    _, active = logits(subject.network, some)
-    scaled = gated_logits(subject.network, some, active)
+    _, planes = logits(subject.network, some)
+    scaled = gated_logits(subject.network, some, planes)
     ours = torch.ldexp(scaled.mantissa.double(), torch.tensor(scaled.exponent))
     own = subject.own_output(some).double()
     if own.shape != ours.shape:

@@ -1,69 +1,215 @@
-"""The oracle: every path of a tiny network, one by one, in float64."""
+"""The oracle: every path of a tiny network, one by one, in float64.
 
+Written from the definition of a path alone: loops over units, windows and taps, with none of the
+package's index arithmetic beyond the nodes' own parameters.
+"""
+
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from gencheck.network.ir import Add, Affine, Dense, Gate, Input, Network, Reshape
+from gencheck.network import ir
 
 
 @dataclass
-class Path:
-    """One path to one unit: z for every item, and the product of the weights on it."""
+class Unit:
+    """All paths to one unit: z of shape (N, paths), and the weights on them, shape (paths,)."""
 
     z: np.ndarray
-    weight: float
+    w: np.ndarray
+
+    @property
+    def value(self) -> np.ndarray:
+        """The unit's value for every item."""
+        return self.z @ self.w
 
 
-def enumerate_paths(network: Network, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def enumerate_paths(network: ir.Network, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All paths of the network on `items` of shape (N, d).
 
     Returns z of shape (N, d_z) and path weights of shape (d_z, K).
     """
-    ones = np.ones(len(items))
-    tensors: list[list[list[Path]]] = []
+    tensors: list[list[Unit]] = []
     for node in network.nodes:
-        match node:
-            case Input():
-                units = [[Path(column.copy(), 1.0)] for column in items.T]
-            case Dense():
-                units = [
-                    _dense_unit(tensors[node.source], row, _bias(node, k), ones)
-                    for k, row in enumerate(node.weight.double().tolist())
-                ]
-            case Affine():
-                units = [
-                    [Path(p.z, p.weight * float(node.scale[c])) for p in paths]
-                    + [Path(ones, float(node.shift[c]))]
-                    for c, paths in enumerate(tensors[node.source])
-                ]
-            case Gate():
-                units = [_gated(paths, node.slope) for paths in tensors[node.source]]
-            case Add():
-                units = [
-                    a + b for a, b in zip(tensors[node.left], tensors[node.right], strict=True)
-                ]
-            case Reshape():
-                units = tensors[node.source]
-        tensors.append(units)
+        read = [tensors[source] for source in node.sources]
+        shapes = [network.nodes[source].shape for source in node.sources]
+        tensors.append(_units(node, read, shapes, items))
     outputs = tensors[-1]
-    features = np.stack([p.z for p in outputs[0]], axis=1)
-    weights = np.array([[p.weight for p in paths] for paths in outputs]).T
-    return features, weights
+    return outputs[0].z, np.stack([unit.w for unit in outputs], axis=1)
 
 
-def _bias(node: Dense, unit: int) -> float | None:
-    return None if node.bias is None else float(node.bias[unit])
+def _units(
+    node: ir.Node, read: list[list[Unit]], shapes: list[ir.Shape], items: np.ndarray
+) -> list[Unit]:
+    ones = np.ones((len(items), 1))
+    match node:
+        case ir.Input():
+            return [Unit(column[:, None].copy(), np.ones(1)) for column in items.T]
+        case ir.Add():
+            return [_joined([a, b], ones) for a, b in zip(read[0], read[1], strict=True)]
+        case ir.Concat():
+            return _concatenated(node, read, shapes)
+        case ir.Reshape():
+            return read[0]
+        case ir.Select():
+            return [read[0][i] if i >= 0 else _nothing(ones) for i in node.index.tolist()]
+        case ir.MaxPool():
+            return _max_pool(node, read[0], shapes[0])
+        case ir.Clamp():
+            return [_clamped(node, unit, ones) for unit in read[0]]
+        case ir.Gate():
+            slopes = _spread(node.slope, node.shape)
+            return [
+                Unit(unit.z * _gate(node, unit.value, slopes, u)[:, None], unit.w)
+                for u, unit in enumerate(read[0])
+            ]
+    return _weighted_units(node, read[0], shapes[0], ones)
 
 
-def _dense_unit(
-    sources: list[list[Path]], row: list[float], bias: float | None, ones: np.ndarray
-) -> list[Path]:
-    paths = [Path(p.z, p.weight * w) for unit, w in zip(sources, row, strict=True) for p in unit]
-    return paths if bias is None else [*paths, Path(ones, bias)]
+def _weighted_units(
+    node: ir.Node, read: list[Unit], shape: ir.Shape, ones: np.ndarray
+) -> list[Unit]:
+    match node:
+        case ir.Dense():
+            return [
+                _weighted(read, row, _number(node.bias, k), ones)
+                for k, row in enumerate(node.weight.double().numpy())
+            ]
+        case ir.Conv():
+            return _conv(node, read, shape, ones)
+        case ir.Affine():
+            scale, shift = (_spread(t, node.shape) for t in (node.scale, node.shift))
+            return [
+                _weighted([unit], [1.0 if scale is None else scale[u]], _number(shift, u), ones)
+                for u, unit in enumerate(read)
+            ]
+        case ir.AvgPool():
+            return _avg_pool(node, read, ones)
+    raise TypeError(node)
 
 
-def _gated(paths: list[Path], slope: float) -> list[Path]:
-    value = sum(p.z * p.weight for p in paths)
-    gate = np.where(value > 0, 1.0, slope)
-    return [Path(p.z * gate, p.weight) for p in paths]
+def _concatenated(node: ir.Concat, read: list[list[Unit]], shapes: list[ir.Shape]) -> list[Unit]:
+    arrays = []
+    for units, shape in zip(read, shapes, strict=True):
+        array = np.empty(len(units), object)
+        array[:] = units
+        arrays.append(array.reshape(shape))
+    return list(np.concatenate(arrays, node.axis).ravel())
+
+
+def _number(tensor: object, at: int) -> float | None:
+    return None if tensor is None else float(tensor[at])  # type: ignore[index]
+
+
+def _spread(tensor: object, shape: ir.Shape) -> np.ndarray | None:
+    if tensor is None:
+        return None
+    return np.broadcast_to(tensor.double().numpy(), shape).ravel()  # type: ignore[attr-defined]
+
+
+def _nothing(ones: np.ndarray) -> Unit:
+    return Unit(ones[:, :0], np.zeros(0))
+
+
+def _joined(units: list[Unit], ones: np.ndarray) -> Unit:
+    units = [_nothing(ones), *units]
+    return Unit(np.concatenate([u.z for u in units], 1), np.concatenate([u.w for u in units]))
+
+
+def _weighted(units: list[Unit], weights: object, bias: float | None, ones: np.ndarray) -> Unit:
+    parts = [Unit(u.z, u.w * w) for u, w in zip(units, weights, strict=True)]  # type: ignore[call-overload]
+    return _joined(parts if bias is None else [*parts, Unit(ones, np.array([bias]))], ones)
+
+
+def _gate(node: ir.Gate, s: np.ndarray, slopes: np.ndarray | None, unit: int) -> np.ndarray:
+    if slopes is not None:
+        return np.where(s > 0, 1.0, slopes[unit])
+    known = {
+        "silu": lambda v: 1 / (1 + math.exp(-v)),
+        "gelu": lambda v: 0.5 * (1 + math.erf(v / math.sqrt(2))),
+        "gelu_tanh": lambda v: (
+            0.5 * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+        ),
+        "hardswish": lambda v: min(max(v + 3, 0), 6) / 6,
+        "tanh": lambda v: math.tanh(v) / v if v else 1.0,
+    }
+    return np.array([known[node.kind](v) for v in s.tolist()])
+
+
+def _clamped(node: ir.Clamp, unit: Unit, ones: np.ndarray) -> Unit:
+    s = unit.value
+    inside = ((s > node.low) & (s < node.high)).astype(float)[:, None]
+    parts = [Unit(unit.z * inside, unit.w)]
+    parts.append(Unit((s >= node.high).astype(float)[:, None], np.array([node.high])))
+    if node.low != 0:
+        parts.append(Unit((s <= node.low).astype(float)[:, None], np.array([node.low])))
+    return _joined(parts, ones)
+
+
+def _window(windows: object, place: tuple[int, ...]) -> list[tuple[tuple[int, ...], object]]:
+    """The taps of one window with the positions that they read, None outside."""
+    reads = []
+    for tap in itertools.product(*(range(k) for k in windows.kernel)):  # type: ignore[attr-defined]
+        position = tuple(
+            p * s - pad + t * d
+            for p, s, pad, t, d in zip(
+                place,
+                windows.stride,  # type: ignore[attr-defined]
+                windows.padding,  # type: ignore[attr-defined]
+                tap,
+                windows.dilation,  # type: ignore[attr-defined]
+                strict=True,
+            )
+        )
+        inside = all(0 <= p < e for p, e in zip(position, windows.extent, strict=True))  # type: ignore[attr-defined]
+        reads.append((tap, position if inside else None))
+    return reads
+
+
+def _conv(node: ir.Conv, units: list[Unit], shape: ir.Shape, ones: np.ndarray) -> list[Unit]:
+    weight = node.weight.double().numpy()
+    own = weight.shape[1]
+    made = []
+    for c in range(weight.shape[0]):
+        group = c // (weight.shape[0] // node.groups)
+        for place in itertools.product(*(range(n) for n in node.windows.out)):
+            read, weights = [], []
+            for i in range(own):
+                for tap, position in _window(node.windows, place):
+                    if position is not None:
+                        at = np.ravel_multi_index((group * own + i, *position), shape)
+                        read.append(units[at])
+                        weights.append(weight[(c, i, *tap)])
+            made.append(_weighted(read, weights, _number(node.bias, c), ones))
+    return made
+
+
+def _max_pool(node: ir.MaxPool, units: list[Unit], shape: ir.Shape) -> list[Unit]:
+    made = []
+    for c in range(node.shape[0]):
+        for place in itertools.product(*(range(n) for n in node.windows.out)):
+            read = [
+                units[np.ravel_multi_index((c, *position), shape)]
+                for _, position in _window(node.windows, place)
+                if position is not None
+            ]
+            largest = np.argmax([unit.value for unit in read], axis=0)
+            parts = [
+                Unit(unit.z * (largest == at)[:, None], unit.w) for at, unit in enumerate(read)
+            ]
+            made.append(_joined(parts, np.ones((len(parts[0].z), 1))))
+    return made
+
+
+def _avg_pool(node: ir.AvgPool, units: list[Unit], ones: np.ndarray) -> list[Unit]:
+    windows = node.reads.shape[1]
+    channels = math.prod(node.shape) // windows
+    positions = len(units) // channels
+    made = []
+    for c in range(channels):
+        for r in range(windows):
+            read = [units[c * positions + p] for p in node.reads[:, r].tolist() if p >= 0]
+            made.append(_weighted(read, [float(node.constants[r])] * len(read), None, ones))
+    return made

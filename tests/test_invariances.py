@@ -9,7 +9,7 @@ from torch import nn
 
 from gencheck.audit import AuditOptions, Labelled, audit
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.network.terms import gatherings
+from gencheck.network.terms import kernel_program
 from gencheck.result import ConcentrationResult
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import gram_matrix
@@ -134,7 +134,7 @@ def test_the_kernel_is_positive_semidefinite_to_rounding(name: str, dtype: torch
     case = random_case(name, m=20, n=21)
     items = torch.cat([case.sample.items, case.reference.items]).to(dtype)
     factors, _ = forward(case.subject.network, items, 16)
-    kernel = gram_matrix(gatherings(case.subject.network), factors, 16).dense()
+    kernel = gram_matrix(kernel_program(case.subject.network), factors, 16).dense()
     # a GEMM may add up (i, j) and (j, i) in different orders
     torch.testing.assert_close(kernel, kernel.T)
     values = torch.linalg.eigvalsh(kernel.double())

@@ -1,27 +1,48 @@
 """The algebras that carry numbers: logits, path norms and path counts, each a few functions.
 
-An algebra says what an input coordinate, a weight, a bias and a gate contribute to a path; sums over
-paths follow. Values carry a power of two, so that a hundred wide layers neither overflow nor
-underflow; powers of two keep every scaling exact.
+An algebra says what an input coordinate, a weight, a constant, a bias and a gate contribute to a
+path; sums over paths follow. Values carry a power of two, so that a hundred wide layers neither
+overflow nor underflow; powers of two keep every scaling exact.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from gencheck.network.activations import SMOOTH
 from gencheck.network.interpret import interpret
-from gencheck.network.ir import Affine, Dense, Gate, Input, Network, Reshape
+from gencheck.network.ir import (
+    INSIDE,
+    Affine,
+    AvgPool,
+    Clamp,
+    Concat,
+    Conv,
+    Dense,
+    Gate,
+    Input,
+    MaxPool,
+    Network,
+    Reshape,
+    Select,
+)
 
 # Values are brought back to around 1 once they leave this range of powers of two.
 _EXPONENT_RANGE = 32
 
+# The planes of one node's gates, each of shape (N, *shape); None where a plane is 1 everywhere.
+Planes: TypeAlias = list[Tensor]
+GatedNode: TypeAlias = Gate | Clamp | MaxPool
+
 
 @dataclass(frozen=True)
 class Scaled:
-    """The tensor ``mantissa · 2**exponent`` of shape (N, C), C coordinates for each of N items."""
+    """The tensor ``mantissa · 2**exponent`` of shape (N, *shape), for each of N items."""
 
     mantissa: Tensor
     exponent: int
@@ -29,6 +50,12 @@ class Scaled:
     def log2(self) -> Tensor:
         """Elementwise base-2 logarithm of the magnitude; −inf where zero."""
         return self.mantissa.abs().log2() + self.exponent
+
+    def plain(self) -> Tensor:
+        """The numbers themselves, infinite where they overflow."""
+        if self.exponent == 0:
+            return self.mantissa
+        return torch.ldexp(self.mantissa, torch.tensor(self.exponent))
 
 
 def _rescaled(mantissa: Tensor, exponent: int) -> Scaled:
@@ -47,6 +74,17 @@ def _at_exponent(value: Scaled, exponent: int) -> Tensor:
     return torch.ldexp(value.mantissa, torch.tensor(value.exponent - exponent))
 
 
+def _taps(tensor: Tensor, reads: Tensor, fill: float) -> Tensor:
+    """What windows read: from (N, C, positions) to (N, C, taps, windows), `fill` where nothing."""
+    padded = functional.pad(tensor, (0, 1), value=fill)
+    index = torch.where(reads < 0, torch.tensor(tensor.shape[2]), reads).to(tensor.device)
+    return padded[:, :, index]
+
+
+def _channels(node: MaxPool | AvgPool, windows: int) -> int:
+    return prod(node.shape) // windows
+
+
 @dataclass(frozen=True)
 class NumericAlgebra:
     """Sums over paths of products of contributions.
@@ -54,35 +92,52 @@ class NumericAlgebra:
     Attributes
     ----------
     start
-        Shape (N, d): what each input coordinate contributes.
+        Shape (N, *input_shape): what each input coordinate contributes.
     weight
-        What a trainable weight or a bias contributes, elementwise: w, w², |w| or 1.
+        What a trainable weight, a bias or a constant contributes, elementwise: w, w², |w| or 1.
     gates
         What the gates of a node contribute: from its position, the node and the values that enter
-        it, a tensor of their shape, or None for 1.
+        it, one tensor a plane; None where every gate contributes 1. The planes of a max-pool have
+        shape (N, channels, windows).
     """
 
     start: Tensor
     weight: Callable[[Tensor], Tensor]
-    gates: Callable[[int, Gate, Scaled], Tensor | None]
+    gates: Callable[[int, GatedNode, Scaled], Planes | None]
 
     def _of(self, parameter: Tensor) -> Tensor:
         return self.weight(parameter.to(self.start))
 
     def input(self, node: Input) -> Scaled:
-        """Every path starts here or at a bias."""
-        return _rescaled(self.start.reshape(len(self.start), prod(node.shape)), 0)
+        """Every path starts here, at a bias or at a constant."""
+        return _rescaled(self.start, 0)
 
     def dense(self, node: Dense, value: Scaled) -> Scaled:
         """f(W) x + f(b)."""
         product = value.mantissa @ self._of(node.weight).T
-        return self._plus_bias(product, value.exponent, node.bias)
+        return self._plus(product, value.exponent, node.bias)
+
+    def conv(self, node: Conv, value: Scaled) -> Scaled:
+        """f(W) * x + f(b)."""
+        windows = node.windows
+        rank = len(windows.extent)
+        run = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
+        product = run(
+            functional.pad(value.mantissa, windows.pads),
+            self._of(node.weight),
+            stride=windows.stride,
+            dilation=windows.dilation,
+            groups=node.groups,
+        )
+        bias = None if node.bias is None else node.bias.reshape(-1, *[1] * rank)
+        return self._plus(product, value.exponent, bias)
 
     def affine(self, node: Affine, value: Scaled) -> Scaled:
-        """f(s) x + f(t), channel by channel."""
-        return self._plus_bias(value.mantissa * self._of(node.scale), value.exponent, node.shift)
+        """f(s) x + f(t), unit by unit."""
+        paths = value.mantissa if node.scale is None else value.mantissa * self._of(node.scale)
+        return self._plus(paths, value.exponent, node.shift)
 
-    def _plus_bias(self, paths: Tensor, exponent: int, bias: Tensor | None) -> Scaled:
+    def _plus(self, paths: Tensor, exponent: int, bias: Tensor | None) -> Scaled:
         value = _rescaled(paths, exponent)
         if bias is None:
             return value
@@ -90,32 +145,96 @@ class NumericAlgebra:
 
     def gate(self, position: int, node: Gate, value: Scaled) -> Scaled:
         """Values times gates."""
-        gates = self.gates(position, node, value)
-        return value if gates is None else Scaled(value.mantissa * gates, value.exponent)
+        planes = self.gates(position, node, value)
+        return value if planes is None else Scaled(value.mantissa * planes[0], value.exponent)
+
+    def clamp(self, position: int, node: Clamp, value: Scaled) -> Scaled:
+        """Values times the gates inside, plus the constants where it saturates."""
+        planes = self.gates(position, node, value)
+        if planes is not None:
+            value = Scaled(value.mantissa * planes[INSIDE], value.exponent)
+        for plane, end in node.ends:
+            constant = self._of(torch.tensor(end, dtype=torch.float64)).expand_as(value.mantissa)
+            if planes is not None:
+                constant = constant * planes[plane]
+            value = self.add(value, _rescaled(constant, 0))
+        return value
+
+    def max_pool(self, position: int, node: MaxPool, value: Scaled) -> Scaled:
+        """The sum over each window of values times gates."""
+        planes = self.gates(position, node, value)
+        reads = torch.from_numpy(node.windows.sources)
+        channels = _channels(node, reads.shape[1])
+        flat = value.mantissa.reshape(len(value.mantissa), channels, -1)
+        taps = _taps(flat, reads, 0.0)
+        if planes is not None:
+            taps = taps * torch.stack(planes, 2)
+        return _rescaled(taps.sum(2).reshape(-1, *node.shape), value.exponent)
+
+    def avg_pool(self, node: AvgPool, value: Scaled) -> Scaled:
+        """F(c) · the sum over each window."""
+        reads = torch.from_numpy(node.reads)
+        flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
+        sums = _taps(flat, reads, 0.0).sum(2) * self._of(node.constants)
+        return _rescaled(sums.reshape(-1, *node.shape), value.exponent)
+
+    def select(self, node: Select, value: Scaled) -> Scaled:
+        """Units by index, 0 where there is none."""
+        index = torch.from_numpy(node.index)
+        chosen = _taps(value.mantissa.reshape(len(value.mantissa), 1, -1), index[None], 0.0)
+        return Scaled(chosen.reshape(-1, *node.shape), value.exponent)
 
     def add(self, left: Scaled, right: Scaled) -> Scaled:
         """The sum, at the larger exponent."""
         exponent = max(left.exponent, right.exponent)
         return _rescaled(_at_exponent(left, exponent) + _at_exponent(right, exponent), exponent)
 
+    def concat(self, node: Concat, values: list[Scaled]) -> Scaled:
+        """Side by side, at the largest exponent."""
+        exponent = max(value.exponent for value in values)
+        parts = [_at_exponent(value, exponent) for value in values]
+        return _rescaled(torch.cat(parts, node.axis + 1), exponent)
+
     def reshape(self, node: Reshape, value: Scaled) -> Scaled:
-        """Nothing to do: coordinates are kept flat, in row-major order."""
-        return value
+        """Row-major order."""
+        return Scaled(value.mantissa.reshape(-1, *node.shape), value.exponent)
 
 
 def _identity(parameter: Tensor) -> Tensor:
     return parameter
 
 
-def gate_values(node: Gate, active: Tensor, like: Tensor) -> Tensor:
-    """σ as numbers from the booleans `active`: 1 where active, the node's slope elsewhere."""
-    if node.slope == 0:
-        return active.to(like)
+def decided(node: GatedNode, value: Scaled) -> Planes:
+    """The planes that values decide: boolean for gates of two values, real for smooth ones.
+
+    A gate's plane is true where x > 0. The planes of a `Clamp` say where x lies, those of a
+    `MaxPool`, each of shape (N, channels, windows), which tap is a largest one.
+    """
+    if isinstance(node, MaxPool):
+        reads = torch.from_numpy(node.windows.sources)
+        flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
+        largest = _taps(flat, reads, -torch.inf).argmax(2)
+        return [largest == tap for tap in range(node.planes)]
+    if isinstance(node, Clamp):
+        plain = value.plain()
+        above, below = plain >= node.high, plain <= node.low
+        return [~(above | below), above, below][: node.planes]
+    if node.kind in SMOOTH:
+        return [SMOOTH[node.kind](value.plain())]
+    return [value.mantissa > 0]
+
+
+def gate_values(node: GatedNode, plane: Tensor, like: Tensor) -> Tensor:
+    """Gates as numbers from a plane that `decided` made: slopes where a ReLU's kin is not active."""
+    if plane.dtype != torch.bool:
+        return plane.to(like)
+    if not isinstance(node, Gate) or node.slope is None or not bool(node.slope.any()):
+        return plane.to(like)
     # from numbers of the run's own dtype: a slope rounded to float32 would cost float64 runs digits
-    return torch.where(active, like.new_ones(()), like.new_full((), node.slope))
+    return torch.where(plane, like.new_ones(()), node.slope.to(like))
 
 
-def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Tensor]]:
+def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Planes]]:
     """The outputs h(x) and the gates that the items set.
 
     Parameters
@@ -125,29 +244,28 @@ def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Tensor]]:
 
     Returns
     -------
-    outputs, active
-        Outputs of shape (N, K), and for the position of each gate node a boolean tensor (N, C)
-        that is true where the unit is on its unit-slope side (x > 0).
+    outputs, planes
+        Outputs of shape (N, K), and by position of each gated node its planes (see `decided`).
     """
-    active: dict[int, Tensor] = {}
+    planes: dict[int, Planes] = {}
 
-    def record(position: int, node: Gate, value: Scaled) -> Tensor:
-        active[position] = value.mantissa > 0
-        return gate_values(node, active[position], value.mantissa)
+    def record(position: int, node: GatedNode, value: Scaled) -> Planes:
+        planes[position] = decided(node, value)
+        return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
-    return interpret(network, NumericAlgebra(items, _identity, record)), active
+    return interpret(network, NumericAlgebra(items, _identity, record)), planes
 
 
-def gated_logits(network: Network, items: Tensor, active: dict[int, Tensor]) -> Scaled:
-    """z·w: the outputs with the gates held at `active`, linear in the items' path features."""
+def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> Scaled:
+    """z·w: the outputs with the gates held at `planes`, linear in the items' path features."""
 
-    def fixed(position: int, node: Gate, value: Scaled) -> Tensor:
-        return gate_values(node, active[position], value.mantissa)
+    def fixed(position: int, node: GatedNode, value: Scaled) -> Planes:
+        return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
     return interpret(network, NumericAlgebra(items, _identity, fixed))
 
 
-def _open(position: int, node: Gate, value: Scaled) -> None:
+def _open(position: int, node: GatedNode, value: Scaled) -> None:
     return None
 
 

@@ -1,111 +1,212 @@
 """The graph that everything else works on: a gated linear network as frozen nodes.
 
 A node refers to the nodes it reads by their position in `Network.nodes`, which is in topological
-order. A tensor is thought of per item: shapes leave out the batch axis.
+order. A tensor is thought of per item: shapes leave out the batch axis. Its coordinates are called
+units; flat, they are counted in row-major order. What an item decides about a node's gates comes in
+*planes*: tensors of gates of the node's shape, one for a ReLU, one for each tap of a max-pool.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import TypeAlias
 
+import numpy as np
 from torch import Tensor
 
+from gencheck.network.windows import Index, Windows
 
-@dataclass(frozen=True)
-class Input:
-    """The item x, of shape `shape`; its coordinates are where paths start."""
+Shape: TypeAlias = tuple[int, ...]
 
-    shape: tuple[int, ...]
-    label: str = "input"
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """What all nodes have: the shape of their tensor, a name for messages, the nodes they read."""
+
+    shape: Shape
+    label: str
+    sources: tuple[int, ...]
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """No node is read."""
-        return ()
+    def operation(self) -> str:
+        """The name that it is counted under."""
+        return type(self).__name__.lower()
+
+    @property
+    def planes(self) -> int:
+        """How many planes of gates an item sets."""
+        return 0
 
 
-@dataclass(frozen=True)
-class Dense:
+@dataclass(frozen=True, eq=False)
+class Input(Node):
+    """The item x; its coordinates are where paths start."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Node):
     """y = W x + b: weights of shape (out, in) on the paths, and one bias path a unit where b is given."""
 
-    source: int
     weight: Tensor
     bias: Tensor | None
-    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Node):
+    """A convolution: weights of shape (out, in / groups, *kernel), and a bias path a unit with b."""
+
+    weight: Tensor
+    bias: Tensor | None
+    windows: Windows
+    groups: int
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """The one node read."""
-        return (self.source,)
+    def operation(self) -> str:
+        """Named by its dimensions."""
+        return f"conv{len(self.windows.extent)}d"
 
 
-@dataclass(frozen=True)
-class Affine:
-    """y_c = s_c x_c + t_c: an edge of its own for each channel, and one bias path a channel."""
+@dataclass(frozen=True, eq=False)
+class Affine(Node):
+    """y = s x + t, unit by unit: an edge of its own, and one bias path a unit where t is given.
 
-    source: int
-    scale: Tensor
-    shift: Tensor
-    label: str
+    `scale` and `shift` have shapes that broadcast to the item's.
+    """
+
+    scale: Tensor | None
+    shift: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Gate(Node):
+    """y = x · σ: 1 where x > 0 and `slope` elsewhere, or the gate of a smooth activation.
+
+    Attributes
+    ----------
+    kind
+        ``relu``, ``leaky_relu``, ``prelu``, or a name in `activations.SMOOTH`.
+    slope
+        Broadcasts to the item's shape; None for a smooth gate.
+    """
+
+    kind: str
+    slope: Tensor | None
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """The one node read."""
-        return (self.source,)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """y = x · σ with σ = 1 where x > 0 and `slope` elsewhere: ReLU has slope 0, LeakyReLU its own."""
-
-    source: int
-    slope: float
-    label: str
+    def operation(self) -> str:
+        """Named by its activation."""
+        return self.kind
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """The one node read."""
-        return (self.source,)
+    def planes(self) -> int:
+        """One."""
+        return 1
 
 
-@dataclass(frozen=True)
-class Add:
+# The planes of a Clamp.
+INSIDE, ABOVE, BELOW = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Clamp(Node):
+    """y = x·[low < x < high] + high·[x ≥ high] + low·[x ≤ low]: ReLU6, Hardtanh.
+
+    Where it saturates, a path starts at 1 with weight `high` (or `low`, unless that is 0).
+    """
+
+    low: float
+    high: float
+
+    @property
+    def operation(self) -> str:
+        """ReLU6 or Hardtanh."""
+        return "relu6" if (self.low, self.high) == (0, 6) else "hardtanh"
+
+    @property
+    def planes(self) -> int:
+        """Inside, above and, unless the lower end is 0, below."""
+        return 2 if self.low == 0 else 3
+
+    @property
+    def ends(self) -> list[tuple[int, float]]:
+        """The planes in which a path starts, with the constant on it."""
+        return [(ABOVE, self.high), (BELOW, self.low)][: self.planes - 1]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """The largest of each window: gate 1 on the first arg-max edge, 0 on the others of the window."""
+
+    windows: Windows
+
+    @property
+    def operation(self) -> str:
+        """Max-pool."""
+        return "max_pool"
+
+    @property
+    def planes(self) -> int:
+        """One for each tap."""
+        return self.windows.taps
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Node):
+    """c · the sum over each window, the constant c by window.
+
+    Attributes
+    ----------
+    reads
+        The flat position of each tap of each window within a channel, −1 for none; (taps, windows).
+    constants
+        Shape (windows,), float64.
+    """
+
+    reads: Index
+    constants: Tensor
+
+    @property
+    def operation(self) -> str:
+        """Average or sum."""
+        return "avg_pool"
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Node):
+    """Unit u is unit `index[u]` of the source, or 0 where that is −1: permutations, slices, zero pads."""
+
+    index: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Node):
+    """The same units in row-major order under another shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
     """The sum of two tensors of one shape: paths through either."""
 
-    left: int
-    right: int
-    label: str
+
+@dataclass(frozen=True, eq=False)
+class Concat(Node):
+    """Tensors side by side along `axis`, with these sizes on it."""
+
+    axis: int
+    sizes: tuple[int, ...]
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """The two nodes read."""
-        return (self.left, self.right)
+    def places(self) -> list[Index]:
+        """For each source, the flat units that its own become."""
+        units = np.arange(prod(self.shape)).reshape(self.shape)
+        parts = np.split(units, np.cumsum(self.sizes)[:-1], self.axis)
+        return [part.ravel() for part in parts]
 
 
-@dataclass(frozen=True)
-class Reshape:
-    """The same coordinates in row-major order under another shape."""
-
-    source: int
-    shape: tuple[int, ...]
-    label: str
-
-    @property
-    def sources(self) -> tuple[int, ...]:
-        """The one node read."""
-        return (self.source,)
-
-
-Node: TypeAlias = Input | Dense | Affine | Gate | Add | Reshape
-
-
-def _redirected(node: Node, position: dict[int, int]) -> Node:
-    if isinstance(node, Input):
-        return node
-    if isinstance(node, Add):
-        return replace(node, left=position[node.left], right=position[node.right])
-    return replace(node, source=position[node.source])
+def is_smooth(node: Node) -> bool:
+    """True for a gate that is more than piecewise constant."""
+    return isinstance(node, Gate) and node.slope is None
 
 
 @dataclass(frozen=True)
@@ -121,12 +222,9 @@ class Network:
     nodes: tuple[Node, ...]
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> Shape:
         """The shape of one item."""
-        first = self.nodes[0]
-        if not isinstance(first, Input):
-            raise TypeError("the first node of a network is its input")
-        return first.shape
+        return self.nodes[0].shape
 
     @property
     def output_layer(self) -> Dense:
@@ -141,60 +239,22 @@ class Network:
         """The number K of outputs."""
         return int(self.output_layer.weight.shape[0])
 
-    @property
-    def gate_positions(self) -> tuple[int, ...]:
-        """The positions of all gate nodes."""
-        return tuple(i for i, node in enumerate(self.nodes) if isinstance(node, Gate))
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """The number of units of each node's tensor."""
+        return tuple(prod(node.shape) for node in self.nodes)
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """The number of coordinates of each node's tensor."""
-        widths: list[int] = []
-        for node in self.nodes:
-            if isinstance(node, Input):
-                widths.append(prod(node.shape))
-            elif isinstance(node, Dense):
-                widths.append(int(node.weight.shape[0]))
-            else:
-                widths.append(widths[node.sources[0]])
-        return tuple(widths)
+    def gates_lie_in_unit_interval(self) -> bool:
+        """False where a slope lies outside [0, 1]."""
+        slopes = [node.slope for node in self.nodes if isinstance(node, Gate)]
+        return all(s is None or bool(((s >= 0) & (s <= 1)).all()) for s in slopes)
+
+    @property
+    def smooth(self) -> bool:
+        """True where a gate is more than piecewise constant in the item."""
+        return any(is_smooth(node) for node in self.nodes)
 
     def operations(self) -> dict[str, int]:
         """How many nodes of each kind there are, by name."""
-        return dict(Counter(_operation_name(node) for node in self.nodes[1:]))
-
-
-def _operation_name(node: Node) -> str:
-    if isinstance(node, Gate):
-        return "relu" if node.slope == 0 else "leaky_relu"
-    return type(node).__name__.lower()
-
-
-def folded(nodes: list[Node], output: int) -> Network:
-    """The network of the nodes that `output` needs, each `Affine` folded into a `Dense` before it.
-
-    A fold needs the dense layer to have no other reader: W ← s W, b ← s b + t. An affine map with
-    another layer before it stays an edge of its own.
-    """
-    nodes = list(nodes)
-    readers = Counter(source for node in nodes for source in node.sources)
-    for i, node in enumerate(nodes):
-        before = nodes[node.source] if isinstance(node, Affine) else None
-        if isinstance(node, Affine) and isinstance(before, Dense) and readers[node.source] == 1:
-            bias = node.shift if before.bias is None else node.scale * before.bias + node.shift
-            nodes[i] = replace(before, weight=node.scale[:, None] * before.weight, bias=bias)
-    return _pruned(nodes, output)
-
-
-def _pruned(nodes: list[Node], output: int) -> Network:
-    needed = {0, output}
-    for i in range(len(nodes) - 1, -1, -1):
-        if i in needed:
-            needed.update(nodes[i].sources)
-    position: dict[int, int] = {}
-    kept: list[Node] = []
-    for i, node in enumerate(nodes):
-        if i in needed:
-            kept.append(_redirected(node, position))
-            position[i] = len(kept) - 1
-    return Network(tuple(kept))
+        return dict(Counter(node.operation for node in self.nodes[1:]))

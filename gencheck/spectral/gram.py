@@ -1,19 +1,38 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
-from collections import Counter
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.terms import Gathering, Term
+from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.factors import Factors
+from gencheck.spectral.kernel import (
+    Kernel,
+    Pairs,
+    PassingFactors,
+    StripFactors,
+    map_exponents,
+    strip_factors,
+)
 from gencheck.spectral.tiles import Tile, upper_tiles
 
-# Carriers whose self-products stay within these powers of two need no scaling.
-_SAFE_EXPONENT = 40
+# Bytes of the maps that one step of the kernel holds: a share of a last-level cache.
+_MAP_BYTES = 2**24
+
+# The fewest rows that a matrix product is worth starting for.
+_LEAST_ROWS = 16
+
+# Strips of fewer steps are not worth being unpacked as a whole.
+_PAYING_STEPS = 4
+
+# Bytes of unpacked factors that are kept by default.
+FACTOR_BYTES = 2**30
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
@@ -80,26 +99,124 @@ class Gram:
 
 
 def gram_matrix(
-    gatherings: tuple[Gathering, ...],
+    program: Program,
     factors: Factors,
     tile_size: int,
+    factor_bytes: int = FACTOR_BYTES,
     progress: Progress = SILENT,
 ) -> Gram:
     """The Gram matrix of the path kernel for all items of `factors`.
 
-    For each tile one pass over the gatherings: a GEMM for each term, and one fused elementwise pass.
-    With 0/1 gates every overlap is an integer below 2²⁴ and therefore exact in float32.
+    For each tile one pass over the program in steps whose maps fit into a cache: a batched matrix
+    product for each batch, and fused elementwise passes. With 0/1 gates every overlap is an integer
+    below 2²⁴ and therefore exact in float32.
+
+    Parameters
+    ----------
+    factor_bytes
+        How much the unpacked factors may take; two strips of a few items are always held.
     """
-    exponents = carrier_exponents(gatherings, factors)
+    shape = strip_shape(program, factors.items.dtype, tile_size, factor_bytes)
+    kernel = Kernel(program, map_exponents(program, factors, shape.strip))
+    exponents = kernel.exponents
+    assert exponents is not None
+    strips = _Strips(program, factors, shape)
     tiles = upper_tiles(factors.count, tile_size)
-    kernel = _TileKernel(gatherings, exponents, tile_size, factors.items)
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
     blocks = _allocated(tiles, factors.items)
     for tile, block in zip(tiles, blocks, strict=True):
-        kernel.compute(factors.rows(tile.rows), factors.rows(tile.columns), block)
-        progress.advance(float(tile.shape[0] * tile.shape[1]))
+        _fill(kernel, strips, tile, block, progress)
     progress.finish()
     return Gram(tiles, blocks, factors.count, exponents[-1])
+
+
+def _fill(kernel: Kernel, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
+    """Fill `block` with the kernel between the items of the tile's rows and columns."""
+    for rows, columns in strips.steps(tile):
+        (left, own_rows), (right, own_columns) = strips.of(rows), strips.of(columns)
+        part = block[_within(rows, tile.rows), _within(columns, tile.columns)]
+        kernel.run(Pairs(left, right, own_rows, own_columns, block), part)
+        mirrored = tile.on_diagonal and columns.start > rows.start
+        if mirrored:
+            block[_within(columns, tile.rows), _within(rows, tile.columns)].copy_(part.T)
+        progress.advance(float(part.numel() * (1 + mirrored)))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+@dataclass(frozen=True)
+class StripShape:
+    """How the items are cut below the tiles.
+
+    Attributes
+    ----------
+    step
+        Rows and columns of one pass over the program.
+    strip
+        Items whose factors are unpacked together.
+    kept
+        Strips that are kept.
+    passing
+        True where the factors of a strip are too many to be held: they are made batch by batch.
+    """
+
+    step: int
+    strip: int
+    kept: int
+    passing: bool
+
+
+def strip_shape(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> StripShape:
+    """Steps whose maps fit into a cache, and strips whose factors fit into `factor_bytes`.
+
+    Where strips would be too short for their unpacking to pay, factors are made in passing, and the
+    steps are as large as maps in main memory allow.
+    """
+
+    def side(amount: int) -> int:
+        rows = isqrt(amount // (program.live_cells * dtype.itemsize))
+        return min(tile, max(_LEAST_ROWS, rows // _LEAST_ROWS * _LEAST_ROWS))
+
+    step = side(_MAP_BYTES)
+    each = max(1, program.factors_per_item * dtype.itemsize)
+    # four strips at least, so that rows stay while columns change
+    strip = min(tile, factor_bytes // (4 * each)) // step * step
+    if strip >= min(tile, _PAYING_STEPS * step):
+        return StripShape(step, strip, factor_bytes // (strip * each), False)
+    large = side(max(_MAP_BYTES, factor_bytes // 4))
+    return StripShape(large, large, 4, True)
+
+
+class _Strips:
+    """The factors of strips of items, the least recently used of them dropped."""
+
+    def __init__(self, program: Program, factors: Factors, shape: StripShape) -> None:
+        self.program, self.factors, self.shape = program, factors, shape
+        self.made: OrderedDict[int, StripFactors] = OrderedDict()
+
+    def steps(self, tile: Tile) -> Iterator[tuple[slice, slice]]:
+        """The tile cut into steps, strip by strip; on the diagonal only those not below it."""
+        for strip_rows in _cut(tile.rows, self.shape.strip):
+            for strip_columns in _cut(tile.columns, self.shape.strip):
+                for rows in _cut(strip_rows, self.shape.step):
+                    for columns in _cut(strip_columns, self.shape.step):
+                        if not tile.on_diagonal or columns.start >= rows.start:
+                            yield rows, columns
+
+    def of(self, items: slice) -> tuple[StripFactors, slice]:
+        """The factors of the strip that holds `items`, and their place in it."""
+        number = items.start // self.shape.strip
+        first = number * self.shape.strip
+        if number not in self.made:
+            while len(self.made) >= self.shape.kept:
+                self.made.popitem(last=False)
+            rows = slice(first, min(first + self.shape.strip, self.factors.count))
+            make = PassingFactors if self.shape.passing else strip_factors
+            self.made[number] = make(self.program, self.factors, rows)
+        self.made.move_to_end(number)
+        return self.made[number], slice(items.start - first, items.stop - first)
 
 
 def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
@@ -118,139 +235,10 @@ def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
     return [part.view(tile.shape) for part, tile in zip(parts, tiles, strict=True)]
 
 
-def flops_per_pair(gatherings: tuple[Gathering, ...]) -> int:
-    """The floating-point operations of the overlaps that one pair of items needs: 2 · Σ widths."""
-    return 2 * sum(
-        term.width for g in gatherings for term in g.terms if term.from_input or term.gates
-    )
-
-
-def carrier_exponents(gatherings: tuple[Gathering, ...], factors: Factors) -> list[int]:
-    """A power of two for each gathering that brings its largest self-product max_i a(i,i) near 1.
-
-    By Cauchy-Schwarz |a(i,j)| ≤ max_i a(i,i), so no entry overflows after the scaling. All zero
-    (no scaling, integers stay integers) where the self-products stay within 2^±40.
-    """
-    scaled: list[Tensor] = []
-    exponents: list[int] = []
-    for gathering in gatherings:
-        parts: list[tuple[Tensor, int]] = []
-        for term in gathering.terms:
-            factor = factors.of(term)
-            overlap = factors.items.new_full((factors.count,), term.width, dtype=torch.float64)
-            if factor is not None:
-                overlap = _squared_norms(factor)
-            if term.carrier is None:
-                parts.append((overlap, 0))
-            else:
-                parts.append((overlap * scaled[term.carrier], exponents[term.carrier]))
-        if gathering.bias or not parts:
-            parts.append((factors.items.new_ones((factors.count,), dtype=torch.float64), 0))
-        base = max(exponent for _, exponent in parts)
-        total = sum(part * 2.0 ** (exponent - base) for part, exponent in parts)
-        assert isinstance(total, Tensor)
-        peak = float(total.max())
-        shift = int(torch.frexp(torch.tensor(peak, dtype=torch.float64)).exponent)
-        scaled.append(total * 2.0**-shift)
-        exponents.append(base + shift)
-    if all(abs(exponent) <= _SAFE_EXPONENT for exponent in exponents):
-        return [0] * len(exponents)
-    return exponents
-
-
-def _squared_norms(factor: Tensor, rows: int = 4096) -> Tensor:
-    parts = [part.double().square().sum(1) for part in factor.split(rows)]
-    return torch.cat(parts)
-
-
-class _TileKernel:
-    """Computes blocks with buffers that are allocated once.
-
-    Fresh memory for each intermediate would be handed out page by page, which costs more than the
-    arithmetic.
-    """
-
-    def __init__(
-        self,
-        gatherings: tuple[Gathering, ...],
-        exponents: list[int],
-        tile_size: int,
-        like: Tensor,
-    ) -> None:
-        self.gatherings = gatherings
-        self.exponents = exponents
-        self.like = like
-        self.size = tile_size * tile_size
-        self.free: list[Tensor] = []
-        self.readers = Counter(
-            term.carrier for g in gatherings for term in g.terms if term.carrier is not None
-        )
-
-    def compute(self, left: Factors, right: Factors, block: Tensor) -> None:
-        """Fill `block` with the kernel between the items of `left` and those of `right`."""
-        carriers: dict[int, Tensor] = {}
-        waiting = Counter(self.readers)
-        last = len(self.gatherings) - 1
-        for position, gathering in enumerate(self.gatherings):
-            out = block if position == last else self._take(block.shape)
-            self._gather(position, gathering, carriers, left, right, out)
-            carriers[position] = out
-            for term in gathering.terms:
-                if term.carrier is not None:
-                    waiting[term.carrier] -= 1
-                    if waiting[term.carrier] == 0:
-                        self.free.append(carriers.pop(term.carrier))
-
-    def _take(self, shape: torch.Size) -> Tensor:
-        if not self.free:
-            return self.like.new_empty(self.size)[: shape.numel()].view(shape)
-        storage = self.free.pop().untyped_storage()
-        view: Tensor = self.like.new_empty(0).set_(storage, 0, shape, (shape[1], 1))
-        return view
-
-    def _gather(
-        self,
-        position: int,
-        gathering: Gathering,
-        carriers: dict[int, Tensor],
-        left: Factors,
-        right: Factors,
-        out: Tensor,
-    ) -> None:
-        """Out = Σ_terms carrier ⊙ overlap + bias, at this gathering's exponent."""
-        bias = 2.0 ** -self.exponents[position] if gathering.bias else 0.0
-        constant = self.like.new_full((1, 1), bias)
-        if not gathering.terms:
-            out.copy_(constant.expand_as(out))
-        for index, term in enumerate(gathering.terms):
-            before = constant if index == 0 else out
-            self._add_term(before, position, term, carriers, left, right, out)
-
-    def _add_term(
-        self,
-        before: Tensor,
-        position: int,
-        term: Term,
-        carriers: dict[int, Tensor],
-        left: Factors,
-        right: Factors,
-        out: Tensor,
-    ) -> None:
-        """Out = before + carrier ⊙ overlap."""
-        base = 0 if term.carrier is None else self.exponents[term.carrier]
-        scale = 2.0 ** (base - self.exponents[position])
-        rows, columns = left.of(term), right.of(term)
-        if rows is None or columns is None:
-            constant = term.width * scale
-            if term.carrier is None:
-                torch.add(before.expand_as(out), constant, out=out)
-            else:
-                torch.add(before.expand_as(out), carriers[term.carrier], alpha=constant, out=out)
-        elif term.carrier is None:
-            torch.addmm(before, rows, columns.T, alpha=scale, out=out)
-        else:
-            # not in `out`, which may be fresh memory: that is best written once, by the fused pass
-            overlap = self._take(out.shape)
-            torch.mm(rows, columns.T, out=overlap)
-            torch.addcmul(before, carriers[term.carrier], overlap, value=scale, out=out)
-            self.free.append(overlap)
+def _cut(items: slice, size: int) -> Iterator[slice]:
+    """`items` cut at the multiples of `size`."""
+    start = items.start
+    while start < items.stop:
+        stop = min((start // size + 1) * size, items.stop)
+        yield slice(start, stop)
+        start = stop

@@ -1,25 +1,29 @@
-"""Paths as products of columns: one column of a term's factor for each gathering that is passed."""
+"""Paths as products of columns: one column of a block's factors for each collapse that is passed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.ir import Network
-from gencheck.network.terms import Gathering, Term
-from gencheck.spectral.factors import Factors
+from gencheck.network.program import Batch, Collapse, Program, Slide
+from gencheck.spectral.factors import FactorReader, Factors
 
 BIAS = -1
 
 
 @dataclass(frozen=True)
 class Step:
-    """Unit `unit` of term `term` in gathering `gathering`; term BIAS is the gathering's bias path."""
+    """Unit `unit` of block `block` of batch `batch` in map `map`.
 
-    gathering: int
-    term: int
+    The batch BIAS is the map's own bias path, with the cell as its block.
+    """
+
+    map: int
+    batch: int
+    block: int
     unit: int
 
 
@@ -29,14 +33,14 @@ Path: TypeAlias = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Columns:
-    """A term's factor with equal columns merged and zero columns dropped.
+    """A block's factors with equal columns merged and zero columns dropped.
 
     Attributes
     ----------
     values
-        Shape (N, C'), one column for each distinct nonzero one.
+        Shape (n, C'), one column for each distinct nonzero one.
     units
-        For each, the first unit that has it.
+        For each, the first unit of the block that has it.
     """
 
     values: Tensor
@@ -46,65 +50,108 @@ class Columns:
 class PathSpace:
     """The paths of a network on some items, addressed by steps; merged where they cannot differ."""
 
-    def __init__(self, gatherings: tuple[Gathering, ...], factors: Factors) -> None:
-        self.gatherings = gatherings
+    def __init__(self, program: Program, factors: Factors, rows: Tensor) -> None:
+        self.program = program
+        self.reader: FactorReader = factors.reader(rows)
         self.like = factors.items
-        self.count = factors.count
-        self.columns = {
-            (g, t): _merged(factors.of(term), factors)
-            for g, gathering in enumerate(gatherings)
-            for t, term in enumerate(gathering.terms)
-        }
+        self.count = len(rows)
+        self._columns: dict[tuple[int, int, int], Columns] = {}
+        self._counts: dict[tuple[int, int], int] = {}
 
     @property
     def last(self) -> int:
-        """The position of the gathering that is the kernel itself."""
-        return len(self.gatherings) - 1
+        """The position of the map that is the kernel itself."""
+        return len(self.program.maps) - 1
 
-    def terms(self, gathering: int) -> list[tuple[int, Term, Columns]]:
-        """The terms of a gathering with their positions and columns."""
-        return [
-            (t, term, self.columns[gathering, t])
-            for t, term in enumerate(self.gatherings[gathering].terms)
-        ]
+    @cached_property
+    def _blocks(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
+        """The batches and blocks that go to each cell of each map."""
+        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for m, b, batch in self.program.batches():
+            for block, cell in enumerate(batch.cells.tolist()):
+                found.setdefault((m, cell), []).append((b, block))
+        return found
 
-    def path_count(self, gathering: int | None = None) -> int:
-        """The number of distinct paths that reach a gathering, by default the last."""
-        counts: list[int] = []
-        for g, gathered in enumerate(self.gatherings):
-            total = int(gathered.bias)
-            for _, term, columns in self.terms(g):
-                before = 1 if term.carrier is None else counts[term.carrier]
-                total += before * len(columns.units)
-            counts.append(total)
-        return counts[self.last if gathering is None else gathering]
+    def blocks(self, at_map: int, cell: int) -> list[tuple[int, Batch, int]]:
+        """The blocks that a collapse gathers into a cell: position of the batch, batch, block."""
+        node = self.program.maps[at_map]
+        assert isinstance(node, Collapse)
+        return [(b, node.batches[b], j) for b, j in self._blocks.get((at_map, cell), [])]
+
+    def columns(self, at_map: int, batch: int, block: int) -> Columns:
+        """The merged columns of one block."""
+        key = (at_map, batch, block)
+        if key not in self._columns:
+            node = self.program.maps[at_map]
+            assert isinstance(node, Collapse)
+            self._columns[key] = _merged(self.reader.block(node.batches[batch], block))
+        return self._columns[key]
+
+    def path_count(self, at_map: int | None = None, cell: int = 0) -> int:
+        """The number of distinct paths that reach a cell of a map, by default the kernel."""
+        at_map = self.last if at_map is None else at_map
+        if (at_map, cell) not in self._counts:
+            node = self.program.maps[at_map]
+            total = int(node.bias)
+            if isinstance(node, Slide):
+                total += sum(self.path_count(node.source, p) for p in _read_by(node, cell))
+            else:
+                for b, batch, j in self.blocks(at_map, cell):
+                    at = int(batch.at[j])
+                    before = 1 if batch.carrier is None else self.path_count(batch.carrier, at)
+                    total += before * len(self.columns(at_map, b, j).units)
+            self._counts[at_map, cell] = total
+        return self._counts[at_map, cell]
 
     def ones(self) -> Tensor:
-        """The column of a bias path, shape (N, 1)."""
+        """The column of a bias path, shape (n, 1)."""
         return self.like.new_ones((self.count, 1))
 
     def column(self, step: Step) -> Tensor:
-        """The factor column of one step, shape (N,)."""
-        if step.term == BIAS:
+        """The factor column of one step, shape (n,)."""
+        if step.batch == BIAS:
             return self.ones()[:, 0]
-        columns = self.columns[step.gathering, step.term]
+        columns = self.columns(step.map, step.batch, step.block)
         at = int((columns.units == step.unit).nonzero()[0, 0])
         return columns.values[:, at]
 
     def feature(self, path: Path) -> Tensor:
-        """z_p for every item, shape (N,)."""
+        """z_p for every item, shape (n,)."""
         product = self.ones()[:, 0]
         for step in path:
             product = product * self.column(step)
         return product
 
+    def distinct_inputs(self) -> Tensor:
+        """The distinct nonzero input coordinates as columns, shape (n, s)."""
+        return _merged(self.reader.items).values
 
-def _merged(factor: Tensor | None, factors: Factors) -> Columns:
-    if factors.count == 0:
-        return Columns(factors.items.new_ones((0, 0)), torch.zeros(0, dtype=torch.long))
-    if factor is None:
-        ones = factors.items.new_ones((factors.count, 1))
-        return Columns(ones, torch.zeros(1, dtype=torch.long))
+
+def _read_by(node: Slide, cell: int) -> list[int]:
+    reads = node.reads[cell]
+    return [int(p) for p in reads if p >= 0]
+
+
+def unmerged_path_count(program: Program) -> float:
+    """How many paths there are before any are merged; infinite past the range of floats."""
+    counts: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+    with np.errstate(over="ignore"):
+        for node in program.maps:
+            total = np.full(node.cells, float(node.bias))
+            if isinstance(node, Slide):
+                padded = np.append(counts[node.source], 0.0)
+                total += padded[node.reads].sum(1)
+            else:
+                for batch in node.batches:
+                    before = 1.0 if batch.carrier is None else counts[batch.carrier][batch.at]
+                    np.add.at(total, batch.cells, before * batch.counts)
+            counts.append(total)
+    return float(counts[-1][0])
+
+
+def _merged(factor: Tensor) -> Columns:
+    if factor.shape[0] == 0:
+        return Columns(factor[:, :0], torch.zeros(0, dtype=torch.long))
     # + 0.0 turns −0.0 into 0.0, so that equal columns have equal bytes
     rows = np.ascontiguousarray((factor.T + 0.0).cpu().numpy())
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
@@ -115,19 +162,22 @@ def _merged(factor: Tensor | None, factors: Factors) -> Columns:
     return Columns(factor[:, units.to(factor.device)].contiguous(), units)
 
 
-def described(path: Path, gatherings: tuple[Gathering, ...], network: Network) -> list[str]:
+def described(path: Path, program: Program) -> list[str]:
     """A path in words, from its start to the last hidden unit: ``input[3, 5]``, ``layer fc1 unit 17``."""
-    return [_step_in_words(step, gatherings, network) for step in reversed(path)]
+    return [_step_in_words(step, program) for step in reversed(path)]
 
 
-def _step_in_words(step: Step, gatherings: tuple[Gathering, ...], network: Network) -> str:
-    gathering = gatherings[step.gathering]
-    if step.term == BIAS:
-        return f"bias of layer {gathering.label}"
-    term = gathering.terms[step.term]
-    if term.from_input:
-        place = np.unravel_index(step.unit, network.input_shape)
-        return f"input[{', '.join(str(int(i)) for i in place)}]"
-    if term.carrier is None:
-        return f"bias of normalisation unit {step.unit} before layer {gathering.label}"
-    return f"layer {gatherings[term.carrier].label} unit {step.unit}"
+def _step_in_words(step: Step, program: Program) -> str:
+    node = program.maps[step.map]
+    if step.batch == BIAS or not isinstance(node, Collapse):
+        return f"bias of layer {node.label}"
+    batch = node.batches[step.batch]
+    live = batch.births[step.block][batch.births[step.block] >= 0]
+    shape = batch.origin.shape
+    place = [int(i) for i in np.unravel_index(int(live[step.unit]), shape)]
+    unit = str(place[0]) if len(place) == 1 else str(place)
+    if batch.origin.kind == "input":
+        return f"input[{', '.join(map(str, place))}]"
+    if batch.origin.kind == "constant":
+        return f"{batch.origin.label} unit {unit}"
+    return f"layer {batch.origin.label} unit {unit}"

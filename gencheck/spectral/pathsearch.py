@@ -1,19 +1,51 @@
 """The search for the path with the largest |v_p| where there are too many to enumerate."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from gencheck.network.program import Collapse, Slide
 from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 
 BEAM_WIDTH = 64
 RANDOM_STARTS = 64
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """Beginnings of paths at the cells of one map, best first.
+
+    Attributes
+    ----------
+    cells, columns
+        The cell of each and the number of its column.
+    features
+        Columns of path features, shape (n, C).
+    paths
+        By column.
+    """
+
+    cells: list[int]
+    columns: list[int]
+    features: Tensor
+    paths: list[Path]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    score: float
+    cell: int
+    feature: Tensor
+    path: Path
+
+
 def best_path(space: PathSpace, weights: Tensor, seed: int) -> tuple[float, Path]:
     """A path with a large |v_p| = |Σ_i c_i z_p(x_i)|, and that value in float64.
 
-    Beam search forward through the gatherings, then coordinate ascent (one step of the path is
-    changed at a time, all its alternatives tried at once) from the beam's best paths and from
+    Beam search forward through the maps, then coordinate ascent (one step of the path is changed at
+    a time within its block, all alternatives tried at once) from the beam's best paths and from
     random ones. The result is a lower end: some path attains it.
     """
     narrow = weights.to(space.like.dtype)
@@ -34,62 +66,167 @@ def best_path(space: PathSpace, weights: Tensor, seed: int) -> tuple[float, Path
 
 
 def _beam(space: PathSpace, weights: Tensor) -> list[Path]:
-    """Complete paths, best first: at each gathering keep those that could still become largest."""
-    kept: list[tuple[Tensor, list[Path]]] = []
-    for g, gathering in enumerate(space.gatherings):
-        columns: list[Tensor] = []
-        paths: list[Path] = []
-        if gathering.bias:
-            columns.append(space.ones())
-            paths.append((Step(g, BIAS, 0),))
-        for t, term, factor in space.terms(g):
-            if factor.values.shape[1] == 0:
-                continue
-            base, before = (space.ones(), [()]) if term.carrier is None else kept[term.carrier]
-            weighted = weights[:, None] * base
-            score = _score(weighted, factor.values, complete=g == space.last)
-            top = score.flatten().topk(min(BEAM_WIDTH, score.numel())).indices.tolist()
-            for at in top:
-                row, unit = divmod(at, score.shape[1])
-                columns.append(base[:, row : row + 1] * factor.values[:, unit : unit + 1])
-                paths.append((Step(g, t, int(factor.units[unit])), *before[row]))
-        kept.append((torch.cat(columns, 1) if columns else space.ones()[:, :0], paths))
-    return kept[space.last][1]
+    """Complete paths, best first: at each map keep those that could still become largest."""
+    kept: list[_Kept] = []
+    for m, node in enumerate(space.program.maps):
+        if isinstance(node, Slide):
+            kept.append(_slid(space, m, node, kept[node.source]))
+        else:
+            kept.append(_gathered(space, m, node, kept, weights))
+    return kept[space.last].paths
+
+
+def _slid(space: PathSpace, m: int, node: Slide, before: _Kept) -> _Kept:
+    """Each beginning goes on in every window that reads its cell."""
+    windows: dict[int, list[int]] = {}
+    for cell, reads in enumerate(node.reads.tolist()):
+        for source in set(reads) - {-1}:
+            windows.setdefault(source, []).append(cell)
+    at = [
+        (cell, column)
+        for source, column in zip(before.cells, before.columns, strict=True)
+        for cell in windows.get(source, [])
+    ]
+    features, paths = before.features, list(before.paths)
+    if node.bias:
+        at += [(cell, len(paths) + cell) for cell in range(node.cells)]
+        features = torch.cat([features, space.ones().expand(-1, node.cells)], 1)
+        paths += [(Step(m, BIAS, cell, 0),) for cell in range(node.cells)]
+    return _Kept([cell for cell, _ in at], [column for _, column in at], features, paths)
+
+
+def _gathered(
+    space: PathSpace, m: int, node: Collapse, kept: list[_Kept], weights: Tensor
+) -> _Kept:
+    complete = m == space.last
+    chosen: list[_Candidate] = []
+    for b, batch in enumerate(node.batches):
+        factor = space.reader.batch(batch)
+        candidates: list[_Candidate] = []
+        if batch.carrier is None:
+            score = _score(weights, factor, complete)
+            for at in _top(score.flatten()):
+                block, unit = divmod(at, batch.width)
+                feature = factor[block, :, unit]
+                step = Step(m, b, block, _unpadded(batch.births[block], unit))
+                cell = int(batch.cells[block])
+                candidates.append(_Candidate(float(score[block, unit]), cell, feature, (step,)))
+        else:
+            before = kept[batch.carrier]
+            for block, columns in _by_block(batch.at.tolist(), before):
+                base = before.features[:, columns]
+                score = _score(weights[:, None] * base, factor[block][None], complete)[0]
+                for at in _top(score.flatten()):
+                    row, unit = divmod(at, batch.width)
+                    step = Step(m, b, block, _unpadded(batch.births[block], unit))
+                    candidates.append(
+                        _Candidate(
+                            float(score[row, unit]),
+                            int(batch.cells[block]),
+                            base[:, row] * factor[block, :, unit],
+                            (step, *before.paths[columns[row]]),
+                        )
+                    )
+        candidates.sort(key=lambda candidate: -candidate.score)
+        chosen += candidates[:BEAM_WIDTH]
+    chosen.sort(key=lambda candidate: -candidate.score)
+    chosen = [c for c in chosen[: 4 * BEAM_WIDTH] if c.score > 0]
+    features = [c.feature[:, None] for c in chosen]
+    cells, paths = [c.cell for c in chosen], [c.path for c in chosen]
+    if node.bias:
+        features += [space.ones()] * node.cells
+        cells += range(node.cells)
+        paths += [(Step(m, BIAS, cell, 0),) for cell in range(node.cells)]
+    joined = torch.cat(features, 1) if features else space.ones()[:, :0]
+    return _Kept(cells, list(range(len(cells))), joined, paths)
+
+
+def _unpadded(births: "Iterable[int]", slot: int) -> int:
+    """The number of a slot among those of its block that are not padding."""
+    return sum(1 for birth in list(births)[:slot] if birth >= 0)
+
+
+def _top(scores: Tensor) -> list[int]:
+    found: list[int] = scores.topk(min(BEAM_WIDTH, len(scores))).indices.tolist()
+    return found
+
+
+def _by_block(at: list[int], before: _Kept) -> list[tuple[int, list[int]]]:
+    """For each block whose carrier's cell has beginnings, their columns."""
+    columns: dict[int, list[int]] = {}
+    for cell, column in zip(before.cells, before.columns, strict=True):
+        columns.setdefault(cell, []).append(column)
+    return [(block, columns[cell]) for block, cell in enumerate(at) if cell in columns]
 
 
 def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:
-    """|v_p| of complete paths; of partial ones the most that a continuation could reach."""
+    """|v_p| of complete paths; of partial ones the most that a continuation could reach.
+
+    Parameters
+    ----------
+    weighted
+        Shape (n,) or (n, r): weights, times the features so far.
+    factor
+        Shape (blocks, n, width).
+
+    Returns
+    -------
+    Tensor
+        Shape (blocks, width) or (blocks, r, width).
+    """
+
+    def product(left: Tensor, right: Tensor) -> Tensor:
+        return torch.matmul(left.T if left.ndim == 2 else left, right)
+
     if complete:
-        return (weighted.T @ factor).abs()
-    positive = weighted.clamp(min=0).T @ factor.clamp(min=0)
-    negative = (-weighted).clamp(min=0).T @ factor.clamp(min=0)
-    if bool((factor < 0).any()):
-        positive = positive + (-weighted).clamp(min=0).T @ (-factor).clamp(min=0)
-        negative = negative + weighted.clamp(min=0).T @ (-factor).clamp(min=0)
-    return torch.maximum(positive, negative)
+        return product(weighted, factor).abs()
+    up, down = weighted.clamp(min=0), (-weighted).clamp(min=0)
+    if not bool((factor < 0).any()):
+        return torch.maximum(product(up, factor), product(down, factor))
+    plus, minus = factor.clamp(min=0), (-factor).clamp(min=0)
+    return torch.maximum(
+        product(up, plus) + product(down, minus), product(down, plus) + product(up, minus)
+    )
 
 
 def _random(space: PathSpace, generator: torch.Generator) -> Path | None:
     """A path drawn step by step, from the output back; None where it ran into a dead layer."""
     steps: list[Step] = []
-    gathering: int | None = space.last
-    while gathering is not None:
-        options = [(t, term, c) for t, term, c in space.terms(gathering) if len(c.units)]
-        choices = len(options) + int(space.gatherings[gathering].bias)
-        if choices == 0:
+    at_map, cell = space.last, 0
+
+    def drawn(count: int) -> int:
+        return int(torch.randint(count, (), generator=generator))
+
+    while True:
+        node = space.program.maps[at_map]
+        if isinstance(node, Slide):
+            reads = [int(p) for p in node.reads[cell] if p >= 0]
+            pick = drawn(len(reads) + int(node.bias))
+            if pick == len(reads):
+                return (*steps, Step(at_map, BIAS, cell, 0))
+            at_map, cell = node.source, reads[pick]
+            continue
+        options = [
+            (b, batch, j)
+            for b, batch, j in space.blocks(at_map, cell)
+            if len(space.columns(at_map, b, j).units)
+        ]
+        if not options and not node.bias:
             return None
-        pick = int(torch.randint(choices, (), generator=generator))
+        pick = drawn(len(options) + int(node.bias))
         if pick == len(options):
-            return (*steps, Step(gathering, BIAS, 0))
-        t, term, columns = options[pick]
-        unit = int(torch.randint(len(columns.units), (), generator=generator))
-        steps.append(Step(gathering, t, int(columns.units[unit])))
-        gathering = term.carrier
-    return tuple(steps)
+            return (*steps, Step(at_map, BIAS, cell, 0))
+        b, batch, j = options[pick]
+        units = space.columns(at_map, b, j).units
+        steps.append(Step(at_map, b, j, int(units[drawn(len(units))])))
+        if batch.carrier is None:
+            return tuple(steps)
+        at_map, cell = batch.carrier, int(batch.at[j])
 
 
 def _ascended(space: PathSpace, weights: Tensor, path: Path, seen: set[Path]) -> Path | None:
     """The path after coordinate ascent; None where an earlier ascent has passed the same path."""
+    path = tuple(_representative(space, step) for step in path)
     improved = True
     while improved:
         if path in seen:
@@ -97,15 +234,27 @@ def _ascended(space: PathSpace, weights: Tensor, path: Path, seen: set[Path]) ->
         seen.add(path)
         improved = False
         for position, step in enumerate(path):
-            if step.term == BIAS:
+            if step.batch == BIAS:
                 continue
             rest = space.feature(path[:position] + path[position + 1 :]) * weights
-            columns = space.columns[step.gathering, step.term]
+            columns = space.columns(step.map, step.batch, step.block)
             values = (rest @ columns.values).abs()
             at = int(values.argmax())
             current = abs(float(rest @ space.column(step)))
             if float(values[at]) > current * (1 + 1e-6):
-                changed = Step(step.gathering, step.term, int(columns.units[at]))
+                changed = Step(step.map, step.batch, step.block, int(columns.units[at]))
                 path = (*path[:position], changed, *path[position + 1 :])
                 improved = True
     return path
+
+
+def _representative(space: PathSpace, step: Step) -> Step:
+    """The step with the first unit of the block whose column is the same."""
+    if step.batch == BIAS:
+        return step
+    node = space.program.maps[step.map]
+    assert isinstance(node, Collapse)
+    columns = space.columns(step.map, step.batch, step.block)
+    own = space.reader.block(node.batches[step.batch], step.block)[:, step.unit]
+    at = int((columns.values == own[:, None]).all(0).nonzero()[0, 0])
+    return Step(step.map, step.batch, step.block, int(columns.units[at]))

@@ -5,20 +5,30 @@ few, and is bracketed by the best path found and by norms that bound every entry
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from gencheck.network.terms import Gathering
+from gencheck.network.program import Program, Slide
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.factors import Factors
-from gencheck.spectral.paths import BIAS, Columns, Path, PathSpace, Step
+from gencheck.spectral.paths import (
+    BIAS,
+    Columns,
+    Path,
+    PathSpace,
+    Step,
+    unmerged_path_count,
+)
 from gencheck.spectral.pathsearch import best_path
 
 # Seconds of budget are counted at this rate and not on a clock, so that a run's result does not
 # depend on how fast the machine was.
 NOMINAL_FLOPS_PER_SECOND = 5e10
+
+# Merging equal and dead paths is worth its time where enumeration is too long by at most this factor.
+_MERGE_HOPE = 1e4
 
 # Entries of a block of path features that is held at one time.
 _BLOCK_ENTRIES = 2**23
@@ -49,10 +59,11 @@ class SupNorm:
 
 
 def sup_norms(
-    gatherings: tuple[Gathering, ...],
+    program: Program,
     factors: Factors,
     coefficients: Tensor,
     budget: float,
+    gates_lie_in_unit_interval: bool = True,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> SupNorm:
@@ -67,23 +78,31 @@ def sup_norms(
         Shape (N, K), float64.
     budget
         Enumerate where it takes at most this many floating-point operations.
+    gates_lie_in_unit_interval
+        False where slopes rule out the upper end that rests on gates in [0, 1]; the upper ends are
+        then infinite unless paths are enumerated.
     seed
         Seeds the random starts of the search where enumeration is too long.
     """
     outputs = range(coefficients.shape[1])
-    flops = 0.0
-    for k in outputs:
-        space, _ = _restricted(gatherings, factors, coefficients[:, k])
-        flops += 2.0 * space.path_count() * space.count
+    flops = _enumeration_flops(program, factors, coefficients, budget)
     progress.start("beta2", len(outputs), "outputs")
     found: list[tuple[float, Path]] = []
     upper: list[float] = []
     for k in outputs:
         # built anew for each output: together they could take more memory than the data
-        space, weights = _restricted(gatherings, factors, coefficients[:, k])
-        value, path, end = _bracketed(space, weights, flops <= budget, seed + k)
+        space, weights = _restricted(program, factors, coefficients[:, k])
+        path: Path = ()
+        if space.count == 0:
+            value, end = 0.0, 0.0
+        elif flops <= budget:
+            value, path = _enumerated(space, weights)
+            end = value
+        else:
+            value, path = best_path(space, weights, seed + k)
+            end = _parts_bound(space, weights) if gates_lie_in_unit_interval else float("inf")
         found.append((value, path))
-        upper.append(end)
+        upper.append(max(value, end))
         progress.advance(1)
     progress.finish()
     lower = [value for value, _ in found]
@@ -91,26 +110,29 @@ def sup_norms(
     return SupNorm(lower, upper, flops <= budget, output, found[output][1], flops)
 
 
-def _restricted(
-    gatherings: tuple[Gathering, ...], factors: Factors, column: Tensor
-) -> tuple[PathSpace, Tensor]:
+def _enumeration_flops(
+    program: Program, factors: Factors, coefficients: Tensor, budget: float
+) -> float:
+    """What enumeration takes: two operations for each distinct path, item and output.
+
+    Where the paths are hopelessly many before equal and dead ones are merged, they are not merged.
+    """
+    items = float((coefficients != 0).sum())
+    flops = 2.0 * unmerged_path_count(program) * items
+    if flops <= budget or flops > budget * _MERGE_HOPE:
+        return flops
+    flops = 0.0
+    for column in coefficients.T:
+        space, _ = _restricted(program, factors, column)
+        flops += 2.0 * space.path_count() * space.count
+    return flops
+
+
+def _restricted(program: Program, factors: Factors, column: Tensor) -> tuple[PathSpace, Tensor]:
     """The paths on the items with a nonzero coefficient, and those coefficients."""
     rows = column.nonzero()[:, 0]
-    space = PathSpace(gatherings, factors.rows(rows.to(factors.items.device)))
-    return space, column[rows].to(factors.items.device)
-
-
-def _bracketed(
-    space: PathSpace, weights: Tensor, exact: bool, seed: int
-) -> tuple[float, Path, float]:
-    """The best path's entry, that path, and an upper end."""
-    if space.count == 0:
-        return 0.0, (), 0.0
-    if exact:
-        value, path = _enumerated(space, weights)
-        return value, path, value
-    value, path = best_path(space, weights, seed)
-    return value, path, max(value, _parts_bound(space, weights))
+    device = factors.items.device
+    return PathSpace(program, factors, rows.to(device)), column[rows].to(device)
 
 
 def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
@@ -119,21 +141,25 @@ def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
 
 
 def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
-    """The largest |v_p| over all paths: the last gathering by GEMM, those before it in blocks."""
+    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks."""
     best = -1.0
     found: Path = ()
-    if space.gatherings[space.last].bias:
-        found = (Step(space.last, BIAS, 0),)
+    if space.program.maps[space.last].bias:
+        found = (Step(space.last, BIAS, 0, 0),)
         best = entry(space, weights, found)
     narrow = weights.to(space.like.dtype)
-    for t, term, columns in space.terms(space.last):
-        for features, paths in _blocks(space, term.carrier):
+    for b, batch, j in space.blocks(space.last, 0):
+        columns = space.columns(space.last, b, j)
+        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
             values = (features * narrow[:, None]).T @ columns.values
             if values.numel() == 0:
                 continue
             at = int(values.abs().argmax())
             row, column = divmod(at, values.shape[1])
-            candidate = (Step(space.last, t, int(columns.units[column])), *paths.path(row))
+            candidate = (
+                Step(space.last, b, j, int(columns.units[column])),
+                *paths.path(row),
+            )
             value = entry(space, weights, candidate)
             if value > best:
                 best, found = value, candidate
@@ -144,7 +170,7 @@ def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
 class _BlockPaths:
     """Which path each column of a block belongs to, worked out only for the columns asked for."""
 
-    step: tuple[int, int] | None
+    step: Step | None
     columns: Columns | None
     first: int
     before: "_BlockPaths | None"
@@ -152,29 +178,37 @@ class _BlockPaths:
     def path(self, column: int) -> Path:
         if self.step is None:
             return ()
-        gathering, term = self.step
         if self.columns is None or self.before is None:
-            return (Step(gathering, BIAS, 0),)
+            return (self.step,)
         row, unit = divmod(column, self.columns.values.shape[1])
-        step = Step(gathering, term, int(self.columns.units[unit]))
+        step = replace(self.step, unit=int(self.columns.units[unit]))
         return (step, *self.before.path(self.first + row))
 
 
-def _blocks(space: PathSpace, carrier: int | None) -> Iterator[tuple[Tensor, _BlockPaths]]:
-    """The feature columns (N, p) of all paths that a carrier stands for, block by block."""
+def _blocks(
+    space: PathSpace, carrier: int | None, cell: int
+) -> Iterator[tuple[Tensor, _BlockPaths]]:
+    """The feature columns (n, p) of all paths that reach a carrier's cell, block by block."""
     if carrier is None:
         yield space.ones(), _BlockPaths(None, None, 0, None)
         return
-    if space.gatherings[carrier].bias:
-        yield space.ones(), _BlockPaths((carrier, BIAS), None, 0, None)
-    for t, term, columns in space.terms(carrier):
+    node = space.program.maps[carrier]
+    if node.bias:
+        yield space.ones(), _BlockPaths(Step(carrier, BIAS, cell, 0), None, 0, None)
+    if isinstance(node, Slide):
+        for source in node.reads[cell].tolist():
+            if source >= 0:
+                yield from _blocks(space, node.source, source)
+        return
+    for b, batch, j in space.blocks(carrier, cell):
+        columns = space.columns(carrier, b, j)
         width = max(columns.values.shape[1], 1)
         rows = max(1, _BLOCK_ENTRIES // (max(space.count, 1) * width))
-        for features, paths in _blocks(space, term.carrier):
+        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
             for start in range(0, features.shape[1], rows):
                 part = features[:, start : start + rows]
                 product = part[:, :, None] * columns.values[:, None, :]
-                label = _BlockPaths((carrier, t), columns, start, paths)
+                label = _BlockPaths(Step(carrier, b, j, 0), columns, start, paths)
                 yield product.reshape(space.count, -1), label
 
 
@@ -182,33 +216,23 @@ def _parts_bound(space: PathSpace, weights: Tensor) -> float:
     """An upper end: gates lie in [0, 1], so no path exceeds the positive or the negative part.
 
     A path's feature is the value at its start times gates, the last of which belong to the last
-    gathering. Dropping the gates between leaves, for start s and last unit u, at most
+    collapse. Dropping the gates between leaves, for start s and last unit u, at most
     max(Σ_i (c_i s_i)⁺ g_iu, Σ_i (c_i s_i)⁻ g_iu).
     """
-    starts = _starts(space)
-    weighted = weights.to(space.like.dtype)[:, None] * starts
+    starts = torch.cat([space.ones(), space.distinct_inputs()], 1)
+    narrow = weights.to(space.like.dtype)
+    weighted = narrow[:, None] * starts
     parts = torch.cat([weighted.clamp(min=0), (-weighted).clamp(min=0)], 1)
     bounds = [0.0]
-    if space.gatherings[space.last].bias:
+    if space.program.maps[space.last].bias:
         bounds.append(abs(float(weights.sum())))
-    for _, term, columns in space.terms(space.last):
-        if columns.values.shape[1] == 0:
+    for b, batch, j in space.blocks(space.last, 0):
+        values = space.columns(space.last, b, j).values
+        if values.shape[1] == 0:
             continue
-        if term.carrier is None:
-            direct = weights.to(space.like.dtype) @ columns.values
-            bounds.append(float(direct.abs().max()))
-        elif parts.shape[1]:
-            bounds.append(float((parts.T @ columns.values).max()))
+        if batch.carrier is None:
+            bounds.append(float((narrow @ values).abs().max()))
+        else:
+            bounds.append(float((parts.T @ values).max()))
     # the sums were formed in the run's dtype: leave room for their rounding
-    margin = 1 + space.count * torch.finfo(space.like.dtype).eps
-    return max(bounds) * margin
-
-
-def _starts(space: PathSpace) -> Tensor:
-    """The values at which paths start: the distinct input columns, and 1 for biases. (N, s)."""
-    starts = [space.ones()]
-    for g, gathering in enumerate(space.gatherings):
-        for t, term in enumerate(gathering.terms):
-            if term.from_input:
-                starts.append(space.columns[g, t].values)
-    return torch.cat(starts, 1)
+    return max(bounds) * (1 + space.count * torch.finfo(space.like.dtype).eps)

@@ -16,10 +16,11 @@ from gencheck.network.algebra import (
 )
 from gencheck.network.ir import Network
 from gencheck.network.lowering import lowered
-from gencheck.network.terms import gatherings
+from gencheck.network.terms import kernel_program
 from gencheck.network.trace import traced
 from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import carrier_exponents, gram_matrix
+from gencheck.spectral.gram import gram_matrix
+from gencheck.spectral.kernel import map_exponents
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -39,10 +40,10 @@ def deep(depth: int, width: int, bias: bool = True) -> Network:
 def test_outputs_are_linear_in_the_items_once_the_gates_are_held(name: str) -> None:
     network = random_case(name).subject.network
     x = torch.randn(4, *ZOO[name][1], dtype=torch.float64)
-    _, active = logits(network, x)
+    _, planes = logits(network, x)
 
     def h(items: torch.Tensor) -> torch.Tensor:
-        scaled = gated_logits(network, items, active)
+        scaled = gated_logits(network, items, planes)
         return torch.ldexp(scaled.mantissa, torch.tensor(scaled.exponent))
 
     a, b = torch.randn_like(x), torch.randn_like(x)
@@ -73,15 +74,15 @@ def test_a_hundred_wide_layers_have_a_finite_kernel() -> None:
     items = torch.randn(6, 10)
     factors, outputs = forward(network, items, 6)
     assert bool(torch.isfinite(outputs).all())
-    program = gatherings(network)
+    program = kernel_program(network)
     gram = gram_matrix(program, factors, 4)
     kernel = gram.dense().double()
     assert bool(torch.isfinite(kernel).all())
     assert gram.exponent > 400
     # the logarithm of each self-product, layer by layer in log space
     reference = torch.log(items.double().square().sum(1) + 1)
-    for position in network.gate_positions:
-        width = factors.active[position].sum(1).double()
+    for plane in factors.planes.values():
+        width = plane.values(slice(None)).sum(1).double()
         reference = torch.logaddexp(reference + width.log(), torch.zeros(()).double())
     ours = kernel.diagonal().log() + gram.exponent * math.log(2)
     np.testing.assert_allclose(ours.numpy(), reference.numpy(), rtol=1e-6)
@@ -92,8 +93,8 @@ def test_scaling_is_a_power_of_two_and_exact() -> None:
     network = case.subject.network
     items = torch.cat([case.sample.items, case.reference.items]).reshape(22, -1)
     factors, _ = forward(network, items * 2.0**30, 22)
-    program = gatherings(network)
-    assert any(carrier_exponents(program, factors))
+    program = kernel_program(network)
+    assert any(map_exponents(program, factors, 8))
     scaled = gram_matrix(program, factors, 8)
     z = random_case("two_hidden_leaky").truth()
     assert scaled.exponent > 0
@@ -106,7 +107,7 @@ def test_gates_are_exact_integers_in_float32() -> None:
     network = case.subject.network
     whole = torch.randint(-3, 4, (30, 2)).float()
     factors, _ = forward(network, whole, 30)
-    narrow = gram_matrix(gatherings(network), factors, 8).dense().double()
+    narrow = gram_matrix(kernel_program(network), factors, 8).dense().double()
     factors64, _ = forward(network, whole.double(), 30)
-    wide = gram_matrix(gatherings(network), factors64, 8).dense()
+    wide = gram_matrix(kernel_program(network), factors64, 8).dense()
     assert torch.equal(narrow, wide)

@@ -32,15 +32,44 @@ REFUSED = {
     "product": (lambda m, x: m.head(m.first(x) * m.first(x)), r"aten\.mul\.Tensor"),
     "subtraction": (lambda m, x: m.head(m.first(x) - m.first(x)), r"aten\.sub\.Tensor"),
     "bare parameter": (lambda m, x: m.head(m.first(x) + m.scale), "bare parameter"),
-    "gelu": (lambda m, x: m.head(nn.functional.gelu(m.first(x))), r"aten\.gelu"),
-    "clamp": (
-        lambda m, x: m.head(nn.functional.relu6(m.first(x))),
-        r"aten\.(hardtanh|clamp|relu6)",
+    "bare parameter in the head": (lambda m, x: m.head(m.scale + m.first(x)), "bare parameter"),
+    "number added": (lambda m, x: m.head(m.first(x) + 1.5), "bare parameter or number"),
+    "sigmoid": (lambda m, x: m.head(torch.sigmoid(m.first(x))), r"aten\.sigmoid"),
+    "one-sided clamp": (
+        lambda m, x: m.head(torch.clamp(m.first(x), max=3.0)),
+        "from None to 3.0; covered: two finite ends",
     ),
-    "slope above one": (
-        lambda m, x: m.head(nn.functional.leaky_relu(m.first(x), 1.5)),
-        "slope 1.5",
+    "reflected padding": (
+        lambda m, x: m.head(nn.functional.pad(m.first(x)[:, None], (1, 1), "reflect")[:, 0, 1:-1]),
+        r"aten\.(pad|reflection_pad1d)",
     ),
+    "padding with a number": (
+        lambda m, x: m.head(nn.functional.pad(m.first(x)[:, :-1], (0, 1), value=2.0)),
+        "covered: zeros",
+    ),
+    "attention": (
+        lambda m, x: m.head(
+            nn.functional.scaled_dot_product_attention(
+                *[m.first(x).view(-1, 1, 2, 2) for _ in range(3)]
+            ).flatten(1)
+        ),
+        r"aten\.scaled_dot_product_attention",
+    ),
+    "transposed convolution": (
+        lambda m, x: m.head(
+            nn.functional.conv_transpose1d(m.first(x)[:, None], torch.ones(1, 1, 1))[:, 0]
+        ),
+        r"aten\.conv_transpose1d",
+    ),
+    "adaptive max-pool": (
+        lambda m, x: m.head(
+            nn.functional.adaptive_max_pool2d(m.first(x).view(-1, 1, 2, 2), (2, 1)).flatten(1)[
+                :, [0, 1, 1, 0]
+            ]
+        ),
+        "a global max-pool",
+    ),
+    "mean over the batch": (lambda m, x: m.head(m.first(x) + m.first(x).mean(0)), "batch"),
     "output not dense": (lambda m, x: torch.relu(m.first(x)), "last layer must be a dense Linear"),
     "batch mixed": (
         lambda m, x: m.head(m.first(x).reshape(-1)[:4].reshape(1, 4)),
@@ -62,7 +91,7 @@ def test_every_offender_is_named_with_its_module() -> None:
             super().__init__()
             self.inner = nn.Linear(4, 4)
             self.norm = nn.LayerNorm(4)
-            self.act = nn.Tanh()
+            self.act = nn.Softplus()
 
         def forward(self, x: Tensor) -> Tensor:
             return self.act(self.norm(self.inner(x)))

@@ -8,7 +8,7 @@ import torch
 
 from gencheck.errors import InputError, SolverError
 from gencheck.memory import parsed_bytes, shown_bytes
-from gencheck.network.terms import gatherings
+from gencheck.network.terms import kernel_program
 from gencheck.plan import memory_plan
 from gencheck.spectral.eigen import top_eigenvalue
 from gencheck.spectral.gram import Gram
@@ -89,7 +89,7 @@ def test_amounts_of_memory() -> None:
 
 def test_the_plan_grows_as_the_square() -> None:
     network = random_case("skip").subject.network
-    program = gatherings(network)
+    program = kernel_program(network)
     sizes = [
         memory_plan(network, program, n, torch.float32, 1024, 1024).gram for n in (10**4, 10**5)
     ]

@@ -1,0 +1,284 @@
+"""The path kernel as a program: maps over pairs of items, each made from those before it.
+
+A *map* holds one number for each pair of items and each of its cells. There are two kinds:
+
+    Collapse   a′(p) = Σ_blocks of cell p  a(at) · ⟨σ(x), σ(x′)⟩ + [bias]
+    Slide      a′(r) = Σ_{p in window r}  a(p) + [bias]
+
+The overlaps of the blocks are batched matrix products; sliding is a separable box filter. The last
+map has one cell: the kernel. The same program read with explicit columns of features in place of
+numbers enumerates the paths.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+
+from gencheck.network.ir import Shape
+from gencheck.network.windows import Index, Windows
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where paths come from: the units of a layer, in words.
+
+    Attributes
+    ----------
+    label
+        The layer, or what constant it is that paths start at.
+    kind
+        ``input``, ``layer`` or ``constant``.
+    shape
+        The shape in which a unit is counted.
+    """
+
+    label: str
+    kind: str
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One factor of each unit: a plane of gates of a node, or the input's coordinates (node 0).
+
+    Attributes
+    ----------
+    index
+        Flat units of that node, −1 for a factor that is 0.
+    """
+
+    node: int
+    plane: int
+    index: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Units to be gathered, each with its carrier's cell and the cell that it goes to; see `Term`."""
+
+    carrier: int | None
+    at: Index
+    cells: Index
+    births: Index
+    columns: tuple[Column, ...]
+    origin: Origin
+
+    @property
+    def signature(self) -> Hashable:
+        """Entries of one signature can be gathered as one."""
+        return (self.carrier, self.origin, tuple((c.node, c.plane) for c in self.columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Blocks of `width` units each, so that all their overlaps are one batched product.
+
+    Attributes
+    ----------
+    carrier
+        The map that all blocks continue, or None for 1.
+    at, cells
+        The carrier's cell and the cell of the result, by block.
+    columns
+        With an index of shape (blocks, width). None of them: every factor is 1.
+    births
+        The flat unit of `origin` that each unit comes from, −1 where a block is shorter.
+    """
+
+    carrier: int | None
+    at: Index
+    cells: Index
+    columns: tuple[Column, ...]
+    births: Index
+    origin: Origin
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks."""
+        return len(self.cells)
+
+    @property
+    def width(self) -> int:
+        """The number of units in one block, padding included."""
+        return int(self.births.shape[1])
+
+    @property
+    def counts(self) -> Index:
+        """How many units each block really has."""
+        counts: Index = (self.births >= 0).sum(1)
+        return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Collapse:
+    """A map that gathers units; `bias` adds one path to every cell."""
+
+    batches: tuple[Batch, ...]
+    cells: int
+    bias: bool
+    label: str
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The maps that it reads, once for each batch."""
+        return tuple(b.carrier for b in self.batches if b.carrier is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """A map whose cell r of each group sums the source's cells in window r of that group."""
+
+    source: int
+    groups: int
+    windows: Windows
+    bias: bool
+    label: str
+
+    @property
+    def cells(self) -> int:
+        """Windows of all groups."""
+        return self.groups * prod(self.windows.out)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The one map that it reads."""
+        return (self.source,)
+
+    @property
+    def reads(self) -> Index:
+        """The source's cells that each cell sums, −1 for none. Shape (cells, taps)."""
+        within = self.windows.sources.T
+        first = np.arange(self.groups)[:, None, None] * prod(self.windows.extent)
+        return np.where(within < 0, -1, first + within).reshape(self.cells, -1)
+
+
+Map: TypeAlias = Collapse | Slide
+
+
+@dataclass(frozen=True)
+class Program:
+    """Maps in execution order; the last has one cell and is the path kernel."""
+
+    maps: tuple[Map, ...]
+
+    def batches(self) -> list[tuple[int, int, Batch]]:
+        """Every batch with the positions of its map and of itself in it."""
+        return [
+            (m, b, batch)
+            for m, made in enumerate(self.maps)
+            if isinstance(made, Collapse)
+            for b, batch in enumerate(made.batches)
+        ]
+
+    @property
+    def flops_per_pair(self) -> int:
+        """The floating-point operations of the overlaps: two for each unit and each pair."""
+        return sum(2 * int(batch.counts.sum()) for _, _, batch in self.batches() if batch.columns)
+
+    @property
+    def cells_per_pair(self) -> int:
+        """The cells of all maps."""
+        return sum(made.cells for made in self.maps)
+
+    @property
+    def factors_per_item(self) -> int:
+        """The numbers that the factors of one item take, padding included."""
+        return sum(b.blocks * b.width for _, _, b in self.batches() if b.columns)
+
+    @property
+    def live_cells(self) -> int:
+        """The most cells that are held at one time, with room for one map of overlaps."""
+        last = {source: m for m, made in enumerate(self.maps) for source in made.sources}
+        most = 0
+        for m, made in enumerate(self.maps):
+            held = [s for s, reader in last.items() if s < m <= reader]
+            most = max(most, sum(self.maps[s].cells for s in held) + 2 * made.cells)
+        return most
+
+
+@dataclass
+class ProgramBuilder:
+    """Collects maps; a collapse that two layers need is made once."""
+
+    maps: list[Map] = field(default_factory=list)
+    collapsed: dict[Hashable, int] = field(default_factory=dict)
+
+    def collapse(self, entries: list[Entry], cells: int, bias: bool, label: str) -> int:
+        """A new map of `cells` cells that gathers the entries; its position."""
+        batches = [batch for entry in _joined(entries) for batch in _batches(entry)]
+        return self._append(Collapse(tuple(batches), cells, bias, label))
+
+    def convolution(
+        self,
+        key: Hashable,
+        entries: list[Entry],
+        groups: int,
+        windows: Windows,
+        bias: bool,
+        label: str,
+    ) -> int:
+        """A map for each window of each group; `key` names what is gathered."""
+        cells = groups * prod(windows.extent)
+        if windows.is_identity and key not in self.collapsed:
+            return self.collapse(entries, cells, bias, label)
+        if key not in self.collapsed:
+            self.collapsed[key] = self.collapse(entries, cells, False, label)
+        return self._append(Slide(self.collapsed[key], groups, windows, bias, label))
+
+    def _append(self, made: Map) -> int:
+        self.maps.append(made)
+        return len(self.maps) - 1
+
+    def program(self) -> Program:
+        """What was collected."""
+        return Program(tuple(self.maps))
+
+
+def _joined(entries: list[Entry]) -> list[Entry]:
+    """Entries of one signature as one."""
+    by_signature: dict[Hashable, list[Entry]] = {}
+    for entry in entries:
+        if len(entry.cells):
+            by_signature.setdefault(entry.signature, []).append(entry)
+    joined = []
+    for group in by_signature.values():
+        first = group[0]
+        columns = tuple(
+            replace(column, index=np.concatenate([e.columns[i].index for e in group]))
+            for i, column in enumerate(first.columns)
+        )
+        at, cells, births = (
+            np.concatenate([getattr(e, name) for e in group]) for name in ("at", "cells", "births")
+        )
+        joined.append(Entry(first.carrier, at, cells, births, columns, first.origin))
+    return joined
+
+
+def _batches(entry: Entry) -> list[Batch]:
+    """Blocks of units with one cell and one carrier cell, cut into batches of one width.
+
+    Blocks of different widths (windows at a border) are padded with zero factors where that adds at
+    most half, and kept apart otherwise.
+    """
+    order = np.lexsort((entry.at, entry.cells))
+    pairs = np.stack([entry.cells[order], entry.at[order]])
+    starts = np.flatnonzero(np.r_[True, (np.diff(pairs) != 0).any(0)])
+    sizes = np.diff(np.r_[starts, len(order)])
+    widest = int(sizes.max())
+    apart = widest * len(sizes) > 1.5 * len(order)
+    batches = []
+    for width in np.unique(sizes).tolist() if apart else [widest]:
+        chosen = np.flatnonzero(sizes == width) if apart else np.arange(len(sizes))
+        slots = np.arange(width)
+        inside = slots < sizes[chosen, None]
+        take = order[np.where(inside, starts[chosen, None] + slots, starts[chosen, None])]
+        columns = tuple(
+            replace(c, index=np.where(inside, c.index[take], -1)) for c in entry.columns
+        )
+        births = np.where(inside, entry.births[take], -1)
+        at, cells = entry.at[take[:, 0]], entry.cells[take[:, 0]]
+        batches.append(Batch(entry.carrier, at, cells, columns, births, entry.origin))
+    return batches

@@ -1,0 +1,208 @@
+"""The architectures that people really train, as small factories of our own."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def lenet5(classes: int = 10) -> nn.Module:
+    """LeNet-5 for 3x32x32 images, with ReLU and max-pools as it is trained today."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, classes),
+    )
+
+
+def lenet_like(classes: int = 10) -> nn.Module:
+    """Two 5x5 convolutions of 16 and 32 channels with pools and a layer of 128, for 1x28x28."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 49, 128),
+        nn.ReLU(),
+        nn.Linear(128, classes),
+    )
+
+
+def vgg11_bn(classes: int = 10) -> nn.Module:
+    """VGG-11 with BatchNorm for 32x32 images: one dense layer after the convolutions."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs in (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0):
+        if outputs == 0:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(), nn.Linear(512, classes))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a skip, projected where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = functional.relu(self.bn1(self.conv1(x)))
+        h = self.bn2(self.conv2(h))
+        h += self.shortcut(x)
+        return functional.relu(h)
+
+
+class ResNet(nn.Module):
+    """Stages of basic blocks for 32x32 images, the first stage at full resolution."""
+
+    def __init__(self, widths: list[int], blocks: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        layers: list[nn.Module] = []
+        inputs = widths[0]
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                layers.append(BasicBlock(inputs, width, 2 if stage and block == 0 else 1))
+                inputs = width
+        self.layers = nn.Sequential(*layers)
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layers(functional.relu(self.bn1(self.conv1(x))))
+        return self.linear(functional.adaptive_avg_pool2d(h, 1).flatten(1))
+
+
+def resnet20(classes: int = 10) -> nn.Module:
+    """ResNet-20 for CIFAR: three stages of three basic blocks, 16 to 64 channels."""
+    return ResNet([16, 32, 64], 3, classes)
+
+
+def resnet18(classes: int = 10) -> nn.Module:
+    """ResNet-18 as it is used on CIFAR: four stages of two basic blocks, 64 to 512 channels."""
+    return ResNet([64, 128, 256, 512], 2, classes)
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise 3x3, projection, and a skip where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        self.skips = stride == 1 and inputs == outputs
+        hidden = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += [nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden)]
+            layers += [nn.ReLU6(inplace=True)]
+        layers += [
+            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU6(inplace=True),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.skips else self.layers(x)
+
+
+def mobilenet_v2(classes: int = 10) -> nn.Module:
+    """MobileNetV2 with the strides that are used on CIFAR: 32, 16, 8 and 4 pixels."""
+    plan = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 1),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32)]
+    layers.append(nn.ReLU6(inplace=True))
+    inputs = 32
+    for expansion, outputs, blocks, stride in plan:
+        for block in range(blocks):
+            step = stride if block == 0 else 1
+            layers.append(InvertedResidual(inputs, outputs, step, expansion))
+            inputs = outputs
+    layers += [nn.Conv2d(inputs, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU6(True)]
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, classes)
+    )
+
+
+class DenseLayer(nn.Module):
+    """BatchNorm, ReLU, 3x3 convolution; the result is put beside what came in."""
+
+    def __init__(self, inputs: int, growth: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.conv = nn.Conv2d(inputs, growth, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.conv(functional.relu(self.norm(x)))], 1)
+
+
+def densenet40(classes: int = 10, growth: int = 12) -> nn.Module:
+    """DenseNet-40-12 for CIFAR: three blocks of twelve layers, 1x1 transitions with average pools."""
+    channels = 16
+    layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
+    for block in range(3):
+        for _ in range(12):
+            layers.append(DenseLayer(channels, growth))
+            channels += growth
+        layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+        if block < 2:
+            layers += [nn.Conv2d(channels, channels, 1, bias=False), nn.AvgPool2d(2)]
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "lenet5": lenet5,
+    "vgg11_bn": vgg11_bn,
+    "resnet20": resnet20,
+    "resnet18": resnet18,
+    "mobilenet_v2": mobilenet_v2,
+    "densenet40": densenet40,
+}
+
+
+def initialised(name: str, seed: int = 0) -> nn.Module:
+    """The architecture with random weights, and statistics of normalisation from noise images."""
+    torch.manual_seed(seed)
+    module = ARCHITECTURES[name]()
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+    module.train()
+    with torch.no_grad():
+        for _ in range(3):
+            module(torch.rand(32, 3, 32, 32))
+    return module.eval()
