@@ -5,38 +5,35 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
-from gencheck.bounds.magnitude import Magnitude, smallest, total
-from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
+from gencheck.assembly import Measured, assembled
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
 from gencheck.plan import require_memory
 from gencheck.progress import SILENT, Progress
 from gencheck.result import (
-    Argmax,
     Beta1,
-    Beta2,
+    CacheFacts,
     ConcentrationResult,
-    DataFacts,
-    GapFacts,
-    ModelFacts,
-    PathNorms,
 )
 from gencheck.selfcheck import (
     output_deviation,
     require_finite_outputs,
     require_gap_within_bounds,
 )
+from gencheck.spectral.cache import TileCache
 from gencheck.spectral.difference import Difference, squared_norms
 from gencheck.spectral.eigen import top_eigenvalue
 from gencheck.spectral.factors import Factors, forward
 from gencheck.spectral.gram import Gram, gram_matrix
-from gencheck.spectral.paths import described
 from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, SupNorm, sup_norms
 from gencheck.subject import Subject
 
@@ -59,6 +56,8 @@ class AuditOptions:
         Seconds, at a nominal rate, that the enumeration of paths may take.
     seed
         Seeds Lanczos' starting vector and the path search.
+    cache
+        A folder for finished tiles; a run that was killed goes on from them.
     """
 
     device: str = "cpu"
@@ -68,6 +67,7 @@ class AuditOptions:
     memory: int | None = None
     beta2_budget: float = 10.0
     seed: int = 0
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,6 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """What the stages leave for the assembly of the result."""
-
-    program: Program
-    difference: Difference
-    outputs: Tensor
-    gram: Gram
-    beta1: Beta1
-    sup: SupNorm
-    v_l2: list[Magnitude]
-    self_check: float
 
 
 def audit(
@@ -137,7 +123,7 @@ def audit(
     options = options or AuditOptions()
     clock = _Clock({"load": load_seconds})
     measured = _measured(subject, sample, reference, options, progress, clock)
-    result = _assembled(subject, measured, task, clock.seconds)
+    result = assembled(subject, measured, task, clock.seconds)
     size = float(measured.outputs.square().sum(1).mean())
     size += float(measured.difference.targets.square().sum(1).mean())
     require_gap_within_bounds(result, options.dtype, 2 * size)
@@ -151,10 +137,10 @@ def _measured(
     options: AuditOptions,
     progress: Progress,
     clock: _Clock,
-) -> _Measured:
+) -> Measured:
     network, program = subject.network, kernel_program(subject.network)
     difference = Difference(len(sample.items), torch.cat([sample.targets, reference.targets]))
-    factor_bytes = require_memory(
+    allowance = require_memory(
         network,
         program,
         len(difference.targets),
@@ -163,18 +149,42 @@ def _measured(
         options.batch_size,
         options.memory,
     )
-    with clock.stage("gates"):
-        items = torch.cat([sample.items, reference.items]).to(options.device, options.dtype)
+    with clock.stage("gates"), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        items = _entering(subject, torch.cat([sample.items, reference.items]), options)
         self_check = output_deviation(subject, items)
-        factors, outputs = forward(network, items, options.batch_size, progress)
+        # a mapped file lives on without its name, so the folder need not outlast this stage
+        folder = Path(scratch) if allowance.gates_on_disk else None
+        factors, outputs = forward(network, items, options.batch_size, progress, folder)
         require_finite_outputs(outputs, options.dtype)
+    cache = None if options.cache is None else TileCache(options.cache, progress.report)
     with clock.stage("gram"):
-        gram = gram_matrix(program, factors, options.tile, factor_bytes, progress)
+        gram = gram_matrix(
+            program,
+            factors,
+            options.tile,
+            allowance.layout_bytes,
+            allowance.kept_bytes,
+            cache,
+            progress,
+        )
     with clock.stage("beta1"):
         beta1 = _beta1(gram, difference, network, options.seed, progress)
     with clock.stage("beta2"):
         sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
-    return _Measured(program, difference, outputs, gram, beta1, sup, v_l2, self_check)
+    facts = None if cache is None else CacheFacts(cache.reused, cache.computed, cache.rejected)
+    return Measured(program, difference, outputs, gram, beta1, sup, v_l2, self_check, facts)
+
+
+def _entering(subject: Subject, items: Tensor, options: AuditOptions) -> Tensor:
+    """The tensors that enter the audited network: the items, or what the head makes of them."""
+    items = items.to(options.device)
+    if subject.head is None:
+        return items.to(options.dtype)
+    if not subject.whole_numbers:
+        items = items.to(options.dtype)
+    with torch.no_grad():
+        parts = [subject.head(part, options.dtype) for part in items.split(options.batch_size)]
+    return torch.cat(parts)
 
 
 def _beta1(
@@ -226,84 +236,3 @@ def _correlations(
     bounded = network.gates_lie_in_unit_interval
     sup = sup_norms(program, factors, coefficients, budget, bounded, options.seed, progress)
     return sup, v_l2
-
-
-def _assembled(
-    subject: Subject, measured: _Measured, task: str, seconds: dict[str, float]
-) -> ConcentrationResult:
-    network, sup, v_l2 = subject.network, measured.sup, measured.v_l2
-    norms = _path_norms(network)
-    l2, l1 = list(norms.l2_squared_per_output), list(norms.l1_per_output)
-    # ‖v‖_∞ ≤ ‖v‖₂ is a further upper end where paths were not enumerated
-    v_sup = [
-        Magnitude.of(end) if sup.exact else smallest(Magnitude.of(end), norm)
-        for end, norm in zip(sup.upper, v_l2, strict=True)
-    ]
-    upper = max(float(end) for end in v_sup)
-    gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
-    count = len(measured.difference.targets)
-    pairs = count * (count + 1) / 2
-    return ConcentrationResult(
-        model=_model_facts(subject),
-        data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
-        beta1=measured.beta1,
-        beta2=Beta2(
-            value=upper,
-            lower=max(sup.lower),
-            upper=upper,
-            exact=sup.exact,
-            argmax=Argmax(sup.output, tuple(described(sup.path, measured.program))),
-        ),
-        beta3=beta3,
-        v_l2=tuple(v_l2),
-        path_norms=norms,
-        gap=gap,
-        bound=data_dependent_bound(measured.beta1.upper, upper, beta3, l2, l1),
-        tightest=tightest_bound(measured.beta1.upper, beta3, v_sup, v_l2, l2, l1),
-        largest_loss=largest,
-        self_check=measured.self_check,
-        seconds=seconds,
-        pairs_per_second=pairs / seconds["gram"],
-        flops=pairs * measured.program.flops_per_pair,
-        nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
-    )
-
-
-def _path_norms(network: Network) -> PathNorms:
-    l2 = [Magnitude.from_log2(x) for x in log2_l2_squared(network).tolist()]
-    l1 = [Magnitude.from_log2(x) for x in log2_l1(network).tolist()]
-    return PathNorms(total(l2), total(l1), tuple(l2), tuple(l1))
-
-
-def _model_facts(subject: Subject) -> ModelFacts:
-    network = subject.network
-    return ModelFacts(
-        parameters=subject.parameters,
-        log10_paths=log2_path_count(network) * math.log10(2),
-        input_shape=network.input_shape,
-        outputs=network.output_count,
-        operations=network.operations(),
-    )
-
-
-def _gap(difference: Difference, outputs: Tensor, task: str) -> tuple[GapFacts, float, float]:
-    """The gap with its terms, β3, and the largest squared loss of any pooled item."""
-    targets = difference.targets
-    losses = (outputs - targets).square().sum(1)
-    sample_risk, reference_risk = difference.mean(losses)
-    squares = difference.mean(outputs.square().sum(1))
-    products = difference.mean((outputs * targets).sum(1))
-    sizes = difference.mean(targets.square().sum(1))
-    beta3 = sizes[1] - sizes[0]
-    errors: tuple[float, float] | tuple[None, None] = (None, None)
-    if task == "classification":
-        errors = difference.mean((outputs.argmax(1) != targets.argmax(1)).double())
-    facts = GapFacts(
-        sample_risk=sample_risk,
-        reference_risk=reference_risk,
-        gap=reference_risk - sample_risk,
-        terms=(squares[1] - squares[0], 2 * (products[0] - products[1]), beta3),
-        sample_error=errors[0],
-        reference_error=errors[1],
-    )
-    return facts, beta3, float(losses.max())

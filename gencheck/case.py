@@ -104,9 +104,18 @@ def _reference(choice: DataChoice, data: DataFile) -> Split:
 
 
 def open_case(
-    checkpoint: Path, factory: str | None, choice: DataChoice, dtype: torch.dtype
+    checkpoint: Path,
+    factory: str | None,
+    choice: DataChoice,
+    dtype: torch.dtype,
+    from_layer: str | None = None,
 ) -> Case:
     """The model and the data of one audit, with everything that is needed to repeat it.
+
+    Parameters
+    ----------
+    from_layer
+        Audit the tail of the model from this layer on.
 
     Raises
     ------
@@ -115,13 +124,13 @@ def open_case(
     """
     sample, reference = chosen_splits(choice)
     stored = tuple(sample.items.shape[1:])
-    subject = load_subject(checkpoint, factory, candidate_shapes(stored))
+    subject = load_subject(checkpoint, factory, candidate_shapes(stored), from_layer)
     network = subject.network
     task = task_of(sample, choice.task)
-    name = str(dtype).removeprefix("torch.")
+    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
     labelled, steps = [], []
     for split in (sample, reference):
-        items, taken = prepared(split, network.input_shape, name)
+        items, taken = prepared(split, subject.item_shape, name)
         targets = target_rows(split, task, network.output_count)
         labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets)))
         steps += [step for step in taken if step not in steps]
@@ -130,7 +139,7 @@ def open_case(
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject),
+        _record(checkpoint, factory, choice, steps, subject) | {"from": from_layer},
     )
 
 

@@ -45,18 +45,29 @@ class UnsupportedModel(GencheckError):  # noqa: N818 - the contract's own name
     ----------
     offenders
         One entry for each offending operation, such as ``aten.softmax.int at head.attn (reason)``.
+    layers
+        The layers from which the model is covered, nearest to the input first.
     """
 
     exit_code = 3
 
-    def __init__(self, offenders: list[str]) -> None:
-        self.offenders = offenders
+    def __init__(self, offenders: list[str], layers: list[str] | None = None) -> None:
+        self.offenders, self.layers = offenders, layers or []
         count = len(offenders)
         noun = "operation is" if count == 1 else "operations are"
         lines = "\n".join(f"  - {offender}" for offender in offenders)
         super().__init__(
             f"Cannot trace: {count} {noun} outside the path view:\n{lines}\n"
-            "See `gencheck explain supported` for what is covered."
+            f"{self._advice()}See `gencheck explain supported` for what is covered."
+        )
+
+    def _advice(self) -> str:
+        if not self.layers:
+            return ""
+        shown = ", ".join(self.layers[:8]) + (", …" if len(self.layers) > 8 else "")
+        return (
+            f"Its tail is covered from these layers on: {shown}. To audit the tail: "
+            f"--from {self.layers[0]}\n"
         )
 
 

@@ -21,6 +21,7 @@ def audit_module(
     task: str = "auto",
     options: AuditOptions | None = None,
     progress: Progress = SILENT,
+    from_layer: str | None = None,
 ) -> ConcentrationResult:
     """β1, β2, β3, the data-dependent bound and the gap for a live module, which is left unchanged.
 
@@ -31,6 +32,8 @@ def audit_module(
         or values of shape (N,) or (N, K).
     task
         ``auto``, ``classification`` or ``regression``.
+    from_layer
+        Audit the tail from this layer on: the tensor entering it is x, the rest the network.
 
     Raises
     ------
@@ -43,12 +46,14 @@ def audit_module(
     """
     options = options or AuditOptions()
     splits = [_split(sample, "sample"), _split(reference, "reference")]
-    subject = subject_of_module(module, candidate_shapes(tuple(splits[0].items.shape[1:])))
+    subject = subject_of_module(
+        module, candidate_shapes(tuple(splits[0].items.shape[1:])), from_layer=from_layer
+    )
     chosen = task_of(splits[0], task)
-    dtype = str(options.dtype).removeprefix("torch.")
+    dtype = "int64" if subject.whole_numbers else str(options.dtype).removeprefix("torch.")
     labelled = [
         Labelled(
-            torch.from_numpy(prepared(split, subject.network.input_shape, dtype)[0]),
+            torch.from_numpy(prepared(split, subject.item_shape, dtype)[0]),
             torch.from_numpy(target_rows(split, chosen, subject.network.output_count)),
         )
         for split in splits

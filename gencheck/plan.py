@@ -10,7 +10,7 @@ from gencheck.memory import available_bytes, shown_bytes
 from gencheck.network.ir import Network, is_smooth
 from gencheck.network.program import Program
 from gencheck.spectral.factors import PASS_ENTRIES, widest_pass
-from gencheck.spectral.gram import strip_shape
+from gencheck.spectral.gram import FACTOR_BYTES, strip_shape
 from gencheck.spectral.kernel import OVERLAP_BYTES
 
 # What the interpreter, the libraries and their buffers take before any data.
@@ -18,9 +18,6 @@ _BASE_BYTES = 400 * 2**20
 
 # Lanczos keeps its basis and the basis' image; so many steps are provided for.
 _KRYLOV_STEPS = 100
-
-# Unpacked factors are kept to this amount where there is room; more would save little time.
-_FACTOR_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,9 @@ class MemoryPlan:
     gram
         The tiles of the upper triangle.
     data
-        Items, gates and outputs.
+        Items and outputs.
+    gates
+        The gates, packed.
     working
         Maps of one step, forward passes, Lanczos vectors, blocks of path features.
     factors
@@ -42,13 +41,37 @@ class MemoryPlan:
     items: int
     gram: int
     data: int
+    gates: int
     working: int
     factors: int
 
     @property
     def total(self) -> int:
         """All of it, with what the process takes by itself."""
-        return _BASE_BYTES + self.gram + self.data + self.working + self.factors
+        return _BASE_BYTES + self.gram + self.data + self.gates + self.working + self.factors
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the plan leaves open.
+
+    Attributes
+    ----------
+    layout_bytes
+        What steps and strips are laid out for; the same for the same command.
+    kept_bytes
+        What unpacked factors may take.
+    gates_on_disk
+        True where the packed gates do not fit into memory beside the rest.
+    """
+
+    layout_bytes: int
+    kept_bytes: int
+    gates_on_disk: bool
+
+
+def _layout_bytes(limit: int | None) -> int:
+    return FACTOR_BYTES if limit is None else min(FACTOR_BYTES, limit // 4)
 
 
 def memory_plan(
@@ -58,25 +81,29 @@ def memory_plan(
     dtype: torch.dtype,
     tile: int,
     batch_size: int,
+    layout_bytes: int = FACTOR_BYTES,
 ) -> MemoryPlan:
     """The peak of an audit of `items` items, an upper estimate."""
     size = dtype.itemsize
-    gates = sum(n.planes * w for w, n in zip(network.widths, network.nodes, strict=True))
-    smooth = sum(w for w, n in zip(network.widths, network.nodes, strict=True) if is_smooth(n))
-    shape = strip_shape(program, dtype, tile, 0)
+    nodes = list(zip(network.widths, network.nodes, strict=True))
+    gates = sum(node.planes * width for width, node in nodes)
+    smooth = sum(width for width, node in nodes if is_smooth(node))
+    batch = max((b.blocks * b.width for _, _, b in program.batches()), default=1)
+    shape = strip_shape(program, dtype, tile, layout_bytes)
+    strip = min(shape.strip, items)
+    passing = 2 * strip * (2 * batch * size + gates)
     maps = program.live_cells * shape.step**2 * size + 4 * OVERLAP_BYTES
     passed = min(batch_size, items) * widest_pass(network)
     forward = min(passed, PASS_ENTRIES) * size * 6
-    batch = max((b.blocks * b.width for _, _, b in program.batches()), default=1)
     search = 3 * 2**23 * size + items * (2 * batch * size + gates)
     return MemoryPlan(
         items=items,
         gram=items * (items + min(tile, items)) // 2 * size,
         # items are held twice: as the loader made them and pooled
-        data=items * (2 * network.widths[0] * size + gates // 8 + smooth * size)
-        + 16 * items * network.output_count,
+        data=items * (2 * network.widths[0] * size + 16 * network.output_count),
+        gates=items * ((gates - smooth + 7) // 8 + smooth * size),
         working=maps + items * 16 * _KRYLOV_STEPS + max(forward, search),
-        factors=4 * min(shape.strip, items) * program.factors_per_item * size,
+        factors=passing if shape.passing else 4 * strip * program.factors_per_item * size,
     )
 
 
@@ -88,27 +115,29 @@ def require_memory(
     tile: int,
     batch_size: int,
     limit: int | None,
-) -> int:
-    """The bytes that unpacked factors may take where the audit fits into `limit` bytes.
-
-    Without a limit it must fit into what the machine has free.
+) -> Allowance:
+    """What an audit may use where it fits into `limit` bytes, or into what the machine has free.
 
     Raises
     ------
     InputError
         It does not fit; says how much it needs and how many items would fit.
     """
+    layout = _layout_bytes(limit)
 
     def planned(count: int) -> MemoryPlan:
-        return memory_plan(network, program, count, dtype, tile, batch_size)
+        return memory_plan(network, program, count, dtype, tile, batch_size, layout)
 
     plan = planned(items)
     allowed = available_bytes() if limit is None else limit
     if allowed is None:
-        return _FACTOR_BYTES
-    if plan.total <= allowed:
-        return min(max(_FACTOR_BYTES, plan.factors), plan.factors + allowed - plan.total)
-    fitting = _largest(lambda count: planned(count).total <= allowed, items)
+        return Allowance(layout, max(layout, plan.factors), False)
+    on_disk = plan.total > allowed
+    room = allowed - plan.total + (plan.gates if on_disk else 0)
+    if room >= 0:
+        kept = plan.factors + min(room, max(0, layout - plan.factors))
+        return Allowance(layout, kept, on_disk)
+    fitting = _largest(lambda n: planned(n).total - planned(n).gates <= allowed, items)
     advice = [f"--limit {fitting // 2} (per set) fits"] if fitting >= 2 else []
     if dtype == torch.float64:
         advice.append("--dtype float32 halves the Gram matrix")
@@ -117,7 +146,7 @@ def require_memory(
         where="--memory" if limit is not None else "free memory",
         found=shown_bytes(allowed),
         required=(
-            f"{shown_bytes(plan.total)} for {items} items "
+            f"{shown_bytes(plan.total - plan.gates)} for {items} items "
             f"({shown_bytes(plan.gram)} of it the Gram matrix)"
         ),
         remedy=f"{', '.join(advice)}.",

@@ -15,6 +15,9 @@ class Progress(Protocol):
     def finish(self) -> None:
         """End the current stage."""
 
+    def report(self, message: str) -> None:
+        """Say something that the user should know and that is no error."""
+
 
 class SilentProgress:
     """The default: the library says nothing."""
@@ -26,6 +29,9 @@ class SilentProgress:
         """Do nothing."""
 
     def finish(self) -> None:
+        """Do nothing."""
+
+    def report(self, message: str) -> None:
         """Do nothing."""
 
 

@@ -8,13 +8,14 @@ from gencheck.bounds.magnitude import Magnitude
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the audited network is."""
+    """What the audited network is; `smooth` where some gate is not piecewise constant."""
 
     parameters: int
     log10_paths: float
     input_shape: tuple[int, ...]
     outputs: int
     operations: dict[str, int]
+    smooth: bool
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,15 @@ class GapFacts:
 
 
 @dataclass(frozen=True)
+class CacheFacts:
+    """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
+
+    reused: int
+    computed: int
+    rejected: int
+
+
+@dataclass(frozen=True)
 class ConcentrationResult:
     """What `concentrate` measures; every figure is an estimate against the reference set."""
 
@@ -99,3 +109,4 @@ class ConcentrationResult:
     pairs_per_second: float
     flops: float
     nbytes: float
+    tiles: CacheFacts | None = None

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gencheck.errors import InputError
+from gencheck.errors import InputError, UnsupportedModel
 from gencheck.load.checkpoint import SavedProgram, StateDict, built_model, load_checkpoint
 from gencheck.network.archive import from_archive
 from gencheck.network.aten import AtenGraph, run
 from gencheck.network.chain import linear_chain
 from gencheck.network.ir import Network
-from gencheck.network.lowering import RUNNABLE, lowered
+from gencheck.network.lowering import lowered
+from gencheck.network.tail import coverable_layers, head_of, may_run, tail_of
 from gencheck.network.trace import traced
 
 
@@ -27,21 +28,32 @@ class Subject:
     network
         The gated linear network.
     own_output
-        The model's own output on items of shape (N, *input_shape), by torch's own kernels.
+        The model's own output on items of shape (N, *network.input_shape), by torch's own kernels.
     parameters
         The number of its parameters.
     notes
         What was assumed in reading it.
+    item_shape, whole_numbers
+        What the model takes: the shape of one item, and whether it consists of whole numbers.
+    head
+        Where the audit starts at a layer: what computes the tensor entering it from the model's
+        items, in the dtype asked for. None where the whole model is audited.
     """
 
     network: Network
     own_output: Callable[[Tensor], Tensor]
     parameters: int
     notes: tuple[str, ...]
+    item_shape: tuple[int, ...]
+    whole_numbers: bool = False
+    head: Callable[[Tensor, torch.dtype], Tensor] | None = None
 
 
 def subject_of_module(
-    module: nn.Module, shapes: Iterable[tuple[int, ...]], notes: tuple[str, ...] = ()
+    module: nn.Module,
+    shapes: Iterable[tuple[int, ...]],
+    notes: tuple[str, ...] = (),
+    from_layer: str | None = None,
 ) -> Subject:
     """A live module, which is copied, never changed.
 
@@ -49,15 +61,20 @@ def subject_of_module(
     ----------
     shapes
         Item shapes to try; the first one that the module runs on is taken.
+    from_layer
+        Audit the tail from this layer on, with the tensor entering it as x.
 
     Raises
     ------
     InputError
-        The module runs on none of the shapes.
+        The module runs on none of the shapes, or has no such layer.
     UnsupportedModel
         The module has operations outside the path view.
     """
     graph = _first_traceable(module, list(shapes))
+    parameters = sum(p.numel() for p in module.parameters())
+    if from_layer is not None:
+        return _subject_of_graph(graph, parameters, notes, from_layer)
     copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
 
     def own_output(items: Tensor) -> Tensor:
@@ -69,30 +86,68 @@ def subject_of_module(
         assert isinstance(output, Tensor)
         return output
 
-    parameters = sum(p.numel() for p in module.parameters())
-    return Subject(lowered(graph), own_output, parameters, notes)
+    network = _lowered_or_advised(graph)
+    return Subject(network, own_output, parameters, notes, graph.input_shape)
 
 
 def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
     failure: InputError | None = None
-    for shape in shapes:
-        try:
-            return traced(module, shape)
-        except InputError as error:
-            failure = failure or error
+    for whole_numbers in (False, True):
+        for shape in shapes:
+            try:
+                return traced(module, shape, whole_numbers)
+            except InputError as error:
+                failure = failure or error
     if failure is None:
         raise ValueError("no item shape to try")
     raise failure
 
 
-def _subject_of_graph(graph: AtenGraph) -> Subject:
+def _lowered_or_advised(graph: AtenGraph) -> Network:
+    """The network; where the model is not covered, the error names the layers from which it is."""
+    try:
+        return lowered(graph)
+    except UnsupportedModel as error:
+        dtype = torch.int64 if graph.whole_numbers else torch.float32
+        probe = torch.zeros((graph.batch or 2, *graph.input_shape), dtype=dtype)
+        raise UnsupportedModel(error.offenders, coverable_layers(graph, probe)) from error
+
+
+def _subject_of_graph(
+    graph: AtenGraph, parameters: int, notes: tuple[str, ...], from_layer: str | None
+) -> Subject:
+    whole = graph
+    head: Callable[[Tensor, torch.dtype], Tensor] | None = None
+    if from_layer is not None:
+        before = head_of(whole, from_layer)
+
+        def head(items: Tensor, dtype: torch.dtype) -> Tensor:
+            return run(before, items, may_run, dtype=dtype).to(dtype)
+
+        kind = torch.int64 if whole.whole_numbers else torch.float32
+        probe = torch.zeros((whole.batch or 2, *whole.input_shape), dtype=kind)
+        graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
+
     def own_output(items: Tensor) -> Tensor:
-        return run(graph, items, RUNNABLE)
+        return run(graph, items, may_run)
 
-    return Subject(lowered(graph), own_output, graph.parameter_count, ())
+    return Subject(
+        _lowered_or_advised(graph),
+        own_output,
+        parameters,
+        notes,
+        whole.input_shape,
+        whole.whole_numbers,
+        head,
+    )
 
 
-def load_subject(path: Path, factory: str | None, shapes: Iterable[tuple[int, ...]]) -> Subject:
+def load_subject(
+    path: Path,
+    factory: str | None,
+    shapes: Iterable[tuple[int, ...]],
+    from_layer: str | None = None,
+) -> Subject:
     """The model in a checkpoint file.
 
     Parameters
@@ -101,6 +156,8 @@ def load_subject(path: Path, factory: str | None, shapes: Iterable[tuple[int, ..
         ``MODULE:FACTORY`` for a state dict that is no plain chain of Linear weights.
     shapes
         Item shapes to try where the checkpoint does not say its own.
+    from_layer
+        Audit the tail from this layer on, with the tensor entering it as x.
 
     Raises
     ------
@@ -115,17 +172,23 @@ def load_subject(path: Path, factory: str | None, shapes: Iterable[tuple[int, ..
                 found=f"a factory for {path}, which brings its own graph",
                 required="--model only with a state dict",
             )
-        return _subject_of_graph(from_archive(checkpoint.document, checkpoint.weights, str(path)))
-    return _subject_of_state(checkpoint, factory, shapes, str(path))
+        graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
+        return _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+    return _subject_of_state(checkpoint, factory, shapes, str(path), from_layer)
 
 
 def _subject_of_state(
-    state: StateDict, factory: str | None, shapes: Iterable[tuple[int, ...]], where: str
+    state: StateDict,
+    factory: str | None,
+    shapes: Iterable[tuple[int, ...]],
+    where: str,
+    from_layer: str | None,
 ) -> Subject:
     if factory is not None:
-        return subject_of_module(built_model(factory, state, where), shapes)
+        module = built_model(factory, state, where)
+        return subject_of_module(module, shapes, from_layer=from_layer)
     chain = linear_chain(state.tensors, state.ordered, where)
     first = chain[0]
     assert isinstance(first, nn.Linear)
     note = "a plain chain of Linear weights; ReLU between the layers is assumed"
-    return subject_of_module(chain, [(first.in_features,)], (note,))
+    return subject_of_module(chain, [(first.in_features,)], (note,), from_layer)

@@ -23,7 +23,10 @@ ALLOWED: dict[str, set[str]] = {
     "subject": {"network", "load"},
     "plan": {"network", "spectral", "memory"},
     "selfcheck": {"bounds", "network", "result", "subject"},
-    "audit": {"bounds", "network", "spectral", "result", "subject", "plan", "selfcheck"},
+    "assembly": {"bounds", "network", "spectral", "result", "subject"},
+    "audit": {
+        *("assembly", "bounds", "network", "spectral", "result", "subject", "plan", "selfcheck"),
+    },
     "case": {"load", "subject", "audit"},
     "modules": {"load", "subject", "audit", "result"},
     "validation": {"bounds", "checks", "load"},

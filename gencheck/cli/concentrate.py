@@ -41,6 +41,14 @@ def concentrate(
             help="The function that builds the model of a state dict. Runs your code.",
         ),
     ] = None,
+    from_layer: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="LAYER",
+            help="Audit the tail from this layer on; the tensor entering it is x.",
+        ),
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="The reference T; default: the test split of DATA.")
     ] = None,
@@ -70,6 +78,12 @@ def concentrate(
         str | None,
         typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep finished tiles here; the same command goes on from them."
+        ),
+    ] = None,
     beta2_budget: Annotated[
         float,
         typer.Option(
@@ -95,12 +109,12 @@ def concentrate(
         from gencheck.gate import maximum_check
 
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task)
-        options = _options(device, dtype, batch_size, tile, memory, beta2_budget, seed)
+        options = _options(device, dtype, batch_size, tile, memory, beta2_budget, seed, cache)
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
-        result, inputs = _run(checkpoint, model, choice, options)
+        result, inputs = _run(checkpoint, model, from_layer, choice, options)
         gate = _gate(result, max_beta1, max_beta2, max_bound)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
 
@@ -119,6 +133,7 @@ def _options(
     memory: str | None,
     beta2_budget: float,
     seed: int,
+    cache: Path | None,
 ) -> "AuditOptions":
     import torch
 
@@ -133,6 +148,7 @@ def _options(
         memory=None if memory is None else parsed_bytes(memory),
         beta2_budget=beta2_budget,
         seed=seed,
+        cache=cache,
     )
 
 
@@ -160,14 +176,18 @@ def _device(name: str) -> str:
 
 
 def _run(
-    checkpoint: Path, model: str | None, choice: Any, options: "AuditOptions"
+    checkpoint: Path,
+    model: str | None,
+    from_layer: str | None,
+    choice: Any,
+    options: "AuditOptions",
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit import audit
     from gencheck.case import open_case
     from gencheck.cli.progress_bar import ProgressBars
 
     started = time.perf_counter()
-    case = open_case(checkpoint, model, choice, options.dtype)
+    case = open_case(checkpoint, model, choice, options.dtype, from_layer)
     load_seconds = time.perf_counter() - started
     result = audit(
         case.subject,
@@ -185,6 +205,7 @@ def _run(
         "tile": options.tile,
         "memory": options.memory,
         "beta2_budget": options.beta2_budget,
+        "cache": None if options.cache is None else str(options.cache),
     }
 
 

@@ -56,6 +56,10 @@ class ProgressBars:
         self._bars.start()
         self._task = self._bars.add_task(self._stage, total=self._total, rate="")
 
+    def report(self, message: str) -> None:
+        """Print it above the bar."""
+        self._console.print(f"gencheck: {message}", highlight=False, markup=False, soft_wrap=True)
+
     def finish(self) -> None:
         """Remove the bar."""
         if self._bars is not None:

@@ -5,14 +5,29 @@ evaluated, generated guards). Nothing here does: operators are names, arguments 
 operator that lowering does not know is refused before anything runs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gencheck.errors import InputError, UnsupportedModel
-from gencheck.network.aten import AtenGraph, Call, Ref
+from gencheck.network.aten import ON_SIZES, AtenGraph, Call, Ref
 
 _PREFIX = "torch.ops."
+
+# torch.export's numbers for element types, where an operator names one.
+_SCALAR_TYPES = {
+    1: torch.uint8,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    12: torch.bool,
+    13: torch.bfloat16,
+}
+_WHOLE = frozenset({4, 5})
 
 
 def from_archive(document: dict[str, Any], weights: dict[str, Tensor], where: str) -> AtenGraph:
@@ -65,9 +80,10 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
             found=f"a program with {len(inputs)} inputs and {len(outputs)} outputs",
             required="one input tensor and one output tensor",
         )
-    batch, shape = _sizes(graph["tensor_values"][inputs[0]]["sizes"], where)
+    meta = graph["tensor_values"][inputs[0]]
+    batch, shape = _sizes(meta["sizes"], where)
     calls = tuple(call for node in graph["nodes"] for call in _calls(node))
-    return AtenGraph(inputs[0], shape, batch, constants, calls, outputs[0])
+    return AtenGraph(inputs[0], shape, batch, constants, calls, outputs[0], meta["dtype"] in _WHOLE)
 
 
 def _only(mapping: dict[str, Any]) -> tuple[str, Any]:
@@ -125,6 +141,8 @@ def _calls(node: dict[str, Any]) -> list[Call]:
 def _target(target: str, module: str) -> str:
     if target in {"_operator.getitem", "operator.getitem"}:
         return "getitem"
+    if target.lstrip("_") in ON_SIZES:
+        return target.lstrip("_")
     if target.startswith(_PREFIX) and target.count(".") == 4:
         return target.removeprefix(_PREFIX)
     raise UnsupportedModel([f"{target} at {module or 'the model itself'}"])
@@ -145,24 +163,30 @@ def _output_names(output: dict[str, Any]) -> list[str]:
     raise ValueError(f"an output of kind {kind}")
 
 
+# What the value of each kind of argument becomes.
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "as_none": lambda _value: None,
+    "as_tensor": lambda value: Ref(value["name"]),
+    "as_tensors": lambda value: [Ref(tensor["name"]) for tensor in value],
+    "as_sym_int": lambda value: _symbolic(value),
+    "as_sym_ints": lambda value: [_symbolic(item) for item in value],
+    "as_string": str,
+    "as_scalar_type": lambda value: _SCALAR_TYPES[value],
+    # where a trace ran does not matter: a run puts its own device in place of this one
+    "as_device": lambda _value: torch.device("cpu"),
+    "as_layout": lambda _value: torch.strided,
+    "as_memory_format": lambda _value: torch.contiguous_format,
+    **dict.fromkeys(
+        ("as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_bools"), lambda value: value
+    ),
+}
+
+
 def _argument(argument: dict[str, Any]) -> Any:
     kind, value = _only(argument)
-    if kind == "as_none":
-        return None
-    if kind == "as_tensor":
-        return Ref(value["name"])
-    if kind == "as_tensors":
-        return [Ref(tensor["name"]) for tensor in value]
-    if kind == "as_sym_int":
-        return _symbolic(value)
-    if kind == "as_sym_ints":
-        return [_symbolic(item) for item in value]
-    if kind in {"as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_bools"}:
-        return value
-    if kind in {"as_string", "as_scalar_type", "as_memory_format", "as_device", "as_layout"}:
-        # such an argument only occurs on operators that lowering names or refuses by themselves
-        return f"{kind}:{value}"
-    raise ValueError(f"an argument of kind {kind}")
+    if kind not in _PLAIN:
+        raise ValueError(f"an argument of kind {kind}")
+    return _PLAIN[kind](value)
 
 
 def _symbolic(value: dict[str, Any]) -> Any:

@@ -1,11 +1,13 @@
 """A traced model as a list of ATen calls, the same whether it was exported here or read from a file.
 
-Running it calls only operators of `RUNNABLE`; that is what makes a graph from a file harmless.
+Running it calls only operators that the caller lets pass; that is what makes a graph from a file
+harmless.
 """
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -63,6 +65,8 @@ class AtenGraph:
         The one input and the shape of one item.
     batch
         The batch size that the graph is fixed to, or None where it takes any.
+    whole_numbers
+        True where items are whole numbers, such as the tokens of a text.
     constants
         Parameters and buffers by the name that calls refer to.
     calls
@@ -77,6 +81,7 @@ class AtenGraph:
     constants: dict[str, Tensor]
     calls: tuple[Call, ...]
     output: str
+    whole_numbers: bool = False
 
     @property
     def parameter_count(self) -> int:
@@ -84,7 +89,28 @@ class AtenGraph:
         return sum(c.numel() for c in self.constants.values() if c.is_floating_point())
 
 
-def run(graph: AtenGraph, items: Tensor, runnable: frozenset[str]) -> Tensor:
+# Arithmetic on sizes that depend on the batch.
+ON_SIZES: dict[str, Callable[..., Any]] = {
+    "operator.mul": operator.mul,
+    "operator.add": operator.add,
+    "operator.sub": operator.sub,
+    "operator.floordiv": operator.floordiv,
+}
+
+Note: TypeAlias = Callable[[str, Any], None]
+
+
+def _unnoted(name: str, value: Any) -> None:
+    return None
+
+
+def run(
+    graph: AtenGraph,
+    items: Tensor,
+    may_run: Callable[[str], bool],
+    note: Note = _unnoted,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """The traced model's own output on `items`, call by call with torch's own kernels.
 
     Parameters
@@ -92,32 +118,45 @@ def run(graph: AtenGraph, items: Tensor, runnable: frozenset[str]) -> Tensor:
     items
         Shape (N, *input_shape). A graph with a fixed batch is run on chunks of that size, the last
         one padded with its first item.
-    runnable
-        The operators that may be called; another one is a programming error, since lowering has
-        refused it before.
+    may_run
+        Which operators may be called; another one is a programming error, since it has been refused
+        before.
+    note
+        Called with the name and the value of each call.
+    dtype
+        Of the parameters; by default the items'.
     """
+    dtype = items.dtype if dtype is None else dtype
     if graph.batch is None:
-        return _run_once(graph, items, runnable)
+        return _run_once(graph, items, may_run, note, dtype)
     outputs = []
     for chunk in items.split(graph.batch):
         padding = chunk[:1].expand(graph.batch - len(chunk), *chunk.shape[1:])
-        outputs.append(_run_once(graph, torch.cat([chunk, padding]), runnable)[: len(chunk)])
+        whole = _run_once(graph, torch.cat([chunk, padding]), may_run, note, dtype)
+        outputs.append(whole[: len(chunk)])
     return torch.cat(outputs)
 
 
-def _run_once(graph: AtenGraph, items: Tensor, runnable: frozenset[str]) -> Tensor:
+def _run_once(
+    graph: AtenGraph,
+    items: Tensor,
+    may_run: Callable[[str], bool],
+    note: Note,
+    dtype: torch.dtype,
+) -> Tensor:
     # a clone, because an in-place operator may write into the input
     values: dict[str, Any] = {graph.input_name: items.clone()}
-    values.update(
-        (name, constant.to(items) if constant.is_floating_point() else constant)
-        for name, constant in graph.constants.items()
-    )
+    for name, constant in graph.constants.items():
+        own = dtype if constant.is_floating_point() and dtype.is_floating_point else constant.dtype
+        values[name] = constant.to(items.device, own)
     for call in graph.calls:
-        if call.target not in runnable:
+        if not may_run(call.target):
             raise RuntimeError(f"{call.target} may not be run")
-        args = _filled(call.args, values)
-        kwargs = dict(zip(call.kwargs, _filled(call.kwargs.values(), values), strict=True))
+        args = _filled(call.args, values, items.device)
+        filled = _filled(call.kwargs.values(), values, items.device)
+        kwargs = dict(zip(call.kwargs, filled, strict=True))
         values[call.name] = _operator(call.target)(*args, **kwargs)
+        note(call.name, values[call.name])
     output = values[graph.output]
     assert isinstance(output, Tensor)
     return output
@@ -126,14 +165,22 @@ def _run_once(graph: AtenGraph, items: Tensor, runnable: frozenset[str]) -> Tens
 def _operator(target: str) -> Any:
     if target == "getitem":
         return lambda values, index: values[index]
+    if target in ON_SIZES:
+        return ON_SIZES[target]
     _, name, overload = target.split(".")
     return getattr(getattr(torch.ops.aten, name), overload)
 
 
-def _filled(arguments: Iterable[Any], values: dict[str, Any]) -> list[Any]:
-    return [
-        values[a.name]
-        if isinstance(a, Ref)
-        else (_filled(a, values) if isinstance(a, list | tuple) else a)
-        for a in arguments
-    ]
+def _filled(arguments: Iterable[Any], values: dict[str, Any], device: torch.device) -> list[Any]:
+    """Arguments with references filled in; the device that a trace recorded gives way to the run's."""
+    filled: list[Any] = []
+    for argument in arguments:
+        if isinstance(argument, Ref):
+            filled.append(values[argument.name])
+        elif isinstance(argument, list | tuple):
+            filled.append(_filled(argument, values, device))
+        elif isinstance(argument, torch.device):
+            filled.append(device)
+        else:
+            filled.append(argument)
+    return filled

@@ -165,9 +165,8 @@ Builder: TypeAlias = Callable[[Construction, Call], Value]
 
 
 def argument(call: Call, index: int, name: str, default: Any = None) -> Any:
-    """An argument by position or by name; strings without the archive's tag."""
-    value = call.args[index] if len(call.args) > index else call.kwargs.get(name, default)
-    return value.rpartition(":")[2] if isinstance(value, str) else value
+    """An argument by position or by name."""
+    return call.args[index] if len(call.args) > index else call.kwargs.get(name, default)
 
 
 def axis_of(value: int, shape: Shape, what: str = "") -> int:

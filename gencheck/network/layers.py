@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.aten import Call
+from gencheck.network.aten import ON_SIZES, Call
 from gencheck.network.construction import (
     At,
     Builder,
@@ -228,4 +228,5 @@ LAYERS: dict[str, Builder] = {
     "aten.detach.default": _same,
     "getitem": _getitem,
     "aten.sym_size.int": _symbol,
+    **dict.fromkeys(ON_SIZES, _symbol),
 }

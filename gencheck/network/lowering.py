@@ -50,6 +50,18 @@ FOLDABLE = frozenset(
 RUNNABLE = frozenset(BUILDERS)
 
 
+def offending_calls(graph: AtenGraph) -> list[int]:
+    """The numbers of the calls that are outside the path view."""
+    made = Construction(graph)
+    found = []
+    for number, call in enumerate(graph.calls):
+        before = len(made.offenders)
+        _lower(made, call)
+        if len(made.offenders) > before:
+            found.append(number)
+    return found
+
+
 def lowered(graph: AtenGraph) -> Network:
     """The network of a traced model: normalisation folded, what does nothing left out.
 

@@ -63,6 +63,18 @@ def _flatten(made: Construction, call: Call) -> Value:
     return made.reshaped(call, source, (*shape[: start - 1], merged, *shape[end:]))
 
 
+def _unflatten(made: Construction, call: Call) -> Value:
+    source = made.position(call.args[0])
+    shape = made.shape(source)
+    axis = axis_of(call.args[1], shape)
+    sizes = [int(size) for size in call.args[2]]
+    known = prod(size for size in sizes if size != -1)
+    sizes = [shape[axis] // known if size == -1 else size for size in sizes]
+    if prod(sizes) != shape[axis]:
+        raise Refused(f"of an axis of {shape[axis]} into {sizes}")
+    return made.reshaped(call, source, (*shape[:axis], *sizes, *shape[axis + 1 :]))
+
+
 def _squeeze(made: Construction, call: Call) -> Value:
     source = made.position(call.args[0])
     shape = made.shape(source)
@@ -245,6 +257,7 @@ SHAPING: dict[str, Builder] = {
     "aten.reshape.default": _view,
     "aten._unsafe_view.default": _view,
     "aten.flatten.using_ints": _flatten,
+    "aten.unflatten.int": _unflatten,
     "aten.squeeze.dim": _squeeze,
     "aten.squeeze.dims": _squeeze,
     "aten.unsqueeze.default": _unsqueeze,

@@ -3,23 +3,31 @@
 import copy
 import operator
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
-from gencheck.network.aten import AtenGraph, Call, Ref
+from gencheck.network.aten import ON_SIZES, AtenGraph, Call, Ref
 
 # Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
 # be taken for one of the model's own sizes.
 _TRACE_BATCH = 3
 
 
-def traced(module: nn.Module, input_shape: tuple[int, ...]) -> AtenGraph:
+def traced(
+    module: nn.Module, input_shape: tuple[int, ...], whole_numbers: bool = False
+) -> AtenGraph:
     """The ATen calls that `module`, in eval mode, makes for items of shape `input_shape`.
 
     The module is copied, never changed.
+
+    Parameters
+    ----------
+    whole_numbers
+        True where items are whole numbers, such as tokens; they are traced as int64.
 
     Raises
     ------
@@ -30,7 +38,8 @@ def traced(module: nn.Module, input_shape: tuple[int, ...]) -> AtenGraph:
     """
     module = copy.deepcopy(module).eval()
     example = next((p for p in module.parameters()), torch.zeros(()))
-    items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=example.dtype, device=example.device)
+    dtype = torch.int64 if whole_numbers else example.dtype
+    items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=dtype, device=example.device)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -50,7 +59,7 @@ def traced(module: nn.Module, input_shape: tuple[int, ...]) -> AtenGraph:
         raise UnsupportedModel(
             [f"the model's forward (torch.export: {_first_line(error)})"]
         ) from error
-    return _from_program(program, tuple(input_shape))
+    return replace(_from_program(program, tuple(input_shape)), whole_numbers=whole_numbers)
 
 
 def _first_line(error: Exception) -> str:
@@ -89,7 +98,12 @@ def _detached(tensor: Tensor) -> Tensor:
 
 
 def _call(node: torch.fx.Node) -> Call:
-    target = "getitem" if node.target is operator.getitem else str(node.target)
+    target = str(node.target)
+    plain = f"operator.{getattr(node.target, '__name__', '')}"
+    if node.target is operator.getitem:
+        target = "getitem"
+    elif plain in ON_SIZES:
+        target = plain
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     module = stack[-1][0] if stack else ""
     return Call(node.name, target, tuple(_plain(node.args)), _plain(node.kwargs), module)

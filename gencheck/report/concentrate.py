@@ -1,6 +1,7 @@
 """The document of `concentrate`: the result under the keys that consumers rely on."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from gencheck.bounds.concentrated import GapBound
@@ -52,6 +53,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             "input_shape": list(facts.input_shape),
             "outputs": facts.outputs,
             "operations": facts.operations,
+            "smooth": facts.smooth,
         },
         "data": {
             "sample": result.data.sample,
@@ -76,6 +78,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
                 "flops": result.flops,
                 "bytes": result.nbytes,
             },
+            **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },
     }
 

@@ -53,7 +53,12 @@ def _heading(doc: Document) -> RenderableType:
     table.add_row("", f"{shape} → {model['outputs']}; 10^{model['log10_paths']:.1f} paths")
     table.add_row("sample S", f"{data['sample']:,} items of {inputs['data']['path']}")
     table.add_row("reference T", f"{data['reference']:,} items{_reference(inputs)}")
-    for note in [*inputs["preprocessing"], *inputs["assumptions"]]:
+    notes = [*inputs["preprocessing"], *inputs["assumptions"]]
+    if inputs.get("from"):
+        notes.append(f"the tail from layer {inputs['from']} on; x is the tensor entering it")
+    if model["smooth"]:
+        notes.append("smooth gates: the paths' gates are numbers that change with every input")
+    for note in notes:
         table.add_row("note", note)
     return Group(Text("gencheck concentrate", style="bold"), table)
 

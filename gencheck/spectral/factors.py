@@ -1,6 +1,7 @@
 """What each item contributes to the path kernel: its coordinates and its gates, kept compact."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -174,7 +175,11 @@ def _slope(node: GatedNode, like: Tensor) -> Tensor | None:
 
 
 def forward(
-    network: Network, items: Tensor, batch_size: int, progress: Progress = SILENT
+    network: Network,
+    items: Tensor,
+    batch_size: int,
+    progress: Progress = SILENT,
+    folder: Path | None = None,
 ) -> tuple[Factors, Tensor]:
     """The factors of `items` and the network's outputs on them, in batches.
 
@@ -184,6 +189,9 @@ def forward(
         Shape (N, *input_shape), on the run's device and in its dtype.
     batch_size
         The most items of one pass; wide networks take fewer at a time.
+    folder
+        Where the packed gates are kept in files that are mapped into memory; by default they are
+        kept in memory itself.
 
     Returns
     -------
@@ -205,13 +213,24 @@ def forward(
                 stored = _packed(flat) if flat.dtype == torch.bool else flat
                 key = (position, plane)
                 if key not in planes:
-                    space = stored.new_empty((len(items), stored.shape[1]))
+                    space = _space(stored, len(items), folder, f"{position}-{plane}")
                     slope = _slope(_gated(network, position), items)
                     planes[key] = Plane(space, flat.shape[1], values.shape[1], slope)
                 planes[key].stored[rows] = stored
         progress.advance(rows.stop - rows.start)
     progress.finish()
     return Factors(items.reshape(len(items), -1), planes), outputs
+
+
+def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:
+    """Room for a plane of `count` items."""
+    shape = (count, like.shape[1])
+    if folder is None or like.device.type != "cpu" or like.shape[1] == 0:
+        return like.new_empty(shape)
+    path = folder / f"gates-{name}.bin"
+    size = shape[0] * shape[1]
+    flat = torch.from_file(str(path), shared=True, size=size, dtype=like.dtype)
+    return flat.view(shape)
 
 
 def widest_pass(network: Network) -> int:

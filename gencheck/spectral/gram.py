@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.cache import TileCache, kernel_identity
 from gencheck.spectral.factors import Factors
 from gencheck.spectral.kernel import (
     Kernel,
@@ -103,6 +104,8 @@ def gram_matrix(
     factors: Factors,
     tile_size: int,
     factor_bytes: int = FACTOR_BYTES,
+    kept_bytes: int | None = None,
+    cache: TileCache | None = None,
     progress: Progress = SILENT,
 ) -> Gram:
     """The Gram matrix of the path kernel for all items of `factors`.
@@ -114,9 +117,18 @@ def gram_matrix(
     Parameters
     ----------
     factor_bytes
-        How much the unpacked factors may take; two strips of a few items are always held.
+        How much unpacked factors the steps are laid out for. It decides how sums are split, so it
+        should not depend on what happens to be free.
+    kept_bytes
+        How much they may take in all; by default `factor_bytes`.
+    cache
+        Where finished tiles are kept.
     """
     shape = strip_shape(program, factors.items.dtype, tile_size, factor_bytes)
+    if kept_bytes is not None:
+        shape = shape.keeping(kept_bytes, program, factors.items.dtype)
+    if cache is not None:
+        cache.identity = kernel_identity(program, factors, shape.step, tile_size)
     kernel = Kernel(program, map_exponents(program, factors, shape.strip))
     exponents = kernel.exponents
     assert exponents is not None
@@ -125,7 +137,12 @@ def gram_matrix(
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
     blocks = _allocated(tiles, factors.items)
     for tile, block in zip(tiles, blocks, strict=True):
+        if cache is not None and cache.load(tile, block):
+            progress.advance(float(block.numel()))
+            continue
         _fill(kernel, strips, tile, block, progress)
+        if cache is not None:
+            cache.save(tile, block)
     progress.finish()
     return Gram(tiles, blocks, factors.count, exponents[-1])
 
@@ -166,6 +183,11 @@ class StripShape:
     strip: int
     kept: int
     passing: bool
+
+    def keeping(self, amount: int, program: Program, dtype: torch.dtype) -> "StripShape":
+        """The same cuts, with as many strips kept as take `amount` bytes; four at least."""
+        each = max(1, self.strip * program.factors_per_item * dtype.itemsize)
+        return self if self.passing else replace(self, kept=max(4, amount // each))
 
 
 def strip_shape(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> StripShape:

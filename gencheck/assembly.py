@@ -1,0 +1,133 @@
+"""From what the stages of an audit measured to its result: norms, gap, bounds, facts."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
+from gencheck.bounds.magnitude import Magnitude, smallest, total
+from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
+from gencheck.network.ir import Network
+from gencheck.network.program import Program
+from gencheck.result import (
+    Argmax,
+    Beta1,
+    Beta2,
+    CacheFacts,
+    ConcentrationResult,
+    DataFacts,
+    GapFacts,
+    ModelFacts,
+    PathNorms,
+)
+from gencheck.spectral.difference import Difference
+from gencheck.spectral.gram import Gram
+from gencheck.spectral.paths import described
+from gencheck.spectral.supnorm import SupNorm
+from gencheck.subject import Subject
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the stages leave for the assembly of the result."""
+
+    program: Program
+    difference: Difference
+    outputs: Tensor
+    gram: Gram
+    beta1: Beta1
+    sup: SupNorm
+    v_l2: list[Magnitude]
+    self_check: float
+    tiles: CacheFacts | None
+
+
+def assembled(
+    subject: Subject, measured: Measured, task: str, seconds: dict[str, float]
+) -> ConcentrationResult:
+    """The result of an audit from what its stages measured.
+
+    Parameters
+    ----------
+    seconds
+        By stage.
+    """
+    network, sup, v_l2 = subject.network, measured.sup, measured.v_l2
+    norms = _path_norms(network)
+    l2, l1 = list(norms.l2_squared_per_output), list(norms.l1_per_output)
+    # ‖v‖_∞ ≤ ‖v‖₂ is a further upper end where paths were not enumerated
+    v_sup = [
+        Magnitude.of(end) if sup.exact else smallest(Magnitude.of(end), norm)
+        for end, norm in zip(sup.upper, v_l2, strict=True)
+    ]
+    upper = max(float(end) for end in v_sup)
+    gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
+    count = len(measured.difference.targets)
+    pairs = count * (count + 1) / 2
+    return ConcentrationResult(
+        model=_model_facts(subject),
+        data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
+        beta1=measured.beta1,
+        beta2=Beta2(
+            value=upper,
+            lower=max(sup.lower),
+            upper=upper,
+            exact=sup.exact,
+            argmax=Argmax(sup.output, tuple(described(sup.path, measured.program))),
+        ),
+        beta3=beta3,
+        v_l2=tuple(v_l2),
+        path_norms=norms,
+        gap=gap,
+        bound=data_dependent_bound(measured.beta1.upper, upper, beta3, l2, l1),
+        tightest=tightest_bound(measured.beta1.upper, beta3, v_sup, v_l2, l2, l1),
+        largest_loss=largest,
+        self_check=measured.self_check,
+        seconds=seconds,
+        pairs_per_second=pairs / seconds["gram"],
+        flops=pairs * measured.program.flops_per_pair,
+        tiles=measured.tiles,
+        nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
+    )
+
+
+def _path_norms(network: Network) -> PathNorms:
+    l2 = [Magnitude.from_log2(x) for x in log2_l2_squared(network).tolist()]
+    l1 = [Magnitude.from_log2(x) for x in log2_l1(network).tolist()]
+    return PathNorms(total(l2), total(l1), tuple(l2), tuple(l1))
+
+
+def _model_facts(subject: Subject) -> ModelFacts:
+    network = subject.network
+    return ModelFacts(
+        parameters=subject.parameters,
+        log10_paths=log2_path_count(network) * math.log10(2),
+        input_shape=network.input_shape,
+        outputs=network.output_count,
+        operations=network.operations(),
+        smooth=network.smooth,
+    )
+
+
+def _gap(difference: Difference, outputs: Tensor, task: str) -> tuple[GapFacts, float, float]:
+    """The gap with its terms, β3, and the largest squared loss of any pooled item."""
+    targets = difference.targets
+    losses = (outputs - targets).square().sum(1)
+    sample_risk, reference_risk = difference.mean(losses)
+    squares = difference.mean(outputs.square().sum(1))
+    products = difference.mean((outputs * targets).sum(1))
+    sizes = difference.mean(targets.square().sum(1))
+    beta3 = sizes[1] - sizes[0]
+    errors: tuple[float, float] | tuple[None, None] = (None, None)
+    if task == "classification":
+        errors = difference.mean((outputs.argmax(1) != targets.argmax(1)).double())
+    facts = GapFacts(
+        sample_risk=sample_risk,
+        reference_risk=reference_risk,
+        gap=reference_risk - sample_risk,
+        terms=(squares[1] - squares[0], 2 * (products[0] - products[1]), beta3),
+        sample_error=errors[0],
+        reference_error=errors[1],
+    )
+    return facts, beta3, float(losses.max())
