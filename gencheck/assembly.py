@@ -40,6 +40,7 @@ class Measured:
     sup: SupNorm
     v_l2: list[Magnitude]
     self_check: float
+    executor: str
     tiles: CacheFacts | None
 
 
@@ -87,6 +88,7 @@ def assembled(
         seconds=seconds,
         pairs_per_second=pairs / seconds["gram"],
         flops=pairs * measured.program.flops_per_pair,
+        executor=measured.executor,
         tiles=measured.tiles,
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
 from gencheck.bounds.magnitude import Magnitude
+from gencheck.errors import InputError, MissingDependency
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
@@ -29,9 +30,11 @@ from gencheck.selfcheck import (
     require_finite_outputs,
     require_gap_within_bounds,
 )
+from gencheck.spectral.bitplan import suits_bits
 from gencheck.spectral.cache import TileCache
 from gencheck.spectral.difference import Difference, squared_norms
 from gencheck.spectral.eigen import top_eigenvalue
+from gencheck.spectral.executors import compiled_loops_are_there, executor_for
 from gencheck.spectral.factors import Factors, forward
 from gencheck.spectral.gram import Gram, gram_matrix
 from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, SupNorm, sup_norms
@@ -58,6 +61,8 @@ class AuditOptions:
         Seeds Lanczos' starting vector and the path search.
     cache
         A folder for finished tiles; a run that was killed goes on from them.
+    executor
+        How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
     """
 
     device: str = "cpu"
@@ -68,6 +73,7 @@ class AuditOptions:
     beta2_budget: float = 10.0
     seed: int = 0
     cache: Path | None = None
+    executor: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,9 @@ def _measured(
     progress: Progress,
     clock: _Clock,
 ) -> Measured:
-    network, program = subject.network, kernel_program(subject.network)
+    network = subject.network
+    executor = _executor(network, len(sample.items) + len(reference.items), options)
+    program = kernel_program(network, patches=executor == "matrix")
     difference = Difference(len(sample.items), torch.cat([sample.targets, reference.targets]))
     allowance = require_memory(
         network,
@@ -148,6 +156,7 @@ def _measured(
         options.tile,
         options.batch_size,
         options.memory,
+        executor,
     )
     with clock.stage("gates"), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         items = _entering(subject, torch.cat([sample.items, reference.items]), options)
@@ -164,6 +173,7 @@ def _measured(
             options.tile,
             allowance.layout_bytes,
             allowance.kept_bytes,
+            executor,
             cache,
             progress,
         )
@@ -172,7 +182,34 @@ def _measured(
     with clock.stage("beta2"):
         sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
     facts = None if cache is None else CacheFacts(cache.reused, cache.computed, cache.rejected)
-    return Measured(program, difference, outputs, gram, beta1, sup, v_l2, self_check, facts)
+    return Measured(
+        program, difference, outputs, gram, beta1, sup, v_l2, self_check, executor, facts
+    )
+
+
+def _executor(network: Network, items: int, options: AuditOptions) -> str:
+    """The executor asked for, or the quicker one.
+
+    Raises
+    ------
+    InputError, MissingDependency
+        Counting bits was asked for and cannot be done.
+    """
+    if options.executor == "matrix":
+        return "matrix"
+    program = kernel_program(network, patches=False)
+    if options.executor == "auto":
+        return executor_for(network, program, items, options.device)
+    if options.device != "cpu" or not suits_bits(program, network):
+        raise InputError(
+            where="--executor",
+            found=f"bits, for {', '.join(sorted(network.operations()))} on {options.device}",
+            required="convolutions with gates of 0 and 1 (ReLU, ReLU6, max-pool) on the CPU",
+            remedy="Pass --executor matrix.",
+        )
+    if not compiled_loops_are_there():
+        raise MissingDependency(library="numba", extra="fast", purpose="--executor bits")
+    return "bits"
 
 
 def _entering(subject: Subject, items: Tensor, options: AuditOptions) -> Tensor:

@@ -9,8 +9,8 @@ from gencheck.errors import InputError
 from gencheck.memory import available_bytes, shown_bytes
 from gencheck.network.ir import Network, is_smooth
 from gencheck.network.program import Program
+from gencheck.spectral.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.factors import PASS_ENTRIES, widest_pass
-from gencheck.spectral.gram import FACTOR_BYTES, strip_shape
 from gencheck.spectral.kernel import OVERLAP_BYTES
 
 # What the interpreter, the libraries and their buffers take before any data.
@@ -82,6 +82,7 @@ def memory_plan(
     tile: int,
     batch_size: int,
     layout_bytes: int = FACTOR_BYTES,
+    executor: str = "matrix",
 ) -> MemoryPlan:
     """The peak of an audit of `items` items, an upper estimate."""
     size = dtype.itemsize
@@ -89,10 +90,14 @@ def memory_plan(
     gates = sum(node.planes * width for width, node in nodes)
     smooth = sum(width for width, node in nodes if is_smooth(node))
     batch = max((b.blocks * b.width for _, _, b in program.batches()), default=1)
-    shape = strip_shape(program, dtype, tile, layout_bytes)
-    strip = min(shape.strip, items)
-    passing = 2 * strip * (2 * batch * size + gates)
-    maps = program.live_cells * shape.step**2 * size + 4 * OVERLAP_BYTES
+    if executor == "bits":
+        cuts = bit_cuts(program, dtype, tile, layout_bytes)
+        maps = 2 * 1024 * program.live_cells * size
+    else:
+        cuts = matrix_cuts(program, dtype, tile, layout_bytes)
+        maps = program.live_cells * cuts.step**2 * size + 4 * OVERLAP_BYTES
+    strip = min(cuts.strip, items)
+    unpacked = 2 * strip * gates if cuts.passing else strip * gates
     passed = min(batch_size, items) * widest_pass(network)
     forward = min(passed, PASS_ENTRIES) * size * 6
     search = 3 * 2**23 * size + items * (2 * batch * size + gates)
@@ -103,7 +108,7 @@ def memory_plan(
         data=items * (2 * network.widths[0] * size + 16 * network.output_count),
         gates=items * ((gates - smooth + 7) // 8 + smooth * size),
         working=maps + items * 16 * _KRYLOV_STEPS + max(forward, search),
-        factors=passing if shape.passing else 4 * strip * program.factors_per_item * size,
+        factors=4 * cuts.strip_bytes * strip // cuts.strip + unpacked,
     )
 
 
@@ -115,6 +120,7 @@ def require_memory(
     tile: int,
     batch_size: int,
     limit: int | None,
+    executor: str = "matrix",
 ) -> Allowance:
     """What an audit may use where it fits into `limit` bytes, or into what the machine has free.
 
@@ -126,7 +132,7 @@ def require_memory(
     layout = _layout_bytes(limit)
 
     def planned(count: int) -> MemoryPlan:
-        return memory_plan(network, program, count, dtype, tile, batch_size, layout)
+        return memory_plan(network, program, count, dtype, tile, batch_size, layout, executor)
 
     plan = planned(items)
     allowed = available_bytes() if limit is None else limit

@@ -109,4 +109,5 @@ class ConcentrationResult:
     pairs_per_second: float
     flops: float
     nbytes: float
+    executor: str
     tiles: CacheFacts | None = None

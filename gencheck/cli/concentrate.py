@@ -84,6 +84,10 @@ def concentrate(
             metavar="DIR", help="Keep finished tiles here; the same command goes on from them."
         ),
     ] = None,
+    executor: Annotated[
+        Literal["auto", "matrix", "bits"],
+        typer.Option(help="How kernels are formed: matrix products, counted bits, the quicker."),
+    ] = "auto",
     beta2_budget: Annotated[
         float,
         typer.Option(
@@ -109,7 +113,9 @@ def concentrate(
         from gencheck.gate import maximum_check
 
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task)
-        options = _options(device, dtype, batch_size, tile, memory, beta2_budget, seed, cache)
+        options = _options(
+            device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
+        )
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
@@ -134,6 +140,7 @@ def _options(
     beta2_budget: float,
     seed: int,
     cache: Path | None,
+    executor: str,
 ) -> "AuditOptions":
     import torch
 
@@ -149,6 +156,7 @@ def _options(
         beta2_budget=beta2_budget,
         seed=seed,
         cache=cache,
+        executor=executor,
     )
 
 
@@ -205,6 +213,7 @@ def _run(
         "tile": options.tile,
         "memory": options.memory,
         "beta2_budget": options.beta2_budget,
+        "executor": options.executor,
         "cache": None if options.cache is None else str(options.cache),
     }
 

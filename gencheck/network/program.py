@@ -237,12 +237,21 @@ class ProgramBuilder:
         return Program(tuple(self.maps))
 
 
+# Entries of so many blocks or more, none of them input coordinates, are quicker on their own: each
+# lies on a grid, and together they do not.
+_GRID_BLOCKS = 4
+
+
 def _joined(entries: list[Entry]) -> list[Entry]:
-    """Entries of one signature as one."""
+    """Entries of one signature as one, where that makes fewer or larger blocks."""
     by_signature: dict[Hashable, list[Entry]] = {}
-    for entry in entries:
-        if len(entry.cells):
-            by_signature.setdefault(entry.signature, []).append(entry)
+    for number, entry in enumerate(entries):
+        if not len(entry.cells):
+            continue
+        own = all(c.node != 0 for c in entry.columns)
+        own = own and len(np.unique(entry.cells)) >= _GRID_BLOCKS
+        key = (entry.signature, number if own else -1)
+        by_signature.setdefault(key, []).append(entry)
     joined = []
     for group in by_signature.values():
         first = group[0]

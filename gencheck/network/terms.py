@@ -110,7 +110,8 @@ def _constant(label: str, shape: Shape) -> Term:
 class _TermAlgebra:
     """Values are terms; maps are collected on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, patches: bool) -> None:
+        self.patches = patches
         self.builder = ProgramBuilder()
 
     def input(self, node: Input) -> Reached:
@@ -136,7 +137,8 @@ class _TermAlgebra:
             return self._depthwise(node, value)
         own = channels // groups
         taken = own * windows.taps
-        if all(term.carrier is None for term in value.terms) and taken <= _PATCH_WIDTH:
+        fresh = all(term.carrier is None for term in value.terms)
+        if self.patches and fresh and taken <= _PATCH_WIDTH:
             carrier = self._patches(node, value, own)
         else:
             entries = [
@@ -249,8 +251,15 @@ def _entry(term: Term, cells: Index) -> Entry:
     return Entry(term.carrier, term.at, cells, term.births, term.columns, term.origin)
 
 
-def kernel_program(network: Network) -> Program:
-    """The maps whose last one is the path kernel of `network`, in execution order."""
-    algebra = _TermAlgebra()
+def kernel_program(network: Network, patches: bool = True) -> Program:
+    """The maps whose last one is the path kernel of `network`, in execution order.
+
+    Parameters
+    ----------
+    patches
+        Let the first convolutions gather whole patches of the input, which is quicker by matrix
+        products, instead of sliding a window.
+    """
+    algebra = _TermAlgebra(patches)
     interpret(network, algebra)
     return algebra.builder.program()

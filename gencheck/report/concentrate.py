@@ -77,6 +77,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
                 "pairs_per_second": result.pairs_per_second,
                 "flops": result.flops,
                 "bytes": result.nbytes,
+                "executor": result.executor,
             },
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },

@@ -24,17 +24,22 @@ _MAGIC = b"gencheck tile 1\n"
 _STALE = 3600.0
 
 
-def kernel_identity(program: Program, factors: Factors, step: int, tile: int) -> str:
+def kernel_identity(program: Program, factors: Factors, settings: str) -> str:
     """A digest of everything that the Gram matrix depends on, to its last bit.
 
     That is the items' coordinates and gates themselves, the program, and how sums are split; so two
     runs share tiles exactly where they would compute the same ones.
+
+    Parameters
+    ----------
+    settings
+        The executor and how it cuts the items.
     """
     digest = hashlib.sha256()
     like = factors.items
-    settings = [__version__, torch.__version__, str(like.device.type), str(like.dtype)]
-    settings += [str(n) for n in (step, tile, torch.get_num_threads(), *like.shape)]
-    digest.update("|".join(settings).encode())
+    facts = [settings, __version__, torch.__version__, str(like.device.type), str(like.dtype)]
+    facts += [str(n) for n in (torch.get_num_threads(), *like.shape)]
+    digest.update("|".join(facts).encode())
     for node in program.maps:
         digest.update(f"{type(node).__name__} {node.cells} {node.bias} {node.sources}".encode())
         if isinstance(node, Collapse):

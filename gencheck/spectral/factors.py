@@ -45,6 +45,11 @@ class Plane:
         positions = self.width // self.channels
         return np.where(units < 0, -1, units % positions * self.channels + units // positions)
 
+    @property
+    def is_binary(self) -> bool:
+        """True where every gate is 0 or 1."""
+        return self.stored.dtype == torch.uint8 and self.slope is None
+
     def values(self, rows: slice | Tensor) -> Tensor:
         """The gates of some items, shape (n, width): booleans, or numbers where there are others."""
         if self.stored.dtype != torch.uint8:
@@ -152,6 +157,13 @@ class FactorReader:
             product = product * self._values(column)
         # items stay outermost in memory: a strided product is as fast, a transposed copy is not
         return product.to(self.items.dtype).contiguous().transpose(0, 1)
+
+    def binary(self, batch: Batch) -> Tensor:
+        """The factors of a batch of binary planes, as booleans of shape (n, blocks, width)."""
+        product = self._values(batch.columns[0])
+        for column in batch.columns[1:]:
+            product = product & self._values(column)
+        return product
 
     def block(self, batch: Batch, block: int) -> Tensor:
         """The factors of one block, shape (n, units), without its padding."""

@@ -1,9 +1,9 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import isqrt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,28 +12,14 @@ from torch import Tensor
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.cache import TileCache, kernel_identity
-from gencheck.spectral.factors import Factors
-from gencheck.spectral.kernel import (
-    Kernel,
-    Pairs,
-    PassingFactors,
-    StripFactors,
-    map_exponents,
-    strip_factors,
+from gencheck.spectral.executors import (
+    FACTOR_BYTES,
+    BitExecutor,
+    Executor,
+    MatrixExecutor,
 )
+from gencheck.spectral.factors import Factors
 from gencheck.spectral.tiles import Tile, upper_tiles
-
-# Bytes of the maps that one step of the kernel holds: a share of a last-level cache.
-_MAP_BYTES = 2**24
-
-# The fewest rows that a matrix product is worth starting for.
-_LEAST_ROWS = 16
-
-# Strips of fewer steps are not worth being unpacked as a whole.
-_PAYING_STEPS = 4
-
-# Bytes of unpacked factors that are kept by default.
-FACTOR_BYTES = 2**30
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
@@ -99,20 +85,25 @@ class Gram:
         return matrix
 
 
+_EXECUTORS: dict[str, Callable[[Program, Factors, int, int], Executor]] = {
+    "matrix": MatrixExecutor,
+    "bits": BitExecutor,
+}
+
+
 def gram_matrix(
     program: Program,
     factors: Factors,
     tile_size: int,
     factor_bytes: int = FACTOR_BYTES,
     kept_bytes: int | None = None,
+    executor: str = "matrix",
     cache: TileCache | None = None,
     progress: Progress = SILENT,
 ) -> Gram:
     """The Gram matrix of the path kernel for all items of `factors`.
 
-    For each tile one pass over the program in steps whose maps fit into a cache: a batched matrix
-    product for each batch, and fused elementwise passes. With 0/1 gates every overlap is an integer
-    below 2²⁴ and therefore exact in float32.
+    With 0/1 gates every overlap is an integer below 2²⁴ and therefore exact in float32.
 
     Parameters
     ----------
@@ -121,18 +112,17 @@ def gram_matrix(
         should not depend on what happens to be free.
     kept_bytes
         How much they may take in all; by default `factor_bytes`.
+    executor
+        ``matrix``: products in torch; ``bits``: compiled loops, for gates of 0 and 1 on the CPU.
     cache
         Where finished tiles are kept.
     """
-    shape = strip_shape(program, factors.items.dtype, tile_size, factor_bytes)
-    if kept_bytes is not None:
-        shape = shape.keeping(kept_bytes, program, factors.items.dtype)
+    make = _EXECUTORS[executor]
+    work = make(program, factors, tile_size, factor_bytes)
     if cache is not None:
-        cache.identity = kernel_identity(program, factors, shape.step, tile_size)
-    kernel = Kernel(program, map_exponents(program, factors, shape.strip))
-    exponents = kernel.exponents
-    assert exponents is not None
-    strips = _Strips(program, factors, shape)
+        settings = f"{work.name} {work.cuts.step} {tile_size}"
+        cache.identity = kernel_identity(program, factors, settings)
+    strips = _Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
     tiles = upper_tiles(factors.count, tile_size)
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
     blocks = _allocated(tiles, factors.items)
@@ -140,19 +130,19 @@ def gram_matrix(
         if cache is not None and cache.load(tile, block):
             progress.advance(float(block.numel()))
             continue
-        _fill(kernel, strips, tile, block, progress)
+        _fill(work, strips, tile, block, progress)
         if cache is not None:
             cache.save(tile, block)
     progress.finish()
-    return Gram(tiles, blocks, factors.count, exponents[-1])
+    return Gram(tiles, blocks, factors.count, work.exponent)
 
 
-def _fill(kernel: Kernel, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
+def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
     """Fill `block` with the kernel between the items of the tile's rows and columns."""
     for rows, columns in strips.steps(tile):
         (left, own_rows), (right, own_columns) = strips.of(rows), strips.of(columns)
         part = block[_within(rows, tile.rows), _within(columns, tile.columns)]
-        kernel.run(Pairs(left, right, own_rows, own_columns, block), part)
+        work.fill(left, own_rows, right, own_columns, rows == columns, part)
         mirrored = tile.on_diagonal and columns.start > rows.start
         if mirrored:
             block[_within(columns, tile.rows), _within(rows, tile.columns)].copy_(part.T)
@@ -163,80 +153,32 @@ def _within(part: slice, whole: slice) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
-@dataclass(frozen=True)
-class StripShape:
-    """How the items are cut below the tiles.
-
-    Attributes
-    ----------
-    step
-        Rows and columns of one pass over the program.
-    strip
-        Items whose factors are unpacked together.
-    kept
-        Strips that are kept.
-    passing
-        True where the factors of a strip are too many to be held: they are made batch by batch.
-    """
-
-    step: int
-    strip: int
-    kept: int
-    passing: bool
-
-    def keeping(self, amount: int, program: Program, dtype: torch.dtype) -> "StripShape":
-        """The same cuts, with as many strips kept as take `amount` bytes; four at least."""
-        each = max(1, self.strip * program.factors_per_item * dtype.itemsize)
-        return self if self.passing else replace(self, kept=max(4, amount // each))
-
-
-def strip_shape(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> StripShape:
-    """Steps whose maps fit into a cache, and strips whose factors fit into `factor_bytes`.
-
-    Where strips would be too short for their unpacking to pay, factors are made in passing, and the
-    steps are as large as maps in main memory allow.
-    """
-
-    def side(amount: int) -> int:
-        rows = isqrt(amount // (program.live_cells * dtype.itemsize))
-        return min(tile, max(_LEAST_ROWS, rows // _LEAST_ROWS * _LEAST_ROWS))
-
-    step = side(_MAP_BYTES)
-    each = max(1, program.factors_per_item * dtype.itemsize)
-    # four strips at least, so that rows stay while columns change
-    strip = min(tile, factor_bytes // (4 * each)) // step * step
-    if strip >= min(tile, _PAYING_STEPS * step):
-        return StripShape(step, strip, factor_bytes // (strip * each), False)
-    large = side(max(_MAP_BYTES, factor_bytes // 4))
-    return StripShape(large, large, 4, True)
-
-
 class _Strips:
     """The factors of strips of items, the least recently used of them dropped."""
 
-    def __init__(self, program: Program, factors: Factors, shape: StripShape) -> None:
-        self.program, self.factors, self.shape = program, factors, shape
-        self.made: OrderedDict[int, StripFactors] = OrderedDict()
+    def __init__(self, work: Executor, count: int, kept_bytes: int) -> None:
+        self.work, self.count = work, count
+        self.cuts = work.cuts if work.cuts.passing else work.cuts.keeping(kept_bytes)
+        self.made: OrderedDict[int, Any] = OrderedDict()
 
     def steps(self, tile: Tile) -> Iterator[tuple[slice, slice]]:
         """The tile cut into steps, strip by strip; on the diagonal only those not below it."""
-        for strip_rows in _cut(tile.rows, self.shape.strip):
-            for strip_columns in _cut(tile.columns, self.shape.strip):
-                for rows in _cut(strip_rows, self.shape.step):
-                    for columns in _cut(strip_columns, self.shape.step):
+        for strip_rows in _cut(tile.rows, self.cuts.strip):
+            for strip_columns in _cut(tile.columns, self.cuts.strip):
+                for rows in _cut(strip_rows, self.cuts.step):
+                    for columns in _cut(strip_columns, self.cuts.step):
                         if not tile.on_diagonal or columns.start >= rows.start:
                             yield rows, columns
 
-    def of(self, items: slice) -> tuple[StripFactors, slice]:
+    def of(self, items: slice) -> tuple[Any, slice]:
         """The factors of the strip that holds `items`, and their place in it."""
-        number = items.start // self.shape.strip
-        first = number * self.shape.strip
+        number = items.start // self.cuts.strip
+        first = number * self.cuts.strip
         if number not in self.made:
-            while len(self.made) >= self.shape.kept:
+            while len(self.made) >= self.cuts.kept:
                 self.made.popitem(last=False)
-            rows = slice(first, min(first + self.shape.strip, self.factors.count))
-            make = PassingFactors if self.shape.passing else strip_factors
-            self.made[number] = make(self.program, self.factors, rows)
+            rows = slice(first, min(first + self.cuts.strip, self.count))
+            self.made[number] = self.work.prepared(rows)
         self.made.move_to_end(number)
         return self.made[number], slice(items.start - first, items.stop - first)
 

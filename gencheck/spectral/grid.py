@@ -53,6 +53,9 @@ def common_grid(*arrays: Index) -> Grid | None:
         if len(sizes) == _LEVELS:
             return None
         step = rest[:, 1] - rest[:, 0]
+        if bool((step < 0).any()):
+            # a view cannot run backwards
+            return None
         breaks = np.flatnonzero((np.diff(rest) != step[:, None]).any(0))
         run = int(breaks[0]) + 1 if len(breaks) else rest.shape[1]
         if rest.shape[1] % run:

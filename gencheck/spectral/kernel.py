@@ -66,7 +66,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Singles:
-    """Overlaps ‖σ(x)‖² of each item with itself, in float64: shape (n,)."""
+    """Overlaps ‖σ(x)‖² of each item with itself: shape (n,)."""
 
     factors: StripFactors
     shape: tuple[int, ...]
@@ -74,7 +74,9 @@ class Singles:
 
     def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor) -> None:
         """Sums of squares."""
-        torch.sum(self.factors[key][first:stop].double().square(), 2, out=out)
+        part = self.factors[key][first:stop]
+        # in the run's own dtype: counts are whole numbers, and only powers of two are wanted
+        out.copy_(part.square() @ part.new_ones(part.shape[2]))
 
 
 class Kernel:
