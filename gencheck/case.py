@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from gencheck.audit import Labelled
 from gencheck.errors import InputError
-from gencheck.load.dataset import DataFile, Split, load_dataset
+from gencheck.load.code import named_attribute
+from gencheck.load.dataset import DataFile, load_dataset
 from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import (
     candidate_shapes,
@@ -18,6 +19,7 @@ from gencheck.load.prepare import (
     target_rows,
     task_of,
 )
+from gencheck.load.split import Rows, Split, Transform
 from gencheck.subject import Subject, load_subject
 
 
@@ -39,6 +41,8 @@ class DataChoice:
         At most so many items of each set, after a seeded shuffle.
     task
         ``auto``, ``classification`` or ``regression``.
+    transform
+        ``MODULE:FUNCTION`` of the user's that makes the model's item of a stored one.
     """
 
     path: Path
@@ -49,6 +53,7 @@ class DataChoice:
     limit: int | None = None
     seed: int = 0
     task: str = "auto"
+    transform: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,11 @@ def chosen_splits(choice: DataChoice) -> tuple[Split, Split]:
         sample, reference = held_out(data.main, choice.holdout, choice.seed)
     else:
         sample, reference = data.main, _reference(choice, data)
-    limited = (shuffled(split, choice.limit, choice.seed) for split in (sample, reference))
-    sample, reference = limited
+    transform = _transform(choice.transform)
+    sample, reference = (
+        shuffled(split, choice.limit, choice.seed).loaded(transform)
+        for split in (sample, reference)
+    )
     if sample.items.shape[1:] != reference.items.shape[1:]:
         raise InputError(
             where=reference.where,
@@ -90,7 +98,22 @@ def chosen_splits(choice: DataChoice) -> tuple[Split, Split]:
     return sample, reference
 
 
-def _reference(choice: DataChoice, data: DataFile) -> Split:
+def _transform(name: str | None) -> Transform | None:
+    if name is None:
+        return None
+    found = named_attribute(
+        name, "--transform", "MODULE:FUNCTION, an importable function of one item"
+    )
+    if not callable(found):
+        raise InputError(
+            where=f"--transform {name}",
+            found=f"a {type(found).__name__}",
+            required="a function of one item",
+        )
+    return cast(Transform, found)
+
+
+def _reference(choice: DataChoice, data: DataFile) -> Split | Rows:
     if choice.reference is not None:
         other = load_dataset(choice.reference, choice.x_key, choice.y_key)
         return other.test or other.main
@@ -130,10 +153,12 @@ def open_case(
     name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
     labelled, steps = [], []
     for split in (sample, reference):
-        items, taken = prepared(split, subject.item_shape, name)
+        items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
         targets = target_rows(split, task, network.output_count)
         labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets)))
         steps += [step for step in taken if step not in steps]
+    if choice.transform is not None:
+        steps.append(f"each item transformed by {choice.transform}")
     return Case(
         subject,
         labelled[0],
@@ -162,6 +187,7 @@ def _record(
         "limit": choice.limit,
         "seed": choice.seed,
         "task": choice.task,
+        "transform": choice.transform,
         "preprocessing": steps,
         "assumptions": list(subject.notes),
     }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.load.checkpoint import SavedProgram, StateDict, built_model, load_checkpoint
+from gencheck.load.wrapping import without_prefixes
 from gencheck.network.archive import from_archive
 from gencheck.network.aten import AtenGraph, run
 from gencheck.network.chain import linear_chain
@@ -185,10 +186,12 @@ def _subject_of_state(
     from_layer: str | None,
 ) -> Subject:
     if factory is not None:
-        module = built_model(factory, state, where)
-        return subject_of_module(module, shapes, from_layer=from_layer)
-    chain = linear_chain(state.tensors, state.ordered, where)
+        module, notes = built_model(factory, state, where)
+        return subject_of_module(module, shapes, (*state.notes, *notes), from_layer)
+    tensors, prefixes = without_prefixes(state.tensors, None, state.under)
+    chain = linear_chain(tensors, state.ordered, where)
     first = chain[0]
     assert isinstance(first, nn.Linear)
     note = "a plain chain of Linear weights; ReLU between the layers is assumed"
-    return subject_of_module(chain, [(first.in_features,)], (note,), from_layer)
+    notes = (*state.notes, *prefixes, note)
+    return subject_of_module(chain, [(first.in_features,)], notes, from_layer)

@@ -64,6 +64,13 @@ def concentrate(
         str | None, typer.Option(help="The array of items, or feature columns with commas.")
     ] = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of targets.")] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="The function that makes the model's item of a stored one. Runs your code.",
+        ),
+    ] = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="By default whole-number targets are labels."),
@@ -112,7 +119,7 @@ def concentrate(
         from gencheck.case import DataChoice
         from gencheck.gate import maximum_check
 
-        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task)
+        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
         )

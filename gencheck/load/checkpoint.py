@@ -1,8 +1,6 @@
 """Checkpoints: torch.export programs and state dicts, without running anything they contain."""
 
-import importlib
 import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,9 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.archive import read_archive
+from gencheck.load.code import named_attribute
 from gencheck.load.files import suffix_of
+from gencheck.load.wrapping import SHARD_INDEX, read_shards, unwrapped, without_prefixes
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,15 @@ class SavedProgram:
 
 @dataclass(frozen=True)
 class StateDict:
-    """Weights by name, in the file's order; `ordered` where that order is the model's own."""
+    """Weights by name, in the file's order; `ordered` where that order is the model's own.
+
+    `notes` say how the file was unwrapped; `under` is the key that the weights stood under.
+    """
 
     tensors: dict[str, Tensor]
     ordered: bool
+    notes: tuple[str, ...] = ()
+    under: str | None = None
 
 
 def load_checkpoint(path: Path) -> SavedProgram | StateDict:
@@ -38,10 +43,13 @@ def load_checkpoint(path: Path) -> SavedProgram | StateDict:
     Raises
     ------
     InputError
-        Missing, damaged or of an unknown kind, or a pickle that would run code.
+        Missing, damaged or of an unknown kind, or a pickle that would run code; a state dict in a
+        wrapping that can be read in two ways.
     MissingDependency
         ``.safetensors`` without the safetensors library.
     """
+    if path.name.endswith(SHARD_INDEX) and path.is_file():
+        return StateDict(read_shards(path), ordered=False)
     return _LOADERS[suffix_of(path, _LOADERS, "a checkpoint file")](path)
 
 
@@ -88,7 +96,8 @@ def _pickled(path: Path) -> StateDict:
             found=f"a {type(content).__name__}" if content else "nothing",
             required="a state dict: names and tensors",
         )
-    for name, value in content.items():
+    under, wrapped = unwrapped(content, path)
+    for name, value in wrapped.items():
         if not isinstance(value, Tensor):
             raise InputError(
                 where=f"{path}, key {name!r}",
@@ -96,7 +105,9 @@ def _pickled(path: Path) -> StateDict:
                 required="a tensor",
                 remedy="Save the state dict alone: torch.save(model.state_dict(), path).",
             )
-    return StateDict({str(k): v.detach() for k, v in content.items()}, ordered=True)
+    tensors = {str(k): v.detach() for k, v in wrapped.items()}
+    notes = () if under is None else (f"the state dict under the key {under!r}",)
+    return StateDict(tensors, ordered=True, notes=notes, under=under)
 
 
 _LOADERS: dict[str, Callable[[Path], SavedProgram | StateDict]] = {
@@ -107,8 +118,8 @@ _LOADERS: dict[str, Callable[[Path], SavedProgram | StateDict]] = {
 }
 
 
-def built_model(factory: str, state: StateDict, where: str) -> nn.Module:
-    """The model that the user's own FACTORY builds, with the checkpoint's weights.
+def built_model(factory: str, state: StateDict, where: str) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model that the user's own FACTORY builds, with the checkpoint's weights, and notes.
 
     Parameters
     ----------
@@ -121,14 +132,15 @@ def built_model(factory: str, state: StateDict, where: str) -> nn.Module:
     InputError
         The factory cannot be imported or called, or its weights differ from the checkpoint's.
     """
-    module_name, _, attribute = factory.partition(":")
+    required = "MODULE:FACTORY, an importable function without arguments"
+    found = named_attribute(factory, "--model", required)
     try:
-        module = _called(module_name, attribute)
+        module = found()
     except Exception as error:
         raise InputError(
             where=f"--model {factory}",
             found=f"{type(error).__name__}: {error}",
-            required="MODULE:FACTORY, an importable function without arguments",
+            required=required,
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(
@@ -136,18 +148,10 @@ def built_model(factory: str, state: StateDict, where: str) -> nn.Module:
             found=f"a {type(module).__name__}",
             required="a factory that returns a torch.nn.Module",
         )
-    _refuse_mismatch(module, state.tensors, where, factory)
-    module.load_state_dict(state.tensors)
-    return module.eval()
-
-
-def _called(module_name: str, attribute: str) -> Any:
-    if not attribute:
-        raise ValueError("no ':' in it")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return getattr(importlib.import_module(module_name), attribute)()
+    tensors, notes = without_prefixes(state.tensors, set(module.state_dict()), state.under)
+    _refuse_mismatch(module, tensors, where, factory)
+    module.load_state_dict(tensors)
+    return module.eval(), tuple(notes)
 
 
 def _refuse_mismatch(

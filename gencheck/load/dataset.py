@@ -6,56 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.files import suffix_of
+from gencheck.load.idx import idx_folder, idx_rows, is_idx, is_idx_folder
+from gencheck.load.images import image_folder, is_image_folder
+from gencheck.load.parquet import parquet_rows, target_column
+from gencheck.load.split import Array, Rows, Split
 from gencheck.load.table import read_table
-
-Array = NDArray[Any]
-
-_TARGET_COLUMNS = ("label", "y", "target")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Items and targets from one place.
-
-    Attributes
-    ----------
-    items
-        Shape (N, …), as stored.
-    targets
-        Shape (N,) or (N, K), as stored.
-    where
-        File and arrays, for messages.
-    indices
-        The position of each item in its file, shape (N,).
-    """
-
-    items: Array
-    targets: Array
-    where: str
-    indices: Array
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def taken(self, order: Array) -> "Split":
-        """The items at the positions `order`."""
-        return Split(self.items[order], self.targets[order], self.where, self.indices[order])
 
 
 @dataclass(frozen=True)
 class DataFile:
     """A data file: its main split, and its test split where it has one."""
 
-    main: Split
-    test: Split | None
+    main: Split | Rows
+    test: Split | Rows | None
 
 
 def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None) -> DataFile:
-    """The data in `path`, by its suffix.
+    """The data in `path`, by its suffix or, for a folder, by what it holds.
+
+    Rows of tables in Parquet, images and IDX files are read when they are chosen.
 
     Parameters
     ----------
@@ -70,7 +42,27 @@ def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None)
         Missing, damaged, of an unknown kind, empty, of unequal lengths, or holding NaN or infinity:
         names the file, the array and the first bad index.
     """
+    if path.is_dir():
+        return _folder(path)
+    if is_idx(path) and path.is_file():
+        return DataFile(idx_rows(path), None)
     return _LOADERS[suffix_of(path, _LOADERS, "a data file")](path, x_key, y_key)
+
+
+def _folder(path: Path) -> DataFile:
+    if is_idx_folder(path):
+        return DataFile(*idx_folder(path))
+    if is_image_folder(path):
+        return DataFile(*image_folder(path))
+    raise InputError(
+        where=str(path),
+        found="a folder without class folders of images and without IDX files",
+        required="class folders of PNG or JPEG images, or train-images-idx3-ubyte and its labels",
+    )
+
+
+def _parquet(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
+    return DataFile(parquet_rows(path, x_key, y_key), None)
 
 
 def _npz(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
@@ -208,7 +200,7 @@ def _refuse_nonfinite(array: Array, name: str, rows: int = 4096) -> None:
 
 def _table(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
     columns = read_table(path).columns
-    target = y_key or _target_column(columns, path)
+    target = y_key or target_column(list(columns), str(path))
     features = [name for name in columns if name != target]
     if x_key is not None:
         features = [name.strip() for name in x_key.split(",")]
@@ -238,21 +230,9 @@ def _table(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
     )
 
 
-def _target_column(columns: Mapping[str, Array], path: Path) -> str:
-    present = [name for name in _TARGET_COLUMNS if name in columns]
-    if len(present) != 1:
-        raise InputError(
-            where=str(path),
-            found=f"{len(present)} target columns ({', '.join(present) or 'none'})",
-            required=f"exactly one of {', '.join(_TARGET_COLUMNS)}",
-            remedy="Name it with --y-key.",
-        )
-    return present[0]
-
-
 _LOADERS: dict[str, Callable[[Path, str | None, str | None], DataFile]] = {
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".csv": _table,
-    ".parquet": _table,
+    ".parquet": _parquet,
 }

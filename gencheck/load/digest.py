@@ -1,10 +1,18 @@
-"""What identifies a file's content."""
+"""What identifies the content of a file or a folder."""
 
 import hashlib
 from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Of a folder: the SHA-256 of one line for each file below it, sorted by relative name: the file's
+    own digest, a space, and that name with forward slashes.
+    """
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        lines = [f"{sha256_of(p)} {p.relative_to(path).as_posix()}\n" for p in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

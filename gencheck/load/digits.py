@@ -4,7 +4,7 @@ from importlib import resources
 
 import numpy as np
 
-from gencheck.load.dataset import Array
+from gencheck.load.split import Array
 
 
 def load_digits() -> tuple[Array, Array]:

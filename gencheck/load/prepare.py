@@ -6,12 +6,12 @@ from math import prod
 import numpy as np
 
 from gencheck.errors import InputError
-from gencheck.load.dataset import Array, Split
+from gencheck.load.split import Array, Rows, Split
 
 Shape = tuple[int, ...]
 
 
-def shuffled(split: Split, limit: int | None, seed: int) -> Split:
+def shuffled(split: Split | Rows, limit: int | None, seed: int) -> Split | Rows:
     """The first `limit` items after a seeded shuffle; all, in the file's order, without a limit."""
     if limit is None:
         return split
@@ -19,7 +19,7 @@ def shuffled(split: Split, limit: int | None, seed: int) -> Split:
     return split.taken(order)
 
 
-def held_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+def held_out(split: Split | Rows, fraction: float, seed: int) -> tuple[Split | Rows, Split | Rows]:
     """The split cut at random into a sample and a reference of `fraction` of the items.
 
     Raises
@@ -49,12 +49,20 @@ def candidate_shapes(stored: Shape) -> Iterator[Shape]:
         yield (prod(stored),)
 
 
-def prepared(split: Split, shape: Shape, dtype: str) -> tuple[Array, list[str]]:
+def prepared(
+    split: Split, shape: Shape, dtype: str, automatic: bool = True
+) -> tuple[Array, list[str]]:
     """The items in the model's shape and in `dtype`, and what was done to bring them there.
 
     Unsigned bytes become numbers in [0, 1]. Channel-last images become channel-first where that is
     the model's shape, two-dimensional ones get a channel axis, and any become flat (row by row, in
     the stored order) where the model wants flat items.
+
+    Parameters
+    ----------
+    automatic
+        False where a function of the user's has brought the items to the model's shape: then only
+        their dtype is changed.
 
     Raises
     ------
@@ -62,7 +70,15 @@ def prepared(split: Split, shape: Shape, dtype: str) -> tuple[Array, list[str]]:
         No such step leads from the stored shape to the model's.
     """
     stored, items = tuple(split.items.shape[1:]), split.items
-    steps: list[str] = []
+    steps = list(split.notes)
+    if not automatic:
+        if stored != shape:
+            raise InputError(
+                where=f"--transform on {split.where}",
+                found=f"items of shape {stored}",
+                required=f"items of the model's shape {shape}",
+            )
+        return np.ascontiguousarray(items, dtype=dtype), steps
     if stored == shape:
         pass
     elif len(stored) == 3 and shape == (stored[2], stored[0], stored[1]):

@@ -46,9 +46,9 @@ class TestFormats:
         pq = pytest.importorskip("pyarrow.parquet")
         table = pa.table({"a": X[:, 0], "b": X[:, 1], "label": Y})
         pq.write_table(table, tmp_path / "d.parquet")
-        data = load_dataset(tmp_path / "d.parquet")
-        np.testing.assert_array_equal(data.main.items, X)
-        assert task_of(data.main, "auto") == "classification"
+        data = load_dataset(tmp_path / "d.parquet").main.loaded()
+        np.testing.assert_array_equal(data.items, X)
+        assert task_of(data, "auto") == "classification"
 
     def test_csv(self, tmp_path: Path) -> None:
         rows = "\n".join(f"{y},{a},{b}" for y, (a, b) in zip(Y, X, strict=True))
@@ -171,7 +171,7 @@ class TestRefusals:
         pq = pytest.importorskip("pyarrow.parquet")
         pq.write_table(pa.table({"label": [0, 1], "a": [1.0, None]}), tmp_path / "d.parquet")
         with pytest.raises(InputError, match="column 'a', row 1"):
-            load_dataset(tmp_path / "d.parquet")
+            load_dataset(tmp_path / "d.parquet").main.loaded()
 
     @pytest.mark.parametrize(
         ("suffix", "library", "extra"),

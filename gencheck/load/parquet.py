@@ -1,0 +1,210 @@
+"""Rows of Parquet files, read group by group: columns of numbers, or a column of encoded images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gencheck.errors import InputError, MissingDependency
+from gencheck.load.images import decoded
+from gencheck.load.split import Array, Chosen, Rows
+
+TARGET_COLUMNS = ("label", "y", "target")
+
+# Rows that are looked at together.
+_BATCH = 8192
+
+
+def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
+    """The rows of a Parquet file, none of them read yet.
+
+    Parameters
+    ----------
+    x_key, y_key
+        The feature columns, separated by commas, or the image column (default: all but the target);
+        the target column (default: ``label``, ``y`` or ``target``).
+
+    Raises
+    ------
+    InputError
+        Damaged, or without such columns.
+    MissingDependency
+        pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependency(
+            library="pyarrow", extra="parquet", purpose=f"Reading {path}"
+        ) from error
+    try:
+        file = pq.ParquetFile(path)
+        schema, count = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
+    target, features, image = _chosen_columns(path, schema, x_key, y_key)
+    if count == 0:
+        raise InputError(where=str(path), found="no rows", required="at least one")
+
+    def read(positions: Array) -> Chosen:
+        try:
+            parts = list(_parts(path, [*features, target], positions))
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(path, error) from error
+        columns = {
+            name: np.concatenate([_plain(part, name, path) for part in parts])
+            for name in (*features, target)
+        }
+        numbers(columns[target], path, target, positions)
+        if image is not None:
+            return _images(columns[image], columns[target], path, image, positions)
+        for name in features:
+            numbers(columns[name], path, name, positions)
+        return Chosen(np.stack([columns[name] for name in features], axis=1), columns[target])
+
+    return Rows(read, str(path), np.arange(count))
+
+
+def _chosen_columns(
+    path: Path, schema: Any, x_key: str | None, y_key: str | None
+) -> tuple[str, list[str], str | None]:
+    """The target column, the feature columns, and the one of images where there is one."""
+    names: list[str] = schema.names
+    target = y_key or target_column(names, str(path))
+    features = [n.strip() for n in x_key.split(",")] if x_key else _others(names, target)
+    for name in (*features, target):
+        if names.count(name) != 1:
+            raise InputError(
+                where=str(path),
+                found=f"{names.count(name)} columns {name!r} among {', '.join(names)}",
+                required="one column of the name",
+            )
+    if not features:
+        raise InputError(where=str(path), found="no feature column", required="at least one")
+    images = [n for n in features if _is_image(schema.field(n).type)]
+    if images and len(features) > 1:
+        raise InputError(
+            where=str(path),
+            found=f"feature columns {', '.join(features)}, of which {images[0]!r} holds images",
+            required="numbers alone, or one image column",
+            remedy="Name the columns with --x-key.",
+        )
+    return target, features, images[0] if images else None
+
+
+def _others(names: list[str], target: str) -> list[str]:
+    return [name for name in names if name != target]
+
+
+def target_column(names: list[str], where: str) -> str:
+    """The one target column.
+
+    Raises
+    ------
+    InputError
+        There is none, or more than one.
+    """
+    present = [name for name in TARGET_COLUMNS if name in names]
+    if len(present) != 1:
+        raise InputError(
+            where=where,
+            found=f"{len(present)} target columns ({', '.join(present) or 'none'})",
+            required=f"exactly one of {', '.join(TARGET_COLUMNS)}",
+            remedy="Name it with --y-key.",
+        )
+    return present[0]
+
+
+def _is_image(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _parts(path: Path, columns: list[str], positions: Array) -> Iterator[Any]:
+    """The chosen rows, batch after batch; `positions` increase."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    first = 0
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        low, high = np.searchsorted(positions, [first, first + size])
+        if low < high:
+            start = first
+            for batch in file.iter_batches(_BATCH, row_groups=[group], columns=columns):
+                low, high = np.searchsorted(positions, [start, start + batch.num_rows])
+                if low < high:
+                    rows = pa.array(positions[low:high] - start)
+                    yield batch.take(rows), positions[low:high]
+                start += batch.num_rows
+        first += size
+
+
+def _plain(part: Any, name: str, path: Path) -> Array:
+    """One column of a batch as an array, refused where a value is missing."""
+    batch, positions = part
+    column = batch.column(batch.schema.get_field_index(name))
+    if column.null_count:
+        row = int(positions[column.is_null().to_pylist().index(True)])
+        raise InputError(
+            where=f"{path}, column {name!r}, row {row}",
+            found="no value",
+            required="a value in every row",
+        )
+    values: Array = column.to_numpy(zero_copy_only=False)
+    if values.dtype.kind in "iu" and values.dtype != np.uint64:
+        return values.astype(np.int64)
+    return values.astype(np.float64) if values.dtype.kind in "uf" else values
+
+
+def numbers(column: Array, path: Path, name: str, positions: Array) -> None:
+    """Do nothing where a column holds finite numbers.
+
+    Raises
+    ------
+    InputError
+        Names the first row of the file that does not.
+    """
+    if column.dtype.kind not in "biuf":
+        raise InputError(
+            where=f"{path}, column {name!r}",
+            found=f"text such as {str(column[0])!r}" if len(column) else "text",
+            required="numbers",
+            remedy="Leave the column out with --x-key, or encode it as numbers.",
+        )
+    bad = np.flatnonzero(~np.isfinite(column))
+    if len(bad):
+        raise InputError(
+            where=f"{path}, column {name!r}, index [{int(positions[bad[0]])}]",
+            found=str(column[bad[0]]),
+            required="finite numbers",
+            remedy="Remove or repair the item.",
+        )
+
+
+def _images(cells: Array, targets: Array, path: Path, name: str, positions: Array) -> Chosen:
+    images: list[Array] = []
+    notes: list[str] = []
+    for position, cell in zip(positions.tolist(), cells.tolist(), strict=True):
+        raw = cell.get("bytes") if isinstance(cell, dict) else cell
+        where = f"{path}, column {name!r}, row {position}"
+        if not isinstance(raw, bytes):
+            raise InputError(
+                where=where, found="no bytes", required="the bytes of an encoded image"
+            )
+        image, note = decoded(raw, where)
+        images.append(image)
+        notes += [note] if note and note not in notes else []
+    return Chosen(images, targets, tuple(notes))
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        where=str(path), found=f"a damaged file ({error})", required="a .parquet file"
+    )

@@ -1,0 +1,160 @@
+"""Items with targets, in memory or still in their file; read when they are chosen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gencheck.errors import InputError
+
+Array = NDArray[Any]
+Transform = Callable[[Array], Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items and targets from one place.
+
+    Attributes
+    ----------
+    items
+        Shape (N, …), as stored.
+    targets
+        Shape (N,) or (N, K), as stored.
+    where
+        File and arrays, for messages.
+    indices
+        The position of each item in its file, shape (N,).
+    notes
+        What reading them involved, for the record.
+    """
+
+    items: Array
+    targets: Array
+    where: str
+    indices: Array
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def taken(self, order: Array) -> "Split":
+        """The items at the positions `order`."""
+        items, targets = self.items[order], self.targets[order]
+        return Split(items, targets, self.where, self.indices[order], self.notes)
+
+    def loaded(self, transform: Transform | None = None) -> "Split":
+        """Itself, or with `transform` applied to each item.
+
+        Raises
+        ------
+        InputError
+            As `transformed` raises it.
+        """
+        if transform is None:
+            return self
+        items = transformed(list(self.items), self.indices, transform, self.where)
+        return Split(items, self.targets, self.where, self.indices, self.notes)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was read for some rows: items of one shape or of several, targets, and notes."""
+
+    items: Array | list[Array]
+    targets: Array
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Items that are still in their file.
+
+    Attributes
+    ----------
+    read
+        Reads the items at some positions of the file, given in increasing order.
+    where
+        The file, for messages.
+    indices
+        The positions of the items chosen so far, shape (N,).
+    """
+
+    read: Callable[[Array], Chosen]
+    where: str
+    indices: Array
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def taken(self, order: Array) -> "Rows":
+        """The items at the positions `order`, not read yet."""
+        return Rows(self.read, self.where, self.indices[order])
+
+    def loaded(self, transform: Transform | None = None) -> Split:
+        """The items, read now; only those chosen are ever held.
+
+        Raises
+        ------
+        InputError
+            They cannot be read, are not finite, or differ in shape; names the row in the file.
+        """
+        positions, back = np.unique(self.indices, return_inverse=True)
+        chosen = self.read(positions)
+        if transform is not None:
+            items = transformed(list(chosen.items), positions, transform, self.where)
+        else:
+            items = stacked(chosen.items, positions, self.where)
+        return Split(items[back], chosen.targets[back], self.where, self.indices, chosen.notes)
+
+
+def stacked(items: Array | Sequence[Array], indices: Array, where: str) -> Array:
+    """Items of one shape as one array.
+
+    Raises
+    ------
+    InputError
+        One differs in shape from the first; names it.
+    """
+    if isinstance(items, np.ndarray):
+        return items
+    for index, item in zip(indices.tolist(), items, strict=True):
+        if item.shape != items[0].shape:
+            raise InputError(
+                where=f"{where}, item {index}",
+                found=f"shape {item.shape}",
+                required=f"the shape {items[0].shape} of item {int(indices[0])}",
+                remedy="Bring the items to one shape in the file, or with --transform.",
+            )
+    return np.stack(items)
+
+
+def transformed(items: Sequence[Array], indices: Array, transform: Transform, where: str) -> Array:
+    """What `transform` makes of each item, as one array.
+
+    Raises
+    ------
+    InputError
+        It fails on an item, or returns something that is not finite numbers of one shape.
+    """
+    made: list[Array] = []
+    for index, item in zip(indices.tolist(), items, strict=True):
+        try:
+            result = np.asarray(transform(item))
+        except Exception as error:
+            raise InputError(
+                where=f"--transform on {where}, item {index}",
+                found=f"{type(error).__name__}: {error}",
+                required="a function that takes one item, a NumPy array of "
+                f"{item.dtype} and shape {item.shape}, and returns an array",
+            ) from error
+        if result.dtype.kind not in "biuf" or not np.isfinite(result).all():
+            raise InputError(
+                where=f"--transform on {where}, item {index}",
+                found=f"a result of {result.dtype}, or one that is not finite",
+                required="finite numbers",
+            )
+        made.append(result)
+    return stacked(made, indices, f"--transform on {where}")
