@@ -1,5 +1,7 @@
 """The command line: one Typer application, one module for each command."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -7,6 +9,7 @@ import typer
 from gencheck import __version__
 from gencheck.cli.concentrate import concentrate
 from gencheck.cli.data_indep import data_indep
+from gencheck.cli.deliver import INTERRUPTED
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.schema import schema
@@ -48,5 +51,18 @@ app.command()(schema)
 
 
 def main() -> None:
-    """Run the command line; the entry point of the `gencheck` program."""
-    app()
+    """Run the command line; the entry point of the `gencheck` program.
+
+    An interrupt ends the process at once and with its own exit code: an interpreter that was
+    interrupted inside an import of a compiled library would otherwise end by the signal.
+    """
+    try:
+        app()
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+    except KeyboardInterrupt:
+        print("gencheck: interrupted", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)

@@ -100,7 +100,8 @@ class TileCache:
     def _header(self, tile: Tile, block: Tensor, checksum: str) -> bytes:
         fields = {
             "identity": self.identity,
-            "shape": list(tile.shape),
+            "rows": [tile.rows.start, tile.rows.stop],
+            "columns": [tile.columns.start, tile.columns.stop],
             "dtype": str(block.dtype),
             "sha256": checksum,
         }
