@@ -20,6 +20,18 @@ def mnist() -> Path:
     return path
 
 
+@pytest.fixture
+def cifar10() -> Path:
+    """The test set of CIFAR-10 as a table of JPEG images, in the folder that GENCHECK_DATA names."""
+    folder = os.environ.get("GENCHECK_DATA")
+    if not folder:
+        pytest.skip("GENCHECK_DATA names no folder of real data")
+    path = Path(folder) / "cifar10-jpeg-test.parquet"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    return path
+
+
 class Program:
     """The `gencheck` program as a process of its own."""
 

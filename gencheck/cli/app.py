@@ -58,6 +58,7 @@ def main() -> None:
     """
     try:
         app()
+        return
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise

@@ -1,16 +1,18 @@
 """The search for the path with the largest |v_p| where there are too many to enumerate."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Collapse, Slide
+from gencheck.network.program import Batch, Collapse, Slide
 from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 
 BEAM_WIDTH = 64
 RANDOM_STARTS = 64
+
+# Blocks of a batch in which beginnings are continued: those of the best cells.
+BLOCKS_VISITED = 64
 
 
 @dataclass(frozen=True)
@@ -101,34 +103,10 @@ def _gathered(
     complete = m == space.last
     chosen: list[_Candidate] = []
     for b, batch in enumerate(node.batches):
-        factor = space.reader.batch(batch)
-        candidates: list[_Candidate] = []
         if batch.carrier is None:
-            score = _score(weights, factor, complete)
-            for at in _top(score.flatten()):
-                block, unit = divmod(at, batch.width)
-                feature = factor[block, :, unit]
-                step = Step(m, b, block, _unpadded(batch.births[block], unit))
-                cell = int(batch.cells[block])
-                candidates.append(_Candidate(float(score[block, unit]), cell, feature, (step,)))
+            chosen += _started(space, (m, b), batch, weights, complete)
         else:
-            before = kept[batch.carrier]
-            for block, columns in _by_block(batch.at.tolist(), before):
-                base = before.features[:, columns]
-                score = _score(weights[:, None] * base, factor[block][None], complete)[0]
-                for at in _top(score.flatten()):
-                    row, unit = divmod(at, batch.width)
-                    step = Step(m, b, block, _unpadded(batch.births[block], unit))
-                    candidates.append(
-                        _Candidate(
-                            float(score[row, unit]),
-                            int(batch.cells[block]),
-                            base[:, row] * factor[block, :, unit],
-                            (step, *before.paths[columns[row]]),
-                        )
-                    )
-        candidates.sort(key=lambda candidate: -candidate.score)
-        chosen += candidates[:BEAM_WIDTH]
+            chosen += _continued(space, (m, b), batch, kept[batch.carrier], weights, complete)
     chosen.sort(key=lambda candidate: -candidate.score)
     chosen = [c for c in chosen[: 4 * BEAM_WIDTH] if c.score > 0]
     features = [c.feature[:, None] for c in chosen]
@@ -141,9 +119,55 @@ def _gathered(
     return _Kept(cells, list(range(len(cells))), joined, paths)
 
 
-def _unpadded(births: "Iterable[int]", slot: int) -> int:
-    """The number of a slot among those of its block that are not padding."""
-    return sum(1 for birth in list(births)[:slot] if birth >= 0)
+def _started(
+    space: PathSpace, at: tuple[int, int], batch: Batch, weights: Tensor, complete: bool
+) -> list[_Candidate]:
+    """The best paths that start in a batch: at an input coordinate, a bias or a constant."""
+    factor = space.reader.batch(batch)
+    score = _score(weights, factor, complete)
+    # padding has no unit to name
+    score[torch.from_numpy(batch.births < 0).to(score.device)] = -1
+    made = []
+    for place in _top(score.flatten()):
+        block, slot = divmod(place, batch.width)
+        step = Step(*at, block, int((batch.births[block, :slot] >= 0).sum()))
+        found = float(score[block, slot])
+        cell = int(batch.cells[block])
+        made.append(_Candidate(found, cell, factor[block, :, slot], (step,)))
+    return made
+
+
+def _continued(
+    space: PathSpace,
+    at: tuple[int, int],
+    batch: Batch,
+    before: _Kept,
+    weights: Tensor,
+    complete: bool,
+) -> list[_Candidate]:
+    """The best of what the beginnings become in a batch, from the best cells on."""
+    visited = _by_block(batch, before)[:BLOCKS_VISITED]
+    scores: list[Tensor] = []
+    places: list[tuple[int, list[int], Tensor, int]] = []
+    for number, (block, columns) in enumerate(visited):
+        factor = space.reader.block(batch, block)
+        base = before.features[:, columns]
+        score = _score(weights[:, None] * base, factor[None], complete)[0].flatten()
+        best = score.topk(min(BEAM_WIDTH, len(score)))
+        scores.append(best.values)
+        places += [(number, columns, factor, index) for index in best.indices.tolist()]
+    if not scores:
+        return []
+    together = torch.cat(scores)
+    made = []
+    for place in _top(together):
+        number, columns, factor, index = places[place]
+        block = visited[number][0]
+        row, unit = divmod(index, factor.shape[1])
+        feature = before.features[:, columns[row]] * factor[:, unit]
+        path = (Step(*at, block, unit), *before.paths[columns[row]])
+        made.append(_Candidate(float(together[place]), int(batch.cells[block]), feature, path))
+    return made
 
 
 def _top(scores: Tensor) -> list[int]:
@@ -151,12 +175,16 @@ def _top(scores: Tensor) -> list[int]:
     return found
 
 
-def _by_block(at: list[int], before: _Kept) -> list[tuple[int, list[int]]]:
-    """For each block whose carrier's cell has beginnings, their columns."""
+def _by_block(batch: Batch, before: _Kept) -> list[tuple[int, list[int]]]:
+    """For each block whose carrier's cell has beginnings, their columns; the best cells first."""
     columns: dict[int, list[int]] = {}
     for cell, column in zip(before.cells, before.columns, strict=True):
-        columns.setdefault(cell, []).append(column)
-    return [(block, columns[cell]) for block, cell in enumerate(at) if cell in columns]
+        if len(columns.setdefault(cell, [])) < BEAM_WIDTH:
+            columns[cell].append(column)
+    blocks: dict[int, list[int]] = {}
+    for block, cell in enumerate(batch.at.tolist()):
+        blocks.setdefault(cell, []).append(block)
+    return [(block, columns[cell]) for cell in columns for block in blocks.get(cell, [])]
 
 
 def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:

@@ -1,0 +1,103 @@
+"""Path norms against the definition that Gonon et al. (ICLR 2024) publish, on fused networks.
+
+Their recipe: replace every weight by its p-th power of magnitude, max-pools by sums over windows,
+activations by the identity, and run the network on ones; the p-th root is the ℓp path norm. Here it
+is carried out by torch's own modules, with none of the package's algebra. Their definition keeps
+BatchNorm unfolded, so networks are fused first by torch's own utility.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from gencheck.network.algebra import log2_l1, log2_l2_squared
+from gencheck.subject import subject_of_module
+from tests.architectures import BasicBlock, ResNet, initialised, lenet5
+
+
+class SumPool(nn.Module):
+    """The sum over the windows of a max-pool."""
+
+    def __init__(self, pool: nn.MaxPool2d) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(pool.kernel_size, pool.stride, divisor_override=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+def published_norm(module: nn.Module, shape: tuple[int, ...], power: int) -> float:
+    """Σ over outputs and paths of |weight|^power, for a module without normalisation."""
+    module = copy.deepcopy(module).double().eval()
+    for parameter in module.parameters():
+        parameter.data = parameter.data.abs() ** power
+    for parent in module.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(parent, name, nn.Identity())
+            elif isinstance(child, nn.MaxPool2d):
+                setattr(parent, name, SumPool(child))
+    with torch.no_grad():
+        # everything is positive, so a functional ReLU changes nothing
+        return float(module(torch.ones((1, *shape), dtype=torch.float64)).sum())
+
+
+def fused(module: nn.Module) -> nn.Module:
+    """The module with every BatchNorm fused into the convolution before it, by torch."""
+    module = copy.deepcopy(module).double().eval()
+    assert isinstance(module, ResNet)
+    module.conv1, module.bn1 = fuse_conv_bn_eval(module.conv1, module.bn1), nn.Identity()
+    for block in module.layers:
+        assert isinstance(block, BasicBlock)
+        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+            setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
+            setattr(block, norm, nn.Identity())
+        if isinstance(block.shortcut, nn.Sequential):
+            block.shortcut = nn.Sequential(fuse_conv_bn_eval(*block.shortcut))
+    return module
+
+
+def plain(factory: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return factory().double().eval()
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20"])
+def test_norms_are_the_published_ones(name: str) -> None:
+    module = plain(lenet5) if name == "lenet5" else fused(initialised("resnet20"))
+    network = subject_of_module(module, [(3, 32, 32)]).network
+    l1 = float(torch.logsumexp(log2_l1(network) * math.log(2), 0)) / math.log(2)
+    l2 = float(torch.logsumexp(log2_l2_squared(network) * math.log(2), 0)) / math.log(2)
+    assert l1 == pytest.approx(math.log2(published_norm(module, (3, 32, 32), 1)), rel=1e-10)
+    assert l2 == pytest.approx(math.log2(published_norm(module, (3, 32, 32), 2)), rel=1e-10)
+
+
+def test_folding_is_fusing() -> None:
+    module = initialised("resnet20").double()
+    own = subject_of_module(module, [(3, 32, 32)]).network
+    theirs = subject_of_module(fused(module), [(3, 32, 32)]).network
+    torch.testing.assert_close(log2_l1(own), log2_l1(theirs), rtol=1e-10, atol=0)
+    torch.testing.assert_close(log2_l2_squared(own), log2_l2_squared(theirs), rtol=1e-10, atol=0)
+
+
+def test_rescaling_neurons_leaves_norms_alone() -> None:
+    module = plain(lenet5)
+    assert isinstance(module, nn.Sequential)
+    before = subject_of_module(module, [(3, 32, 32)]).network
+    first, second = module[0], module[3]
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
+    factor = torch.rand(6, dtype=torch.float64) + 0.5
+    with torch.no_grad():
+        first.weight.mul_(factor[:, None, None, None])
+        assert first.bias is not None
+        first.bias.mul_(factor)
+        second.weight.div_(factor[None, :, None, None])
+    after = subject_of_module(module, [(3, 32, 32)]).network
+    torch.testing.assert_close(log2_l1(before), log2_l1(after), rtol=1e-12, atol=0)
+    torch.testing.assert_close(log2_l2_squared(before), log2_l2_squared(after), rtol=1e-12, atol=0)
