@@ -16,13 +16,19 @@ def explain(
 
     print(
         "The path view covers networks that are, for one fixed input, linear maps of their weights:\n"
-        "  dense layers (Linear, with or without bias), the last layer among them\n"
-        "  ReLU, and LeakyReLU with a slope from 0 to 1\n"
-        "  BatchNorm1d in eval mode: folded into the dense layer before it, else an edge of its own\n"
-        "  sums of two layers (skip connections), flatten, view and reshape within an item\n"
+        "  dense layers (Linear, on the last axis of any item), the last layer among them\n"
+        "  convolutions in one to three dimensions: stride, zero padding, dilation, groups, depthwise\n"
+        "  BatchNorm in eval mode: folded into the layer before it, else an edge of its own\n"
+        "  ReLU, LeakyReLU, PReLU; ReLU6, Hardtanh and clamps between two ends\n"
+        "  smooth gates, reported as such: SiLU, GELU, Hardswish, tanh\n"
+        "  max-pools (stride, padding, dilation, ceil_mode, overlapping), global max-pools\n"
+        "  average pools, adaptive average pools, means and sums over axes of an item\n"
+        "  sums of two layers (skips), concatenation, multiplication by a constant\n"
+        "  flatten, reshape, permute, slice, split, zero padding within an item\n"
         "  Dropout in eval mode and Identity, which do nothing\n"
         "\n"
-        "Everything else is refused by name. The operators of torch.export that are read:"
+        "Everything else is refused by name, with the layers from which the rest is covered:\n"
+        "--from LAYER audits that tail. The operators of torch.export that are read:"
     )
     for target in sorted(BUILDERS):
         print(f"  {target}")
