@@ -1,8 +1,9 @@
 """The model under audit: its network, its own output, and how it was read."""
 
 import copy
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -174,8 +175,43 @@ def load_subject(
                 required="--model only with a state dict",
             )
         graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
-        return _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+        with _sound_program(path):
+            subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+
+        def own_output(items: Tensor) -> Tensor:
+            with _sound_program(path):
+                return subject.own_output(items)
+
+        return replace(subject, own_output=own_output)
     return _subject_of_state(checkpoint, factory, shapes, str(path), from_layer)
+
+
+@contextmanager
+def _sound_program(path: Path) -> Iterator[None]:
+    """A graph from a file may call operators with arguments that they do not take.
+
+    Raises
+    ------
+    InputError
+        It does.
+    """
+    try:
+        yield
+    except (
+        RuntimeError,
+        TypeError,
+        LookupError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
+        raise InputError(
+            where=str(path),
+            found="a program whose calls do not fit together "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
+            required="an archive written by torch.export.save",
+            remedy="Save the model again with torch.export.save.",
+        ) from error
 
 
 def _subject_of_state(

@@ -38,7 +38,10 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, RuntimeError, EOFError) as error:
+    except InputError:
+        raise
+    # a damaged archive can make zipfile, json and torch fail in nearly any way
+    except Exception as error:
         raise InputError(
             where=str(path),
             found=f"a damaged or foreign file ({type(error).__name__}: {error})",

@@ -119,10 +119,12 @@ def read_idx(path: Path) -> Array:
         raise _damaged(path, f"first bytes {head[:4].hex()}")
     rank, dtype = head[3], np.dtype(_TYPES[head[2]])
     start = 4 + 4 * rank
+    if len(head) < start:
+        raise _damaged(path, f"{len(head)} bytes, fewer than the sizes of {rank} axes take")
     shape = tuple(int(n) for n in np.frombuffer(head[4:start], ">u4"))
     expected = start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
     size = path.stat().st_size if raw is None else len(raw)
-    if len(shape) != rank or size != expected:
+    if size != expected:
         raise _damaged(path, f"{size} bytes where shape {shape} takes {expected}")
     if 0 in shape:
         return np.zeros(shape, dtype)

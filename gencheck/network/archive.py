@@ -49,7 +49,7 @@ def from_archive(document: dict[str, Any], weights: dict[str, Tensor], where: st
     """
     try:
         return _graph(document["graph_module"], weights, where)
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(
             where=where,
             found=f"a program that cannot be read ({type(error).__name__}: {error})",

@@ -172,7 +172,8 @@ class TestIdx:
         ("raw", "message"),
         [
             (b"", "first bytes"),
-            (b"\0\0\x08\x03\0\0\0\x02", r"no whole IDX file"),
+            (b"\0\0\x08\x03\0\0\0\x02", "fewer than the sizes of 3 axes take"),
+            (b"\0\0\x08\x03\0\0", "fewer than the sizes of 3 axes take"),
             (idx_bytes(PIXELS[:, :, :, 0])[:-1], "bytes where shape"),
             (idx_bytes(PIXELS[:, :, :, 0]) + b"x", "bytes where shape"),
             (b"\0\0\x07" + idx_bytes(PIXELS[:, :, :, 0])[3:], "first bytes 00000703"),

@@ -1,0 +1,199 @@
+"""The Gram stage of three kinds of networks on real data, against the machine's own limits.
+
+    GENCHECK_DATA=FOLDER python -m tests.benchmarks.kernels [--device cuda] [--items 4000] [--growth]
+
+For each network: pairs per second, and the rate achieved over the limit. The limit of a pair is the
+larger of its FLOPs over the matrix-product rate and its bytes over the copy rate, both measured here
+before and after; FLOPs are 2 for each gate and pair, bytes are one write and one read of every cell of
+every map. Counting bits needs neither, so it can pass this limit. With --growth, the exponent of the
+Gram stage in N from 1000 to 16 000 items. On a CUDA device the same table; with --whole also all of
+MNIST through 784-512-512-10 and all of CIFAR-10 through the LeNet-like network, with β1.
+"""
+
+import argparse
+import math
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gencheck.load.dataset import load_dataset
+from gencheck.network.terms import kernel_program
+from gencheck.spectral.difference import Difference
+from gencheck.spectral.eigen import top_eigenvalue
+from gencheck.spectral.executors import executor_for
+from gencheck.spectral.factors import forward
+from gencheck.spectral.gram import Gram, gram_matrix
+from gencheck.subject import subject_of_module
+from tests.architectures import initialised, lenet5, lenet_like
+
+FOLDER = Path(os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder"))
+
+
+def synchronised(device: str) -> float:
+    """The time, after what was started on the device is done."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def rates(device: str) -> tuple[float, float]:
+    """The best float32 matrix-product rate of several sizes in FLOP/s, and bytes copied per second."""
+    best = 0.0
+    for rows, inner in ((2048, 2048), (2048, 784), (4096, 1024)):
+        a, b = torch.randn(rows, inner, device=device), torch.randn(inner, rows, device=device)
+        out = torch.empty(rows, rows, device=device)
+        torch.mm(a, b, out=out)
+        started, count = synchronised(device), 0
+        while synchronised(device) - started < 1.0:
+            torch.mm(a, b, out=out)
+            count += 1
+        best = max(best, 2.0 * count * rows * rows * inner / (synchronised(device) - started))
+    source = torch.randn(2**26, device=device)
+    target = torch.empty_like(source).copy_(source)
+    started = synchronised(device)
+    for _ in range(5):
+        target.copy_(source)
+    return best, 5 * 8.0 * source.numel() / (synchronised(device) - started)
+
+
+def mnist(count: int) -> Tensor:
+    """Items of shape (N, 1, 28, 28): the train split, then the test split."""
+    with np.load(FOLDER / "mnist.npz") as archive:
+        items = np.concatenate([archive["x_train"], archive["x_test"]])[:count]
+    return torch.from_numpy(items)[:, None].float() / 255
+
+
+def cifar(count: int) -> Tensor:
+    """Items of shape (N, 3, 32, 32): the train split, then the test split."""
+    parts, left = [], count
+    for name in ("train", "test"):
+        rows = load_dataset(FOLDER / f"cifar10-jpeg-{name}.parquet").main
+        split = rows.taken(np.arange(min(left, len(rows)))).loaded()
+        parts.append(torch.from_numpy(split.items).permute(0, 3, 1, 2).float() / 255)
+        left -= len(split)
+        if not left:
+            break
+    return torch.cat(parts)
+
+
+def fully_connected(width: int) -> nn.Module:
+    """784-width-width-10."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, 10),
+    )
+
+
+def seeded(module: nn.Module) -> nn.Module:
+    """In eval mode."""
+    return module.eval()
+
+
+def measured(
+    module: nn.Module, items: Tensor, device: str
+) -> tuple[str, float, float, float, Gram]:
+    """Executor, FLOPs and bytes of a pair by the program of matrix products, seconds, and the matrix."""
+    network = subject_of_module(module, [tuple(items.shape[1:])]).network
+    reference = kernel_program(network, patches=False)
+    executor = executor_for(network, reference, len(items), device)
+    program = kernel_program(network, patches=executor == "matrix")
+    factors, _ = forward(network, items.to(device), 1024)
+    few, _ = forward(network, items[:4].to(device), 4)
+    gram_matrix(program, few, 1024, executor=executor)
+    # as much memory touched just before: the first touch is the hypervisor's time, not the program's
+    np.empty(len(items) * (len(items) + 1024) // 2, np.float32).fill(1)
+    started = synchronised(device)
+    gram = gram_matrix(program, factors, 1024, executor=executor)
+    seconds = synchronised(device) - started
+    return executor, reference.flops_per_pair, 8.0 * reference.cells_per_pair, seconds, gram
+
+
+def table(device: str, items: int) -> None:
+    """One line a network."""
+    cases = [
+        ("784-256-256-10, MNIST", fully_connected(256), mnist(5 * items)),
+        ("LeNet-like, MNIST", seeded(lenet_like()), mnist(items)),
+        ("ResNet-20, CIFAR-10", initialised("resnet20"), cifar(items // 2)),
+    ]
+    print(
+        "| network | N | executor | s | Mpairs/s | kFLOP | kB | GFLOP/s | GB/s | achieved/limit |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, module, data in cases:
+        before = rates(device)
+        executor, flops, nbytes, seconds, _ = measured(module, data, device)
+        after = rates(device)
+        gemm, copy = (max(pair) for pair in zip(before, after, strict=True))
+        pairs = len(data) * (len(data) + 1) / 2
+        limit = max(flops / gemm, nbytes / copy)
+        print(
+            f"| {name} | {len(data)} | {executor} | {seconds:.2f} | {pairs / seconds / 1e6:.3f} |"
+            f" {flops / 1e3:.1f} | {nbytes / 1e3:.1f} | {gemm / 1e9:.0f} | {copy / 1e9:.0f} |"
+            f" {limit * pairs / seconds:.2f} |",
+            flush=True,
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\npeak memory of the process {peak:.2f} GiB")
+
+
+def growth(device: str) -> None:
+    """The exponent of the Gram stage in N."""
+    counts = [1000, 2000, 4000, 8000, 16000]
+    for name, module in (
+        ("784-256-256-10", fully_connected(256)),
+        ("LeNet-like", lenet_like().eval()),
+    ):
+        seconds = [measured(module, mnist(n), device)[3] for n in counts]
+        slope = np.polyfit(np.log(counts), np.log(seconds), 1)[0]
+        shown = ", ".join(f"{s:.2f}" for s in seconds)
+        print(f"{name}: {shown} s for N = {counts}; exponent {slope:.2f}", flush=True)
+
+
+def whole(device: str) -> None:
+    """All of MNIST and all of CIFAR-10, with β1 of the train against the test split."""
+    for name, module, data, split in (
+        ("MNIST, 784-512-512-10", fully_connected(512), mnist(70_000), 60_000),
+        ("CIFAR-10, LeNet-5", lenet5().eval(), cifar(60_000), 50_000),
+    ):
+        executor, flops, _, seconds, gram = measured(module, data, device)
+        started = synchronised(device)
+        difference = Difference(split, torch.zeros((len(data), 1), dtype=torch.float64))
+        top = top_eigenvalue(gram, difference.weights())
+        solved = synchronised(device) - started
+        rate = flops * len(data) ** 2 / 2 / seconds / 1e12
+        log10 = math.log10(max(top.value, 1e-300)) + top.exponent * math.log10(2)
+        print(
+            f"{name}: {executor}, Gram {seconds:.1f} s ({rate:.1f} TFLOP/s), β1 = 10^{log10:.4f} in "
+            f"{solved:.1f} s, {top.iterations} products",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--items", type=int, default=4000)
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--whole", action="store_true")
+    arguments = parser.parse_args()
+    table(arguments.device, arguments.items)
+    if arguments.growth:
+        growth(arguments.device)
+    if arguments.whole:
+        whole(arguments.device)
+
+
+if __name__ == "__main__":
+    main()
