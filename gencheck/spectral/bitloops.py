@@ -1,5 +1,6 @@
 """The operations of a `BitPlan` on pairs of items, as compiled loops (numba)."""
 
+from functools import partial
 from typing import Any
 
 import numba
@@ -40,7 +41,6 @@ from gencheck.spectral.bitplan import (
     WRITTEN,
 )
 from gencheck.spectral.vectorloops import (
-    FAST,
     box3,
     box3_masked,
     box5,
@@ -304,7 +304,7 @@ def _pair(
             _add(row, scale, overlaps, maps, index)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+@partial(compiled, parallel=True)
 def fill_block(
     table,
     numbers,

@@ -5,7 +5,7 @@ An executor says how it wants the items cut, prepares strips of them, and fills 
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
+from importlib import import_module
 from math import isqrt
 from typing import Any, Protocol
 
@@ -213,13 +213,16 @@ class BitExecutor:
 
 
 def compiled_loops_are_there() -> bool:
-    """True where numba is installed."""
-    return find_spec("numba") is not None
+    """True where numba is installed, and with it a NumPy that it works with."""
+    try:
+        import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 def executor_for(network: Network, program: Program, items: int, device: str) -> str:
     """The name of the executor that is quicker: `bits` where it can be used and the work is long."""
-    if device != "cpu" or not suits_bits(program, network) or not compiled_loops_are_there():
-        return "matrix"
     work = program.flops_per_pair * items * (items + 1) / 2
-    return "bits" if work >= _PAYING_FLOPS else "matrix"
+    pays = device == "cpu" and work >= _PAYING_FLOPS and suits_bits(program, network)
+    return "bits" if pays and compiled_loops_are_there() else "matrix"

@@ -13,7 +13,15 @@ from numba.extending import intrinsic
 # Sums may be split over the lanes of a vector; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 
-compiled = numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+
+def compiled(function: Any, **options: Any) -> Any:
+    """`function` compiled; the result is kept on disk where there is a place that can be written."""
+    settings = {"fastmath": FAST, "error_model": "numpy", **options}
+    try:
+        return numba.njit(cache=True, **settings)(function)
+    except RuntimeError:
+        # no place for the cache: it is compiled anew in each process
+        return numba.njit(**settings)(function)
 
 
 @intrinsic

@@ -1,5 +1,7 @@
 """Both executors give the kernel that enumeration gives, and agree where it is too long."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,12 @@ from gencheck.audit import AuditOptions, audit
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.bitplan import suits_bits
-from gencheck.spectral.executors import bit_cuts, executor_for, matrix_cuts
+from gencheck.spectral.executors import (
+    bit_cuts,
+    compiled_loops_are_there,
+    executor_for,
+    matrix_cuts,
+)
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import gram_matrix
 from gencheck.subject import subject_of_module
@@ -124,6 +131,14 @@ def test_bits_are_counted_where_that_is_quicker() -> None:
     for name in ("four_hidden", "two_hidden_leaky", "silu", "tanh"):
         dense = random_case(name).subject.network
         assert not suits_bits(kernel_program(dense, patches=False), dense)
+
+
+def test_without_numba_matrices_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    network = random_case("conv_pool").subject.network
+    program = kernel_program(network, patches=False)
+    assert not compiled_loops_are_there()
+    assert executor_for(network, program, 10**6, "cpu") == "matrix"
 
 
 def test_bits_asked_for_in_vain_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
