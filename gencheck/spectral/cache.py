@@ -141,14 +141,17 @@ class TileCache:
         header = self._header(tile, block, hashlib.sha256(payload).hexdigest())
         partial = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
         try:
-            with partial.open("wb") as handle:
-                handle.write(_MAGIC + header)
-                handle.write(payload)
-                handle.flush()
-                os.fsync(handle.fileno())
-            partial.replace(path)
+            try:
+                with partial.open("wb") as handle:
+                    handle.write(_MAGIC + header)
+                    handle.write(payload)
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                partial.replace(path)
+            finally:
+                # still there after an error or an interrupt
+                partial.unlink(missing_ok=True)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise _unusable(path, error) from error
         self.computed += 1
 
