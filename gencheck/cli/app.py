@@ -1,8 +1,10 @@
 """The command line: one Typer application, one module for each command."""
 
 import os
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -50,20 +52,44 @@ app.command()(explain)
 app.command()(schema)
 
 
+class _Interrupts:
+    """What the first SIGINT raises and all others do.
+
+    A second one would disturb the cleaning up, so it ends the process there and then.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
+        if self.received:
+            os._exit(INTERRUPTED)
+        self.received = True
+        raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; the entry point of the `gencheck` program.
 
-    An interrupt ends the process at once and with its own exit code: an interpreter that was
-    interrupted inside an import of a compiled library would otherwise end by the signal.
+    An interrupt ends the process at once and with its own exit code. Without that, an interpreter
+    that was interrupted inside an import of a compiled library would end by the signal, or by
+    whatever error the library made of it.
     """
+    interrupts = _Interrupts()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupts)
     try:
         app()
-        return
     except SystemExit as end:
-        if end.code != INTERRUPTED:
+        if end.code != INTERRUPTED and (not interrupts.received or not end.code):
             raise
-    except KeyboardInterrupt:
+    except BaseException:
+        if not interrupts.received:
+            raise
         print("gencheck: interrupted", file=sys.stderr)
+    finally:
+        # what was asked for is done or given up; tearing the interpreter down takes a while longer
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
