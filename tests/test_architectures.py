@@ -40,8 +40,8 @@ def test_traces_and_passes_its_self_check_in_float32(name: str, cifar10: Path) -
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        *[(name, 500) for name in ("lenet5", "vgg11_bn", "resnet20")],
-        *[(name, 60) for name in ("resnet18", "mobilenet_v2", "densenet40")],
+        *[(name, 150) for name in ("lenet5", "vgg11_bn", "resnet20")],
+        *[(name, 15) for name in ("resnet18", "mobilenet_v2", "densenet40")],
     ],
 )
 def test_is_audited(name: str, count: int, cifar10: Path) -> None:

@@ -117,7 +117,7 @@ def test_harm_is_reported_and_repaired(tmp_path: Path) -> None:
     foreign.write_bytes(left.read_bytes())
     # a sound tile of the same place in another run, under this run's name
     other = document(write_case(tmp_path / "other", scale=1.1), "--cache", "cache")
-    place = stranger.name.partition("-")[2]
+    place = "-" + stranger.name.partition("-")[2]
     (same,) = (path for path in tiles(tmp_path / "other" / "cache") if path.name.endswith(place))
     assert same.name != stranger.name
     same.replace(stranger)
