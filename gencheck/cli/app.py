@@ -80,6 +80,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, interrupts)
     try:
         app()
+        return
     except SystemExit as end:
         if end.code != INTERRUPTED and (not interrupts.received or not end.code):
             raise
