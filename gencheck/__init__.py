@@ -12,27 +12,38 @@ if TYPE_CHECKING:
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
     from gencheck.modules import audit_module
+    from gencheck.train.darc import DARC, DARC1
+    from gencheck.train.gated import GatedNetwork
+    from gencheck.train.phases import two_phase
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DARC",
+    "DARC1",
     "AuditOptions",
     "Evidence",
+    "GatedNetwork",
     "GencheckError",
     "UnsupportedModel",
     "__version__",
     "audit_module",
     "independent_bound",
+    "two_phase",
     "validation_bounds",
 ]
 
 _HOMES = {
+    "DARC": "gencheck.train.darc",
+    "DARC1": "gencheck.train.darc",
     "AuditOptions": "gencheck.audit",
     "Evidence": "gencheck.bounds.validation",
+    "GatedNetwork": "gencheck.train.gated",
     "GencheckError": "gencheck.errors",
     "UnsupportedModel": "gencheck.errors",
     "audit_module": "gencheck.modules",
     "independent_bound": "gencheck.bounds.margin",
+    "two_phase": "gencheck.train.phases",
     "validation_bounds": "gencheck.bounds.validation",
 }
 

@@ -163,7 +163,9 @@ def _measured(
         self_check = output_deviation(subject, items)
         # a mapped file lives on without its name, so the folder need not outlast this stage
         folder = Path(scratch) if allowance.gates_on_disk else None
-        factors, outputs = forward(network, items, options.batch_size, progress, folder)
+        factors, outputs = forward(
+            network, items, options.batch_size, progress, folder, subject.gates
+        )
         require_finite_outputs(outputs, options.dtype)
     cache = None if options.cache is None else TileCache(options.cache, progress.report)
     with clock.stage("gram"):

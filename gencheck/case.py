@@ -19,6 +19,7 @@ from gencheck.load.prepare import (
     target_rows,
     task_of,
 )
+from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
 from gencheck.load.split import Rows, Split, Transform
 from gencheck.subject import Subject, load_subject
 
@@ -65,10 +66,17 @@ class Case:
     reference: Labelled
     task: str
     record: dict[str, Any]
+    gates_independent: bool = False
 
 
-def chosen_splits(choice: DataChoice) -> tuple[Split, Split]:
+def chosen_splits(choice: DataChoice, run: RunFolder | None = None) -> tuple[Split, Split]:
     """The sample and the reference, before any preparation.
+
+    Parameters
+    ----------
+    run
+        A two-phase run on these data: the sample (and what is held out of it) are the items of its
+        freeze phase; what the run held out itself is the reference where no other is asked for.
 
     Raises
     ------
@@ -76,14 +84,15 @@ def chosen_splits(choice: DataChoice) -> tuple[Split, Split]:
         There is nothing to take as the reference, or two answers to that question.
     """
     data = load_dataset(choice.path, choice.x_key, choice.y_key)
+    main, apart = (data.main, None) if run is None else _parts_of_run(data.main, run)
     if choice.reference is not None and choice.holdout is not None:
         raise InputError(
             where="--reference and --holdout", found="both", required="one of them at most"
         )
     if choice.holdout is not None:
-        sample, reference = held_out(data.main, choice.holdout, choice.seed)
+        sample, reference = held_out(main, choice.holdout, choice.seed)
     else:
-        sample, reference = data.main, _reference(choice, data)
+        sample, reference = main, _reference(choice, data, apart)
     transform = _transform(choice.transform)
     sample, reference = (
         shuffled(split, choice.limit, choice.seed).loaded(transform)
@@ -113,10 +122,20 @@ def _transform(name: str | None) -> Transform | None:
     return cast(Transform, found)
 
 
-def _reference(choice: DataChoice, data: DataFile) -> Split | Rows:
+def _parts_of_run(main: Split | Rows, run: RunFolder) -> tuple[Split | Rows, Split | Rows | None]:
+    """The items of the freeze phase, and those that the run held out."""
+    freeze = main.taken(positions_of(run.freeze, main.indices, main.where))
+    if not len(run.held_out):
+        return freeze, None
+    return freeze, main.taken(positions_of(run.held_out, main.indices, main.where))
+
+
+def _reference(choice: DataChoice, data: DataFile, apart: Split | Rows | None) -> Split | Rows:
     if choice.reference is not None:
         other = load_dataset(choice.reference, choice.x_key, choice.y_key)
         return other.test or other.main
+    if apart is not None:
+        return apart
     if data.test is None:
         raise InputError(
             where=str(choice.path),
@@ -132,26 +151,42 @@ def open_case(
     choice: DataChoice,
     dtype: torch.dtype,
     from_layer: str | None = None,
+    gates: Path | None = None,
+    gates_independent: bool = False,
 ) -> Case:
     """The model and the data of one audit, with everything that is needed to repeat it.
 
     Parameters
     ----------
+    checkpoint
+        A checkpoint file, or the folder of a two-phase run: its two programs, and as the sample the
+        items of its freeze phase where the data are the run's own.
     from_layer
         Audit the tail of the model from this layer on.
+    gates
+        The checkpoint that decides the gates.
+    gates_independent
+        Declared by the user: the gates saw neither set.
 
     Raises
     ------
     InputError, UnsupportedModel, MissingDependency
         As the readers raise them.
     """
-    sample, reference = chosen_splits(choice)
+    run, notes = None, []
+    if checkpoint.is_dir():
+        found = _run_of(checkpoint, gates)
+        checkpoint, gates = found.weights, found.gates
+        if found.trained_on(sha256_of(choice.path)):
+            run, gates_independent = found, True
+            notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
+    sample, reference = chosen_splits(choice, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_subject(checkpoint, factory, candidate_shapes(stored), from_layer)
+    subject = load_subject(checkpoint, factory, candidate_shapes(stored), from_layer, gates)
     network = subject.network
     task = task_of(sample, choice.task)
     name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
-    labelled, steps = [], []
+    labelled, steps = [], notes
     for split in (sample, reference):
         items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
         targets = target_rows(split, task, network.output_count)
@@ -164,8 +199,24 @@ def open_case(
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject) | {"from": from_layer},
+        _record(checkpoint, factory, choice, steps, subject)
+        | {
+            "from": from_layer,
+            "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
+            "gates_independent": gates_independent,
+        },
+        gates_independent,
     )
+
+
+def _run_of(folder: Path, gates: Path | None) -> RunFolder:
+    if gates is not None:
+        raise InputError(
+            where="--gates",
+            found=f"{gates}, beside the folder {folder}, which has gates of its own",
+            required="--gates only with a checkpoint file",
+        )
+    return read_run_folder(folder)
 
 
 def _record(

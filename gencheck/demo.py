@@ -1,7 +1,6 @@
 """The demonstration: small networks trained on the embedded digits, and the files of an audit."""
 
 import csv
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from gencheck.load.digits import load_digits
 from gencheck.progress import SILENT, Progress
-from gencheck.train.loop import train_standard
+from gencheck.train.files import save_program
+from gencheck.train.loop import Training, fit
 
 TRAIN_COUNT, VALIDATION_COUNT = 1000, 397
 # The candidates among which the validation items choose: the |F| of the validation bound.
@@ -61,7 +61,7 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoF
     files = DemoFiles(
         folder / "model.pt2", folder / "digits.npz", folder / "predictions.csv", len(candidates)
     )
-    _export(candidates[best], files.checkpoint)
+    save_program(candidates[best], (64,), files.checkpoint)
     np.savez_compressed(
         files.data,
         x_train=images[train],
@@ -98,20 +98,11 @@ def _trained(
         model = nn.Sequential(
             nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
         )
-    train_standard(
-        model, items, targets, _EPOCHS, seed, weight_decay=weight_decay, progress=progress
-    )
+    training = Training(epochs=_EPOCHS, batch_size=32, weight_decay=weight_decay)
+    fit(model, items, targets, training, seed, progress=progress)
     return model
 
 
 def _predictions(model: nn.Module, items: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     with torch.no_grad():
         return model(items).argmax(1).numpy()  # type: ignore[no-any-return]
-
-
-def _export(model: nn.Module, path: Path) -> None:
-    batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.export.export(model, (torch.zeros(2, 64),), dynamic_shapes=({0: batch},))
-        torch.export.save(program, path)

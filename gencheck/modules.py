@@ -23,6 +23,7 @@ def audit_module(
     options: AuditOptions | None = None,
     progress: Progress = SILENT,
     from_layer: str | None = None,
+    gates: nn.Module | None = None,
 ) -> ConcentrationResult:
     """β1, β2, β3, the data-dependent bound and the gap for a live module, which is left unchanged.
 
@@ -35,6 +36,9 @@ def audit_module(
         ``auto``, ``classification`` or ``regression``.
     from_layer
         Audit the tail from this layer on: the tensor entering it is x, the rest the network.
+    gates
+        A module of the same architecture that decides the gates: the network after the standard
+        phase of two-phase training.
 
     Raises
     ------
@@ -48,7 +52,10 @@ def audit_module(
     options = options or AuditOptions()
     splits = [_split(sample, "sample"), _split(reference, "reference")]
     subject = subject_of_module(
-        module, candidate_shapes(tuple(splits[0].items.shape[1:])), from_layer=from_layer
+        module,
+        candidate_shapes(tuple(splits[0].items.shape[1:])),
+        from_layer=from_layer,
+        gates=gates,
     )
     chosen = task_of(splits[0], task)
     dtype = "int64" if subject.whole_numbers else str(options.dtype).removeprefix("torch.")

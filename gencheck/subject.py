@@ -15,8 +15,10 @@ from gencheck.load.wrapping import without_prefixes
 from gencheck.network.archive import from_archive
 from gencheck.network.aten import AtenGraph, run
 from gencheck.network.chain import linear_chain
+from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
 from gencheck.network.lowering import lowered
+from gencheck.network.pair import with_gates_of
 from gencheck.network.tail import coverable_layers, head_of, may_run, tail_of
 from gencheck.network.trace import traced
 
@@ -40,6 +42,9 @@ class Subject:
     head
         Where the audit starts at a layer: what computes the tensor entering it from the model's
         items, in the dtype asked for. None where the whole model is audited.
+    gates
+        The network of the same structure that decides the gates, after two-phase training; None
+        where `network` decides them itself.
     """
 
     network: Network
@@ -49,6 +54,7 @@ class Subject:
     item_shape: tuple[int, ...]
     whole_numbers: bool = False
     head: Callable[[Tensor, torch.dtype], Tensor] | None = None
+    gates: Network | None = None
 
 
 def subject_of_module(
@@ -56,6 +62,7 @@ def subject_of_module(
     shapes: Iterable[tuple[int, ...]],
     notes: tuple[str, ...] = (),
     from_layer: str | None = None,
+    gates: nn.Module | None = None,
 ) -> Subject:
     """A live module, which is copied, never changed.
 
@@ -65,16 +72,22 @@ def subject_of_module(
         Item shapes to try; the first one that the module runs on is taken.
     from_layer
         Audit the tail from this layer on, with the tensor entering it as x.
+    gates
+        A module of the same architecture that decides the gates.
 
     Raises
     ------
     InputError
-        The module runs on none of the shapes, or has no such layer.
+        The module runs on none of the shapes, has no such layer, or differs from `gates`.
     UnsupportedModel
         The module has operations outside the path view.
     """
     graph = _first_traceable(module, list(shapes))
     parameters = sum(p.numel() for p in module.parameters())
+    if gates is not None:
+        refuse_tail_with_gates(from_layer)
+        other = traced(gates, graph.input_shape, graph.whole_numbers)
+        return _subject_of_pair(graph, other, parameters, notes)
     if from_layer is not None:
         return _subject_of_graph(graph, parameters, notes, from_layer)
     copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
@@ -90,6 +103,45 @@ def subject_of_module(
 
     network = _lowered_or_advised(graph)
     return Subject(network, own_output, parameters, notes, graph.input_shape)
+
+
+def refuse_tail_with_gates(from_layer: str | None) -> None:
+    """Do nothing without a layer to start from.
+
+    Raises
+    ------
+    InputError
+        There is one: it is not decided which of two networks would compute what enters it.
+    """
+    if from_layer is not None:
+        raise InputError(
+            where="--from with --gates",
+            found=f"both (--from {from_layer})",
+            required="one of them",
+            remedy="Audit the whole two-phase network, or the tail of one of its checkpoints.",
+        )
+
+
+def _subject_of_pair(
+    weights: AtenGraph, gates: AtenGraph, parameters: int, notes: tuple[str, ...]
+) -> Subject:
+    """A two-phase network: the gates of one traced model under the weights of another."""
+    require_same_architecture(weights, gates)
+    deciding = lowered(gates)
+    network = with_gates_of(_lowered_or_advised(weights), deciding)
+
+    def own_output(items: Tensor) -> Tensor:
+        return gated_output(weights, gates, items)
+
+    return Subject(
+        network,
+        own_output,
+        parameters,
+        notes,
+        weights.input_shape,
+        weights.whole_numbers,
+        gates=deciding,
+    )
 
 
 def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
@@ -149,6 +201,7 @@ def load_subject(
     factory: str | None,
     shapes: Iterable[tuple[int, ...]],
     from_layer: str | None = None,
+    gates: Path | None = None,
 ) -> Subject:
     """The model in a checkpoint file.
 
@@ -160,12 +213,17 @@ def load_subject(
         Item shapes to try where the checkpoint does not say its own.
     from_layer
         Audit the tail from this layer on, with the tensor entering it as x.
+    gates
+        The checkpoint of the network that decides the gates, of the same kind and architecture.
 
     Raises
     ------
     InputError, UnsupportedModel, MissingDependency
         As the readers of the file, the factory and the tracer raise them.
     """
+    if gates is not None:
+        refuse_tail_with_gates(from_layer)
+        return _load_pair(path, gates, factory, list(shapes))
     checkpoint = load_checkpoint(path)
     if isinstance(checkpoint, SavedProgram):
         if factory is not None:
@@ -177,13 +235,42 @@ def load_subject(
         graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
         with _sound_program(path):
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+        return _guarded(subject, path)
+    module, notes, shapes = _module_of_state(checkpoint, factory, shapes, str(path))
+    return subject_of_module(module, shapes, notes, from_layer)
 
-        def own_output(items: Tensor) -> Tensor:
-            with _sound_program(path):
-                return subject.own_output(items)
 
-        return replace(subject, own_output=own_output)
-    return _subject_of_state(checkpoint, factory, shapes, str(path), from_layer)
+def _guarded(subject: Subject, path: Path) -> Subject:
+    """With an own output that answers for the program in the file."""
+
+    def own_output(items: Tensor) -> Tensor:
+        with _sound_program(path):
+            return subject.own_output(items)
+
+    return replace(subject, own_output=own_output)
+
+
+def _load_pair(
+    path: Path, gates: Path, factory: str | None, shapes: list[tuple[int, ...]]
+) -> Subject:
+    one, two = load_checkpoint(path), load_checkpoint(gates)
+    if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
+        graphs = [
+            from_archive(program.document, program.weights, str(where))
+            for program, where in ((one, path), (two, gates))
+        ]
+        with _sound_program(path):
+            subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
+        return _guarded(subject, path)
+    if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
+        raise InputError(
+            where=f"{path} and --gates {gates}",
+            found="a program and a state dict, or programs with --model",
+            required="two .pt2 programs, or two state dicts",
+        )
+    module, notes, wanted = _module_of_state(one, factory, shapes, str(path))
+    deciding, *_ = _module_of_state(two, factory, shapes, str(gates))
+    return subject_of_module(module, wanted, notes, gates=deciding)
 
 
 @contextmanager
@@ -214,20 +301,16 @@ def _sound_program(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _subject_of_state(
-    state: StateDict,
-    factory: str | None,
-    shapes: Iterable[tuple[int, ...]],
-    where: str,
-    from_layer: str | None,
-) -> Subject:
+def _module_of_state(
+    state: StateDict, factory: str | None, shapes: Iterable[tuple[int, ...]], where: str
+) -> tuple[nn.Module, tuple[str, ...], Iterable[tuple[int, ...]]]:
+    """The module of a state dict, what was assumed, and the item shapes to try on it."""
     if factory is not None:
         module, notes = built_model(factory, state, where)
-        return subject_of_module(module, shapes, (*state.notes, *notes), from_layer)
+        return module, (*state.notes, *notes), shapes
     tensors, prefixes = without_prefixes(state.tensors, None, state.under)
     chain = linear_chain(tensors, state.ordered, where)
     first = chain[0]
     assert isinstance(first, nn.Linear)
     note = "a plain chain of Linear weights; ReLU between the layers is assumed"
-    notes = (*state.notes, *prefixes, note)
-    return subject_of_module(chain, [(first.in_features,)], notes, from_layer)
+    return chain, (*state.notes, *prefixes, note), [(first.in_features,)]

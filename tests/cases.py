@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gencheck.audit import Labelled
+from gencheck.network.ir import Network
 from gencheck.subject import Subject, subject_of_module
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
@@ -40,6 +41,7 @@ class Case:
     sample: Labelled
     reference: Labelled
     task: str
+    deciding: Network | None = None
 
     def truth(self) -> Truth:
         """What enumeration of all paths says."""
@@ -47,6 +49,8 @@ class Case:
         items = torch.cat([self.sample.items, self.reference.items])
         targets = torch.cat([self.sample.targets, self.reference.targets]).numpy()
         z, w = enumerate_paths(self.subject.network, items.reshape(len(items), -1).numpy())
+        if self.deciding is not None:
+            z, _ = enumerate_paths(self.deciding, items.reshape(len(items), -1).numpy())
         n = len(items) - m
         weights = np.r_[np.full(m, -1 / m), np.full(n, 1 / n)]
         v = -z.T @ (weights[:, None] * targets)
@@ -80,11 +84,25 @@ def _traced(name: str, seed: int) -> tuple[nn.Module, Subject]:
     return module, subject_of_module(module, [ZOO[name][1]])
 
 
+@cache
+def _traced_pair(name: str, seed: int) -> tuple[nn.Module, Subject]:
+    module, gates = build(name, seed), build(name, seed + 100)
+    return module, subject_of_module(module, [ZOO[name][1]], gates=gates)
+
+
 def random_case(
-    name: str, seed: int = 0, m: int = 9, n: int = 13, task: str = "classification"
+    name: str,
+    seed: int = 0,
+    m: int = 9,
+    n: int = 13,
+    task: str = "classification",
+    two_phase: bool = False,
 ) -> Case:
-    """The zoo network `name` with random weights, items and targets, all drawn from `seed`."""
-    module, subject = _traced(name, seed)
+    """The zoo network `name` with random weights, items and targets, all drawn from `seed`.
+
+    With `two_phase`, the gates are those of a second network with weights of its own.
+    """
+    module, subject = (_traced_pair if two_phase else _traced)(name, seed)
     shape = ZOO[name][1]
     outputs = subject.network.output_count
     generator = torch.Generator().manual_seed(1000 + seed)
@@ -98,4 +116,4 @@ def random_case(
             targets = torch.eye(outputs, dtype=torch.float64)[labels]
         return Labelled(items, targets)
 
-    return Case(module, subject, labelled(m), labelled(n), task)
+    return Case(module, subject, labelled(m), labelled(n), task, subject.gates)

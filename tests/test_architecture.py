@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "load": set(),
     "result": {"bounds"},
     "spectral": {"network"},
-    "train": {"network", "spectral"},
+    "train": {"checks", "load", "network", "spectral"},
     "subject": {"network", "load"},
     "plan": {"network", "spectral", "memory"},
     "selfcheck": {"bounds", "network", "result", "subject"},
@@ -29,14 +29,15 @@ ALLOWED: dict[str, set[str]] = {
     },
     "case": {"load", "subject", "audit"},
     "modules": {"load", "subject", "audit", "result"},
+    "trainrun": {"bounds", "load", "network", "spectral", "train"},
     "validation": {"bounds", "checks", "load"},
     "demo": {"load", "train"},
-    "report": {"bounds", "gate", "result", "validation"},
+    "report": {"bounds", "gate", "result", "trainrun", "validation"},
     "cli": {
         *("audit", "bounds", "case", "checks", "demo", "gate", "load", "memory", "network"),
-        *("report", "result", "train", "validation"),
+        *("report", "result", "train", "trainrun", "validation"),
     },
-    "__init__": {"audit", "bounds", "modules"},
+    "__init__": {"audit", "bounds", "modules", "train"},
     "__main__": {"cli"},
 }
 FREE = {"errors", "progress", "__version__"}

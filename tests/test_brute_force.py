@@ -7,7 +7,7 @@ import torch
 from gencheck.audit import AuditOptions, audit
 from gencheck.network.algebra import log2_path_count
 from gencheck.report.concentrate import concentrate_body
-from tests.cases import random_case
+from tests.cases import Case, random_case
 from tests.networks import ZOO
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -18,8 +18,18 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", ZOO)
 def test_every_figure(name: str, task: str, dtype: torch.dtype, seed: int) -> None:
-    case = random_case(name, seed, task=task)
-    truth = case.truth()
+    _compare(random_case(name, seed, task=task), dtype)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("name", ZOO)
+def test_every_figure_of_a_two_phase_network(name: str, task: str) -> None:
+    """z from the paths of one network, w from those of another."""
+    _compare(random_case(name, task=task, two_phase=True), torch.float64)
+
+
+def _compare(case: Case, dtype: torch.dtype) -> None:
+    truth, task = case.truth(), case.task
     options = AuditOptions(dtype=dtype, tile=5, batch_size=4)
     result = audit(case.subject, case.sample, case.reference, task, options)
     doc = concentrate_body(result)

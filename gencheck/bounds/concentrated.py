@@ -95,5 +95,22 @@ def tightest_bound(
     )
 
 
+def euclidean_bound(
+    beta1: float | Magnitude, beta3: float, v_l2: list[Magnitude], l2_squared: list[Magnitude]
+) -> GapBound:
+    """R_T − R_S ≤ β1 Σ_k‖w_k‖₂² + 2 Σ_k‖v_k‖₂‖w_k‖₂ + β3.
+
+    Hölder's inequality at exponents 2 and 2 throughout: for path weights whose ‖w_k‖₁ is not known.
+    """
+    products = [two * squared.sqrt() for two, squared in zip(v_l2, l2_squared, strict=True)]
+    return GapBound(
+        (
+            _magnitude(beta1) * total(l2_squared),
+            Magnitude.of(2.0) * total(products),
+            Magnitude.of(beta3),
+        )
+    )
+
+
 def _magnitude(value: float | Magnitude) -> Magnitude:
     return value if isinstance(value, Magnitude) else Magnitude.of(value)

@@ -15,6 +15,7 @@ from gencheck.cli.deliver import INTERRUPTED
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.schema import schema
+from gencheck.cli.train import train
 from gencheck.cli.val_bound import val_bound
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ def gencheck(
 app.command("val-bound")(val_bound)
 app.command("data-indep")(data_indep)
 app.command()(concentrate)
+app.command()(train)
 app.command()(demo)
 app.command()(explain)
 app.command()(schema)

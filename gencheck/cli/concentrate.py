@@ -9,7 +9,6 @@ import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output
-from gencheck.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,11 @@ _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
 def concentrate(
     checkpoint: Annotated[
-        Path, typer.Argument(help="The model: .pt2, .safetensors, .pt or .pth.", show_default=False)
+        Path,
+        typer.Argument(
+            help="The model: .pt2, .safetensors, .pt or .pth, or a two-phase run's folder.",
+            show_default=False,
+        ),
     ],
     data: Annotated[
         Path,
@@ -49,6 +52,16 @@ def concentrate(
             help="Audit the tail from this layer on; the tensor entering it is x.",
         ),
     ] = None,
+    gates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT2",
+            help="Two-phase: the gates are this checkpoint's, the weights are CHECKPOINT's.",
+        ),
+    ] = None,
+    gates_independent: Annotated[
+        bool, typer.Option("--gates-independent", help="Declare that the gates saw neither set.")
+    ] = False,
     reference: Annotated[
         Path | None, typer.Option(help="The reference T; default: the test split of DATA.")
     ] = None,
@@ -127,7 +140,9 @@ def concentrate(
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
-        result, inputs = _run(checkpoint, model, from_layer, choice, options)
+        result, inputs = _run(
+            checkpoint, model, from_layer, choice, options, gates, gates_independent
+        )
         gate = _gate(result, max_beta1, max_beta2, max_bound)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
 
@@ -152,10 +167,11 @@ def _options(
     import torch
 
     from gencheck.audit import AuditOptions
+    from gencheck.cli.devices import chosen_device
     from gencheck.memory import parsed_bytes
 
     return AuditOptions(
-        device=_device(device),
+        device=chosen_device(device),
         dtype=getattr(torch, dtype),
         batch_size=batch_size,
         tile=tile,
@@ -167,42 +183,21 @@ def _options(
     )
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in {"cpu", "cuda"}:
-        raise InputError(
-            where="--device", found=repr(name), required="auto, cpu, cuda or cuda:INDEX"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            where="--device",
-            found=f"{name}, where torch sees {torch.cuda.device_count()} CUDA devices",
-            required="a device that is there",
-            remedy="Pass --device cpu, or install a CUDA build of torch.",
-        )
-    return str(device)
-
-
 def _run(
     checkpoint: Path,
     model: str | None,
     from_layer: str | None,
     choice: Any,
     options: "AuditOptions",
+    gates: Path | None,
+    gates_independent: bool,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit import audit
     from gencheck.case import open_case
     from gencheck.cli.progress_bar import ProgressBars
 
     started = time.perf_counter()
-    case = open_case(checkpoint, model, choice, options.dtype, from_layer)
+    case = open_case(checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent)
     load_seconds = time.perf_counter() - started
     result = audit(
         case.subject,

@@ -200,7 +200,8 @@ class NumericAlgebra:
         return Scaled(value.mantissa.reshape(-1, *node.shape), value.exponent)
 
 
-def _identity(parameter: Tensor) -> Tensor:
+def identity_weight(parameter: Tensor) -> Tensor:
+    """A weight contributes itself."""
     return parameter
 
 
@@ -253,7 +254,7 @@ def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Planes]]:
         planes[position] = decided(node, value)
         return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
-    return interpret(network, NumericAlgebra(items, _identity, record)), planes
+    return interpret(network, NumericAlgebra(items, identity_weight, record)), planes
 
 
 def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> Scaled:
@@ -262,17 +263,18 @@ def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> 
     def fixed(position: int, node: GatedNode, value: Scaled) -> Planes:
         return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
-    return interpret(network, NumericAlgebra(items, _identity, fixed))
+    return interpret(network, NumericAlgebra(items, identity_weight, fixed))
 
 
-def _open(position: int, node: GatedNode, value: Scaled) -> None:
-    return None
+def open_gates(position: int, node: GatedNode, value: Scaled) -> None:
+    """Every gate contributes 1."""
+    return
 
 
 def _sum_over_paths(network: Network, weight: Callable[[Tensor], Tensor]) -> Tensor:
     """log2 Σ_p Π weight(edge of p), for each output, with all gates open. Shape (K,)."""
     start = torch.ones((1, *network.input_shape), dtype=torch.float64)
-    return interpret(network, NumericAlgebra(start, weight, _open)).log2()[0]
+    return interpret(network, NumericAlgebra(start, weight, open_gates)).log2()[0]
 
 
 def log2_l2_squared(network: Network) -> Tensor:

@@ -5,8 +5,8 @@ harmless.
 """
 
 import operator
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -73,6 +73,8 @@ class AtenGraph:
         In execution order.
     output
         The name of the value returned.
+    origins
+        The qualified name in the module of each constant that has one, where the module is at hand.
     """
 
     input_name: str
@@ -82,6 +84,7 @@ class AtenGraph:
     calls: tuple[Call, ...]
     output: str
     whole_numbers: bool = False
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parameter_count(self) -> int:
@@ -127,13 +130,21 @@ def run(
         Of the parameters; by default the items'.
     """
     dtype = items.dtype if dtype is None else dtype
+
+    def once(batch: Tensor) -> Tensor:
+        return _run_once(graph, batch, may_run, note, dtype)
+
+    return in_batches(graph, items, once)
+
+
+def in_batches(graph: AtenGraph, items: Tensor, once: Callable[[Tensor], Tensor]) -> Tensor:
+    """`once` on all items; on chunks of the graph's batch where it is fixed to one."""
     if graph.batch is None:
-        return _run_once(graph, items, may_run, note, dtype)
+        return once(items)
     outputs = []
     for chunk in items.split(graph.batch):
         padding = chunk[:1].expand(graph.batch - len(chunk), *chunk.shape[1:])
-        whole = _run_once(graph, torch.cat([chunk, padding]), may_run, note, dtype)
-        outputs.append(whole[: len(chunk)])
+        outputs.append(once(torch.cat([chunk, padding]))[: len(chunk)])
     return torch.cat(outputs)
 
 
@@ -152,17 +163,18 @@ def _run_once(
     for call in graph.calls:
         if not may_run(call.target):
             raise RuntimeError(f"{call.target} may not be run")
-        args = _filled(call.args, values, items.device)
-        filled = _filled(call.kwargs.values(), values, items.device)
+        args = filled_arguments(call.args, values, items.device)
+        filled = filled_arguments(call.kwargs.values(), values, items.device)
         kwargs = dict(zip(call.kwargs, filled, strict=True))
-        values[call.name] = _operator(call.target)(*args, **kwargs)
+        values[call.name] = operator_of(call.target)(*args, **kwargs)
         note(call.name, values[call.name])
     output = values[graph.output]
     assert isinstance(output, Tensor)
     return output
 
 
-def _operator(target: str) -> Any:
+def operator_of(target: str) -> Any:
+    """What a target calls: an operator of ATen, or arithmetic on sizes."""
     if target == "getitem":
         return lambda values, index: values[index]
     if target in ON_SIZES:
@@ -171,14 +183,16 @@ def _operator(target: str) -> Any:
     return getattr(getattr(torch.ops.aten, name), overload)
 
 
-def _filled(arguments: Iterable[Any], values: dict[str, Any], device: torch.device) -> list[Any]:
+def filled_arguments(
+    arguments: Iterable[Any], values: dict[str, Any], device: torch.device
+) -> list[Any]:
     """Arguments with references filled in; the device that a trace recorded gives way to the run's."""
     filled: list[Any] = []
     for argument in arguments:
         if isinstance(argument, Ref):
             filled.append(values[argument.name])
         elif isinstance(argument, list | tuple):
-            filled.append(_filled(argument, values, device))
+            filled.append(filled_arguments(argument, values, device))
         elif isinstance(argument, torch.device):
             filled.append(device)
         else:

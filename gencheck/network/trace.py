@@ -18,7 +18,10 @@ _TRACE_BATCH = 3
 
 
 def traced(
-    module: nn.Module, input_shape: tuple[int, ...], whole_numbers: bool = False
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    whole_numbers: bool = False,
+    any_batch: bool = False,
 ) -> AtenGraph:
     """The ATen calls that `module`, in eval mode, makes for items of shape `input_shape`.
 
@@ -28,6 +31,8 @@ def traced(
     ----------
     whole_numbers
         True where items are whole numbers, such as tokens; they are traced as int64.
+    any_batch
+        True where the graph must take any batch size, as training does.
 
     Raises
     ------
@@ -54,12 +59,16 @@ def traced(
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, (items,)).run_decompositions({})
+            sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
+            program = torch.export.export(module, (items,), dynamic_shapes=sizes)
+            program = program.run_decompositions({})
     except Exception as error:
         raise UnsupportedModel(
             [f"the model's forward (torch.export: {_first_line(error)})"]
         ) from error
-    return replace(_from_program(program, tuple(input_shape)), whole_numbers=whole_numbers)
+    batch = None if any_batch else _TRACE_BATCH
+    graph = _from_program(program, tuple(input_shape))
+    return replace(graph, whole_numbers=whole_numbers, batch=batch)
 
 
 def _first_line(error: Exception) -> str:
@@ -90,7 +99,9 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
             found=f"{len(inputs)} inputs and {len(outputs)} outputs",
             required="one input tensor and one output tensor",
         )
-    return AtenGraph(inputs[0], shape, _TRACE_BATCH, constants, tuple(calls), outputs[0].name)
+    return AtenGraph(
+        inputs[0], shape, _TRACE_BATCH, constants, tuple(calls), outputs[0].name, origins=fqns
+    )
 
 
 def _detached(tensor: Tensor) -> Tensor:

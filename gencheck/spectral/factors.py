@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.algebra import GatedNode, logits
+from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
 from gencheck.network.program import Batch, Column
 from gencheck.network.windows import Index
@@ -192,6 +192,7 @@ def forward(
     batch_size: int,
     progress: Progress = SILENT,
     folder: Path | None = None,
+    gates: Network | None = None,
 ) -> tuple[Factors, Tensor]:
     """The factors of `items` and the network's outputs on them, in batches.
 
@@ -204,6 +205,8 @@ def forward(
     folder
         Where the packed gates are kept in files that are mapped into memory; by default they are
         kept in memory itself.
+    gates
+        The network of the same structure that decides the gates; by default `network` itself.
 
     Returns
     -------
@@ -216,7 +219,7 @@ def forward(
     progress.start("gates", len(items), "items")
     for start in range(0, len(items), step):
         rows = slice(start, min(start + step, len(items)))
-        batch_outputs, batch_planes = logits(network, items[rows])
+        batch_outputs, batch_planes = outputs_and_planes(network, gates, items[rows])
         scale = torch.tensor(batch_outputs.exponent)
         outputs[rows] = torch.ldexp(batch_outputs.mantissa.double().cpu(), scale)
         for position, made in batch_planes.items():
@@ -232,6 +235,16 @@ def forward(
         progress.advance(rows.stop - rows.start)
     progress.finish()
     return Factors(items.reshape(len(items), -1), planes), outputs
+
+
+def outputs_and_planes(
+    network: Network, gates: Network | None, items: Tensor
+) -> tuple[Scaled, dict[int, Planes]]:
+    """z·w and the planes of gates, decided by `network` itself or by `gates`."""
+    if gates is None:
+        return logits(network, items)
+    _, planes = logits(gates, items)
+    return gated_logits(network, items, planes), planes
 
 
 def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:

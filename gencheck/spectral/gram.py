@@ -76,6 +76,15 @@ class Gram:
         ]
         return torch.cat(parts)
 
+    def submatrix(self, rows: slice, columns: slice) -> Tensor:
+        """``2**-exponent`` K(i, j) for i in `rows` and j in `columns`, in the blocks' dtype."""
+        matrix = self.blocks[0].new_empty((rows.stop - rows.start, columns.stop - columns.start))
+        for tile, block in zip(self.tiles, self.blocks, strict=True):
+            _copied(matrix, rows, columns, tile, block)
+            if not tile.on_diagonal:
+                _copied(matrix.T, columns, rows, tile, block)
+        return matrix
+
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
         matrix = self.blocks[0].new_empty((self.count, self.count))
@@ -83,6 +92,15 @@ class Gram:
             matrix[tile.rows, tile.columns] = block
             matrix[tile.columns, tile.rows] = block.T
         return matrix
+
+
+def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tensor) -> None:
+    """Copy what a tile holds of `rows` and `columns` into their matrix."""
+    down = slice(max(rows.start, tile.rows.start), min(rows.stop, tile.rows.stop))
+    across = slice(max(columns.start, tile.columns.start), min(columns.stop, tile.columns.stop))
+    if down.start < down.stop and across.start < across.stop:
+        part = block[_within(down, tile.rows), _within(across, tile.columns)]
+        matrix[_within(down, rows), _within(across, columns)] = part
 
 
 _EXECUTORS: dict[str, Callable[[Program, Factors, int, int], Executor]] = {
@@ -135,6 +153,39 @@ def gram_matrix(
             cache.save(tile, block)
     progress.finish()
     return Gram(tiles, blocks, factors.count, work.exponent)
+
+
+def kernel_columns(
+    program: Program,
+    factors: Factors,
+    count: int,
+    tile_size: int,
+    executor: str = "matrix",
+    progress: Progress = SILENT,
+) -> tuple[Tensor, int]:
+    """K(i, j) for all N items i and the first `count` items j, linear in N.
+
+    Returns
+    -------
+    columns, exponent
+        Shape (N, count), in the run's dtype, and the power of two left out.
+    """
+    work = _EXECUTORS[executor](program, factors, tile_size, FACTOR_BYTES)
+    strips = _Strips(work, factors.count, FACTOR_BYTES)
+    columns = factors.items.new_empty((factors.count, count))
+    progress.start("kernel", float(columns.numel()), "pairs")
+    for right in _cut(slice(0, count), tile_size):
+        for left in _cut(slice(0, factors.count), tile_size):
+            tile = Tile(left, slice(right.start, right.stop))
+            block = columns[left, right]
+            if tile.on_diagonal:
+                # the loops leave what lies below the diagonal of such a tile to its mirror image
+                block = factors.items.new_empty(tile.shape)
+            _fill(work, strips, tile, block, progress)
+            if tile.on_diagonal:
+                columns[left, right] = block
+    progress.finish()
+    return columns, work.exponent
 
 
 def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:

@@ -1,42 +1,220 @@
-"""The standard phase: plain mini-batch training with the squared loss on one-hot targets."""
+"""Plain mini-batch training: the standard phase, and the freeze phase by gradient descent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
 
+# From logits of shape (m, K) to a scalar that is added to the loss.
+Regulariser: TypeAlias = Callable[[Tensor], Tensor]
 
-def train_standard(
+
+@dataclass(frozen=True)
+class Training:
+    """How a phase is trained.
+
+    Attributes
+    ----------
+    epochs, batch_size, learning_rate, weight_decay
+        As everywhere; the learning rate falls to zero along a cosine where `cosine`.
+    loss
+        ``squared``: E‖h(x) − y‖² on one-hot targets, the loss that the data-dependent bound speaks
+        of; ``cross-entropy`` of the softmax of h.
+    optimiser
+        ``adam`` (with decoupled weight decay) or ``sgd`` (with momentum 0.9).
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    loss: str = "squared"
+    optimiser: str = "adam"
+    cosine: bool = False
+
+
+def squared_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean over items of ‖h(x) − y‖², for targets y of shape (N, K)."""
+    return (outputs - targets).square().sum(1).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared": squared_loss,
+    "cross-entropy": functional.cross_entropy,
+}
+
+
+def _adam(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    moving = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(moving, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _sgd(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    moving = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.SGD(
+        moving, lr=training.learning_rate, weight_decay=training.weight_decay, momentum=0.9
+    )
+
+
+OPTIMISERS: dict[str, Callable[[nn.Module, Training], torch.optim.Optimizer]] = {
+    "adam": _adam,
+    "sgd": _sgd,
+}
+
+
+def fit(
     model: nn.Module,
     items: Tensor,
     targets: Tensor,
-    epochs: int,
+    training: Training,
     seed: int,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 0.0,
-    batch_size: int = 32,
+    regulariser: Regulariser | None = None,
+    state: Path | None = None,
     progress: Progress = SILENT,
-) -> None:
-    """Minimise E‖h(x) − y‖² in place by Adam, the loss that the data-dependent bound speaks of.
+    stage: str = "training",
+) -> list[float]:
+    """Minimise the mean loss over the items, in place; the mean training loss of each epoch.
 
     Parameters
     ----------
     items, targets
         Shapes (N, …) and (N, K), on the model's device and in its dtype.
     seed
-        Seeds the order of the mini-batches; torch's global generator is left alone.
+        Seeds the order of the mini-batches and what the model itself draws (dropout); torch's
+        global generators are put back afterwards.
+    regulariser
+        Added to the loss of each mini-batch, from its logits.
+    state
+        A file that is written after each epoch, in one piece; where it exists already, training
+        goes on from it and ends as if it had never been interrupted.
+
+    Raises
+    ------
+    InputError
+        The state belongs to another training, or the loss is no longer finite.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    model.train()
-    progress.start("training", epochs, "epochs")
-    for _ in range(epochs):
-        order = torch.randperm(len(items), generator=generator)
-        for batch in order.split(batch_size):
-            optimiser.zero_grad()
-            loss = (model(items[batch]) - targets[batch]).square().sum(1).mean()
-            loss.backward()
-            optimiser.step()
-        progress.advance(1)
-    progress.finish()
+    optimiser = OPTIMISERS[training.optimiser](model, training)
+    identity = f"{training} {seed} {tuple(items.shape)} {items.dtype} {stage}"
+    losses: list[float] = []
+    devices = [items.device] if items.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        if state is not None and state.exists():
+            losses = _restored(state, identity, model, optimiser, generator)
+        model.train()
+        progress.start(stage, training.epochs - len(losses), "epochs")
+        for epoch in range(len(losses), training.epochs):
+            _set_rate(optimiser, training, epoch)
+            losses.append(
+                _epoch(model, items, targets, training, optimiser, generator, regulariser)
+            )
+            if state is not None:
+                _save(state, identity, model, optimiser, generator, losses)
+            progress.advance(1)
+        progress.finish()
     model.eval()
+    return losses
+
+
+def _epoch(
+    model: nn.Module,
+    items: Tensor,
+    targets: Tensor,
+    training: Training,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    regulariser: Regulariser | None,
+) -> float:
+    total = torch.zeros((), dtype=torch.float64)
+    order = torch.randperm(len(items), generator=generator)
+    for chosen in order.split(training.batch_size):
+        batch = chosen.to(items.device)
+        outputs = model(items[batch])
+        loss = LOSSES[training.loss](outputs, targets[batch])
+        total += loss.detach().double().cpu() * len(batch)
+        if regulariser is not None:
+            loss = loss + regulariser(outputs)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    mean = float(total) / len(items)
+    if not torch.isfinite(total):
+        raise InputError(
+            where="training",
+            found=f"a loss of {mean}",
+            required="a finite loss",
+            remedy="Lower --learning-rate.",
+        )
+    return mean
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, training: Training, epoch: int) -> None:
+    share = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / training.epochs)).item())
+    for group in optimiser.param_groups:
+        group["lr"] = training.learning_rate * (share if training.cosine else 1.0)
+
+
+def _save(
+    path: Path,
+    identity: str,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    losses: list[float],
+) -> None:
+    content = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "order": generator.get_state(),
+        "random": torch.get_rng_state(),
+        "losses": losses,
+    }
+    temporary = path.with_name(f".{path.name}.part")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+def _restored(
+    path: Path,
+    identity: str,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> list[float]:
+    """Put model, optimiser and generators as they were after the last epoch; its losses so far."""
+    content = _read_state(path)
+    if content.get("identity") != identity:
+        raise InputError(
+            where=str(path),
+            found="the state of another training",
+            required="the one of the same command",
+            remedy="Repeat the command that was interrupted, or choose another --out.",
+        )
+    model.load_state_dict(content["model"])
+    optimiser.load_state_dict(content["optimiser"])
+    generator.set_state(content["order"])
+    torch.set_rng_state(content["random"])
+    losses: list[float] = content["losses"]
+    return losses
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            where=str(path),
+            found=f"a damaged state ({type(error).__name__})",
+            required="the state that an interrupted training left",
+            remedy="Delete it to start again.",
+        ) from error
+    return content if isinstance(content, dict) else {}

@@ -23,7 +23,7 @@ from gencheck.network.terms import gatherings
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import flops_per_pair, gram_matrix
 from gencheck.subject import subject_of_module
-from gencheck.train.loop import train_standard
+from gencheck.train.loop import Training, fit
 
 GIB = 2**30
 
@@ -83,7 +83,7 @@ def main() -> None:
     module = nn.Sequential(
         nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)
     )
-    train_standard(module, sets[0][0], sets[0][1].float(), epochs=3, seed=0, batch_size=128)
+    fit(module, sets[0][0], sets[0][1].float(), Training(epochs=3), seed=0)
     count = arguments.items
     chosen = [Labelled(x[:count].clone(), y[:count].clone()) for x, y in sets]
     subject = subject_of_module(module, [(784,)])

@@ -239,7 +239,7 @@ def test_outputs_that_overflow(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mnist(mnist: Path, tmp_path: Path) -> None:
     """Real items through a trained network, in float32 against float64."""
-    from gencheck.train.loop import train_standard
+    from gencheck.train.loop import Training, fit
 
     with np.load(mnist) as archive:
         x = torch.from_numpy(archive["x_train"][:3000].reshape(-1, 784) / 255).float()
@@ -248,7 +248,7 @@ def test_mnist(mnist: Path, tmp_path: Path) -> None:
     module = nn.Sequential(
         nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
     )
-    train_standard(module, x, y, epochs=2, seed=0)
+    fit(module, x, y, Training(epochs=2, batch_size=32), seed=0)
     torch.export.save(torch.export.export(module, (x[:2].clone(),)), tmp_path / "m.pt2")
     common = (tmp_path / "m.pt2", mnist, "--limit", "400")
     narrow, wide = document(*common), document(*common, "--dtype", "float64")

@@ -1,0 +1,33 @@
+"""The device that a user asks for."""
+
+from gencheck.errors import InputError
+
+
+def chosen_device(name: str) -> str:
+    """The device that an option means, in torch's words.
+
+    Raises
+    ------
+    InputError
+        It means none, or one that is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda"}:
+        raise InputError(
+            where="--device", found=repr(name), required="auto, cpu, cuda or cuda:INDEX"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            where="--device",
+            found=f"{name}, where torch sees {torch.cuda.device_count()} CUDA devices",
+            required="a device that is there",
+            remedy="Pass --device cpu, or install a CUDA build of torch.",
+        )
+    return str(device)

@@ -1,0 +1,188 @@
+"""`gencheck train`: plain or two-phase training into a folder of checkpoints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
+    from gencheck.train.loop import Regulariser, Training
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Option(help="The data set: any kind that concentrate reads.", show_default=False),
+    ],
+    arch: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="mlp:WIDTH,WIDTH, lenet, resnet20, or MODULE:FACTORY (runs your code).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write into.", show_default=False)],
+    two_phase: Annotated[
+        bool,
+        typer.Option("--two-phase", help="Gates from a part of the items, weights from the rest."),
+    ] = False,
+    alpha: Annotated[
+        float, typer.Option(metavar="A", help="The share of the items that trains the gates.")
+    ] = 0.1,
+    solver: Annotated[
+        Literal["sgd", "ridge"],
+        typer.Option(help="Of the freeze phase: mini-batches, or ridge regression in path space."),
+    ] = "sgd",
+    ridge: Annotated[
+        float | None,
+        typer.Option(
+            metavar="L", help="The ridge, times the mean of ‖z‖²; default: by leave-one-out."
+        ),
+    ] = None,
+    landmarks: Annotated[
+        int | None,
+        typer.Option(min=1, help="Items that span the ridge solution; default: all up to 6000."),
+    ] = None,
+    centred: Annotated[
+        bool,
+        typer.Option("--centred", help="Penalise the distance from the standard phase's weights."),
+    ] = False,
+    darc1: Annotated[
+        float, typer.Option(min=0, metavar="L", help="Add (L/m) max_k Σ|h_k| to the loss.")
+    ] = 0.0,
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of the standard phase.")] = 10,
+    freeze_epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs of the freeze phase; default: as many.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items of a mini-batch.")] = 128,
+    learning_rate: Annotated[float, typer.Option(metavar="R", help="The learning rate.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(min=0, metavar="D", help="Weight decay.")] = 0.0,
+    loss: Annotated[
+        Literal["squared", "cross-entropy"],
+        typer.Option(help="Squared on one-hot targets is what the bounds speak of."),
+    ] = "squared",
+    optimiser: Annotated[
+        Literal["adam", "sgd"], typer.Option(help="Adam, or SGD with momentum 0.9.")
+    ] = "adam",
+    cosine: Annotated[
+        bool, typer.Option("--cosine", help="Let the learning rate fall along a cosine.")
+    ] = False,
+    holdout: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Set this fraction of the data aside for testing."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Train on at most so many items, shuffled.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds weights, split, order.")] = 0,
+    x_key: Annotated[
+        str | None, typer.Option(help="The array of items, or feature columns with commas.")
+    ] = None,
+    y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    max_test_error: Annotated[
+        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this 0-1 test error.")
+    ] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Train a network, in one phase or two, and leave checkpoints that the other commands read.
+
+    Example: gencheck train --data digits.npz --arch mlp:64,64 --two-phase --alpha 0.2 --out run
+    """
+    with errors_as_exit_codes(debug):
+        from gencheck.checks import require_between
+        from gencheck.cli.devices import chosen_device
+        from gencheck.cli.progress_bar import ProgressBars
+        from gencheck.gate import Gate, maximum_check
+        from gencheck.load.run_folder import RECORD
+        from gencheck.report.json import document, to_json, write_atomically
+        from gencheck.report.train import train_body
+        from gencheck.train.loop import Training
+        from gencheck.train.path_ridge import RidgePlan
+        from gencheck.trainrun.choice import TrainChoice, choice_record
+        from gencheck.trainrun.run import train as run
+
+        _refuse_unused(two_phase, solver, ridge, landmarks, centred, freeze_epochs)
+        require_between("--learning-rate", learning_rate, 0, open_low=True)
+        maximum_check("max-test-error", max_test_error, None)
+        standard = Training(
+            epochs, batch_size, learning_rate, weight_decay, loss, optimiser, cosine
+        )
+        choice = TrainChoice(
+            data=data,
+            architecture=arch,
+            out=out,
+            x_key=x_key,
+            y_key=y_key,
+            holdout=holdout,
+            limit=limit,
+            alpha=alpha if two_phase else None,
+            solver=solver,
+            training=standard,
+            freeze=_freeze(standard, freeze_epochs),
+            ridge=RidgePlan(ridge, landmarks, centred, seed),
+            seed=seed,
+            device=chosen_device(device),
+        )
+        result = run(choice, _regulariser(darc1), ProgressBars())
+        test = (result.freeze or result.standard).test
+        checks = maximum_check(
+            "max-test-error", max_test_error, None if test is None else test.error
+        )
+        inputs = choice_record(choice) | {"darc1": darc1, "max_test_error": max_test_error}
+        doc = document("train", inputs, train_body(result), Gate(tuple(checks)) if checks else None)
+        write_atomically(out / RECORD, to_json(doc))
+        deliver(doc, _report, as_json, output)
+
+
+def _refuse_unused(
+    two_phase: bool,
+    solver: str,
+    ridge: float | None,
+    landmarks: int | None,
+    centred: bool,
+    freeze_epochs: int | None,
+) -> None:
+    """An option that would have no effect is a mistake."""
+    solving = two_phase and solver == "ridge"
+    unused = [
+        ("--solver ridge", solver == "ridge" and not two_phase, "--two-phase"),
+        ("--ridge", ridge is not None and not solving, "--two-phase --solver ridge"),
+        ("--landmarks", landmarks is not None and not solving, "--two-phase --solver ridge"),
+        ("--centred", centred and not solving, "--two-phase --solver ridge"),
+        ("--freeze-epochs", freeze_epochs is not None and not two_phase, "--two-phase"),
+        ("--freeze-epochs", freeze_epochs is not None and solving, "--solver sgd"),
+    ]
+    for option, useless, required in unused:
+        if useless:
+            raise InputError(where=option, found="it alone", required=required)
+
+
+def _freeze(standard: "Training", epochs: int | None) -> "Training":
+    from dataclasses import replace
+
+    return standard if epochs is None else replace(standard, epochs=epochs)
+
+
+def _regulariser(darc1: float) -> "Regulariser | None":
+    from gencheck.train.darc import DARC1
+
+    return DARC1(darc1) if darc1 else None
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_train import render
+
+    return render

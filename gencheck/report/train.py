@@ -1,0 +1,79 @@
+"""The document of `train`: phases, fits, files, and the ridge solution's own figures."""
+
+from dataclasses import asdict
+from typing import Any
+
+from gencheck.report.concentrate import numbers
+from gencheck.trainrun.ridge_facts import RidgeFacts, RidgeGap
+from gencheck.trainrun.run import Phase, TrainResult
+
+_NEEDS_WHOLE_KERNEL = (
+    "needs the Gram matrix of all items; --landmarks at least the number of freeze items forms it"
+)
+
+
+def train_body(result: TrainResult) -> dict[str, Any]:
+    """The keys of the document that are the command's own."""
+    return {
+        "certainty": "estimated",
+        "model": {
+            "parameters": result.parameters,
+            "input_shape": list(result.item_shape),
+            "outputs": result.outputs,
+        },
+        "data": {
+            "train": result.train_count,
+            "test": result.test_count,
+            "preprocessing": result.preprocessing,
+        },
+        "standard": _phase(result.standard),
+        "freeze": None if result.freeze is None else _phase(result.freeze),
+        "ridge": None if result.ridge is None else _ridge(result.ridge),
+        "files": result.files,
+        "timing": {"seconds": {"total": result.seconds}},
+    }
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "losses": phase.losses,
+        "train": asdict(phase.train),
+        "test": None if phase.test is None else asdict(phase.test),
+    }
+
+
+def _ridge(facts: RidgeFacts) -> dict[str, Any]:
+    magnitudes = {
+        "penalty": facts.penalty,
+        "distance_squared": list(facts.distance_squared),
+        "w_l2_squared": list(facts.l2_squared),
+    }
+    return numbers(magnitudes) | {
+        "penalty_share": facts.penalty_share,
+        "leave_one_out": facts.leave_one_out,
+        "landmarks": facts.landmarks,
+        "rank": facts.rank,
+        "centred": facts.centred,
+        "gap": None if facts.gap is None else _gap(facts.gap),
+    }
+
+
+def _gap(gap: RidgeGap) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "sample_risk": gap.sample_risk,
+        "reference_risk": gap.reference_risk,
+        "gap": gap.gap,
+        "terms": list(gap.terms),
+    }
+    if gap.beta1 is None or gap.v_l2 is None or gap.bound is None:
+        return plain | {
+            "beta1": None,
+            "v_l2": None,
+            "bound": None,
+            "reason": _NEEDS_WHOLE_KERNEL,
+        }
+    return plain | {
+        "beta1": numbers({"value": gap.beta1}),
+        "v_l2": numbers({"values": list(gap.v_l2)}),
+        "bound": numbers({"value": gap.bound.value, "terms": list(gap.bound.terms)}),
+    }

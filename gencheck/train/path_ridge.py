@@ -1,0 +1,146 @@
+"""The freeze phase solved in path space: kernels, ridge regression and what it says about the gap."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencheck.errors import InputError
+from gencheck.network.ir import Network
+from gencheck.network.terms import kernel_program
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.executors import executor_for
+from gencheck.spectral.factors import forward
+from gencheck.spectral.gram import Gram, gram_matrix, kernel_columns
+from gencheck.train.ridge import Ridge, ridge
+
+# Items up to which every one of them is a landmark: eigenvectors of so large a kernel take minutes.
+EXACT_LIMIT = 6000
+
+# Landmarks beyond.
+LANDMARKS = 3000
+
+
+@dataclass(frozen=True)
+class RidgePlan:
+    """How the ridge regression is set up.
+
+    Attributes
+    ----------
+    penalty
+        λ in units of the mean of ‖z‖²; None for the one that leave-one-out chooses.
+    landmarks
+        How many items span the solution; None for all up to `EXACT_LIMIT`, `LANDMARKS` beyond.
+    centred
+        True to fit what the standard phase left over: the penalty is then on the distance from its
+        path weights, else on the weights themselves.
+    seed
+        Seeds the choice of landmarks.
+    tile
+        Rows of a tile of the kernel.
+    """
+
+    penalty: float | None = None
+    landmarks: int | None = None
+    centred: bool = False
+    seed: int = 0
+    tile: int = 1024
+
+    def count_for(self, items: int) -> int:
+        """How many of `items` are landmarks."""
+        chosen = self.landmarks
+        if chosen is None:
+            chosen = items if items <= EXACT_LIMIT else LANDMARKS
+        return min(chosen, items)
+
+
+@dataclass(frozen=True)
+class PathRidge:
+    """A ridge solution on path features.
+
+    Attributes
+    ----------
+    solution
+        Coefficients and norms, in the kernel's units of 2**exponent.
+    exponent
+        The power of two left out of the kernel.
+    landmarks
+        Positions of the landmarks among the freeze items, shape (L,).
+    outputs
+        h(x) on the freeze items and then on the test items, float64; what the standard phase gives
+        included where it is centred.
+    base
+        The standard phase's own outputs on them.
+    mean_square
+        The mean of ‖z‖² over the landmarks, in the kernel's units: what penalties are relative to.
+    gram
+        The whole Gram matrix of freeze and test items, where every freeze item is a landmark.
+    """
+
+    solution: Ridge
+    exponent: int
+    landmarks: Tensor
+    outputs: Tensor
+    base: Tensor
+    mean_square: float
+    gram: Gram | None
+
+
+def path_ridge(
+    gates: Network,
+    items: Tensor,
+    targets: Tensor,
+    test_items: Tensor,
+    plan: RidgePlan | None = None,
+    progress: Progress = SILENT,
+) -> PathRidge:
+    """The minimiser of (1/n) Σ_i ‖h(x_i) − y_i‖² + λ Σ_k ‖w_k‖₂² over path weights, gates held.
+
+    Parameters
+    ----------
+    gates
+        The network that decides the gates; its weights are the standard phase's.
+    items, targets
+        The freeze items, shape (n, …), in the run's dtype, and targets of shape (n, K), float64.
+    test_items
+        Items on which outputs are wanted too, shape (t, …); may be empty.
+
+    Raises
+    ------
+    InputError
+        No landmark was asked for, or the kernel is zero.
+    """
+    plan = plan or RidgePlan()
+    count = plan.count_for(len(items))
+    if count < 1:
+        raise InputError(where="--landmarks", found=str(count), required="at least 1")
+    generator = torch.Generator().manual_seed(plan.seed)
+    order = torch.randperm(len(items), generator=generator)
+    if count == len(items):
+        order = torch.arange(len(items))
+    pooled = torch.cat([items[order.to(items.device)], test_items])
+    program = kernel_program(gates, patches=False)
+    executor = executor_for(gates, program, len(pooled), str(pooled.device))
+    program = kernel_program(gates, patches=executor == "matrix")
+    factors, base = forward(gates, pooled, 1024, progress)
+    gram = None
+    if count == len(items):
+        gram = gram_matrix(program, factors, plan.tile, executor=executor, progress=progress)
+        kernel, exponent = gram.submatrix(slice(0, len(pooled)), slice(0, count)), gram.exponent
+    else:
+        kernel, exponent = kernel_columns(program, factors, count, plan.tile, executor, progress)
+    kernel = kernel.cpu()
+    wanted = targets[order] - (base[: len(items)] if plan.centred else 0.0)
+    mean_square = float(kernel[:count].diagonal().double().mean())
+    solution = ridge(
+        kernel[:count],
+        wanted,
+        None if gram is not None else kernel[: len(items)],
+        None if plan.penalty is None else plan.penalty * mean_square,
+    )
+    outputs = solution.outputs(kernel) + (base if plan.centred else 0.0)
+    # back to the order of the items as they were given
+    back = torch.cat([order.argsort(), torch.arange(len(items), len(pooled))])
+    return PathRidge(
+        solution, exponent, order[:count], outputs[back], base[back], mean_square, gram
+    )

@@ -1,0 +1,148 @@
+"""The freeze phase in closed form: ridge regression on path features, through the path kernel."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencheck.errors import InputError
+
+# Eigenvalues below this share of the largest are rounding: K is often singular.
+_RANK_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+
+# Ridges that leave-one-out chooses among, as multiples of the mean of ‖z‖²; four a decade.
+LOO_GRID = tuple(10 ** (power / 4) for power in range(-32, 5))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The minimiser of (1/n) Σ_i ‖r_i − u(x_i)‖² + λ Σ_k ‖u_k‖₂² over u_k in the landmarks' span.
+
+    u_k = Σ_l b_{lk} z_l over the landmarks l; with every item a landmark it is the minimiser over
+    all of path space (representer theorem).
+
+    Attributes
+    ----------
+    coefficients
+        b of shape (L, K), float64, for the kernel in the units that it was given in.
+    penalty
+        λ in the kernel's units.
+    squared_norms
+        ‖u_k‖₂² of each output in the kernel's units, shape (K,).
+    leave_one_out
+        The mean of ‖r_i − u^{(−i)}(x_i)‖², u^{(−i)} fitted without item i.
+    rank
+        The dimension of the landmarks' span, up to rounding.
+    """
+
+    coefficients: Tensor
+    penalty: float
+    squared_norms: Tensor
+    leave_one_out: float
+    rank: int
+
+    def outputs(self, kernel: Tensor) -> Tensor:
+        """u(x) for items with kernel rows k(x, landmarks) of shape (N, L). Shape (N, K), float64."""
+        parts = [rows.double() @ self.coefficients for rows in kernel.split(4096)]
+        return torch.cat(parts)
+
+
+def ridge(
+    landmarks: Tensor, targets: Tensor, items: Tensor | None = None, penalty: float | None = None
+) -> Ridge:
+    """Kernel ridge regression, exact or in the span of landmarks.
+
+    With K_LL = V Λ Vᵀ, the features Φ = K_NL V Λ^{-1/2} have ΦΦᵀ = K where L is every item, and
+    ‖u_k‖ = ‖θ_k‖ for the ridge solution θ = (ΦᵀΦ + nλ I)⁻¹ Φᵀ r. Residuals without item i follow in
+    closed form: e_i / (1 − H_ii), H = Φ (ΦᵀΦ + nλ I)⁻¹ Φᵀ.
+
+    Parameters
+    ----------
+    landmarks
+        K_LL, shape (L, L).
+    targets
+        r of shape (n, K), float64.
+    items
+        K_NL, shape (n, L); None where the landmarks are the items.
+    penalty
+        λ in the kernel's units; by default the one of `LOO_GRID` with the least leave-one-out error.
+
+    Raises
+    ------
+    InputError
+        Shapes do not fit, or `penalty` is not above 0.
+    """
+    count = len(landmarks) if items is None else len(items)
+    if landmarks.shape[0] != landmarks.shape[1] or len(targets) != count:
+        raise InputError(
+            where="ridge",
+            found=f"a kernel of shape {tuple(landmarks.shape)}, {len(targets)} targets",
+            required="a square kernel, and a target for each item",
+        )
+    if penalty is not None and not 0 < penalty < float("inf"):
+        raise InputError(where="--ridge", found=f"{penalty:g}", required="a finite number above 0")
+    values, vectors = torch.linalg.eigh(landmarks.double())
+    kept = values > _RANK_TOLERANCE[landmarks.dtype] * values[-1].clamp(min=0)
+    values, vectors = values[kept], vectors[:, kept]
+    if not len(values):
+        raise InputError(
+            where="ridge",
+            found="a kernel of zeros",
+            required="landmarks with path features",
+            remedy="No gate is open on any item: train the standard phase further.",
+        )
+    spectrum = (
+        _Spectrum.of_all(values, vectors)
+        if items is None
+        else _Spectrum.of_span(values, vectors, items)
+    )
+    mean_square = float(landmarks.diagonal().double().mean())
+    grid = [share * mean_square for share in LOO_GRID] if penalty is None else [penalty]
+    errors = [spectrum.leave_one_out(targets, count * value) for value in grid]
+    best = min(range(len(grid)), key=lambda at: errors[at])
+    theta = spectrum.solution(targets, count * grid[best])
+    return Ridge(
+        coefficients=vectors @ (theta / values.sqrt()[:, None]),
+        penalty=grid[best],
+        squared_norms=theta.square().sum(0),
+        leave_one_out=errors[best],
+        rank=len(values),
+    )
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Φ = left · diag(√values) · rightᵀ, left and right with orthonormal columns."""
+
+    left: Tensor
+    values: Tensor
+    right: Tensor | None
+
+    @staticmethod
+    def of_all(values: Tensor, vectors: Tensor) -> "_Spectrum":
+        """Φ = V Λ^{1/2}: every item is a landmark."""
+        return _Spectrum(vectors, values, None)
+
+    @staticmethod
+    def of_span(values: Tensor, vectors: Tensor, items: Tensor) -> "_Spectrum":
+        """Φ = K_NL V Λ^{-1/2}, by the eigenvectors of ΦᵀΦ."""
+        basis = vectors / values.sqrt()
+        features = torch.cat([rows.double() @ basis for rows in items.split(4096)])
+        squares, right = torch.linalg.eigh(features.T @ features)
+        kept = squares > _RANK_TOLERANCE[torch.float64] * squares[-1]
+        squares, right = squares[kept], right[:, kept]
+        return _Spectrum(features @ (right / squares.sqrt()), squares, right)
+
+    def solution(self, targets: Tensor, shift: float) -> Tensor:
+        """θ = (ΦᵀΦ + shift · I)⁻¹ Φᵀ r."""
+        theta = (self.values.sqrt() / (self.values + shift))[:, None] * (self.left.T @ targets)
+        return theta if self.right is None else self.right @ theta
+
+    def leave_one_out(self, targets: Tensor, shift: float) -> float:
+        """The mean over items of ‖r_i − u^{(−i)}(x_i)‖²."""
+        shrink = self.values / (self.values + shift)
+        residual = targets - self.left @ (shrink[:, None] * (self.left.T @ targets))
+        leverage = self.left.square() @ shrink
+        # an item that is fitted whatever its target is has no say
+        room = (1 - leverage).clamp(min=1e-12)
+        return float((residual / room[:, None]).square().sum(1).mean())

@@ -1,0 +1,1 @@
+"""Training from a data file to a folder of checkpoints."""

@@ -1,0 +1,110 @@
+"""A gated network is the two-phase network: on every network of the zoo, and as a torch module."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.algebra import logits
+from gencheck.network.gated_run import GATED
+from gencheck.network.gating import GATING
+from gencheck.subject import subject_of_module
+from gencheck.train.gated import GatedNetwork
+from tests.brute import enumerate_paths
+from tests.networks import ZOO, build
+
+
+def test_every_gating_operator_has_its_gated_twin() -> None:
+    assert {name.rsplit(".", 1)[0].removesuffix("_") for name in GATING} == set(GATED)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_outputs_are_gates_of_one_and_weights_of_the_other(name: str) -> None:
+    shape = ZOO[name][1]
+    gates, weights = build(name, 5), build(name, 6)
+    items = torch.randn((7, *shape), generator=torch.Generator().manual_seed(1)).double()
+    flat = items.reshape(7, -1).numpy()
+    z, _ = enumerate_paths(subject_of_module(gates, [shape]).network, flat)
+    _, w = enumerate_paths(subject_of_module(weights, [shape]).network, flat)
+    with torch.no_grad():
+        both = GatedNetwork(gates, weights)(items)
+    np.testing.assert_allclose(both.numpy(), z @ w, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["three_hidden_batchnorm", "conv_pool", "residual"])
+def test_with_its_own_gates_a_network_is_itself(name: str) -> None:
+    module = build(name, 5)
+    items = torch.randn((7, *ZOO[name][1]), generator=torch.Generator().manual_seed(1)).double()
+    with torch.no_grad():
+        same = GatedNetwork(module, copy.deepcopy(module))(items)
+        torch.testing.assert_close(same, module(items), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["three_hidden_batchnorm", "conv_pool", "residual"])
+def test_derivatives_are_those_of_a_function_linear_in_each_weight(name: str) -> None:
+    """Outputs are linear in one layer's weights, so a finite step is the derivative itself."""
+    network = GatedNetwork(build(name, 1), build(name, 2))
+    items = torch.randn((4, *ZOO[name][1]), generator=torch.Generator().manual_seed(2)).double()
+    parameter = next(p for p in network.weights.parameters() if p.requires_grad and p.dim() > 1)
+    network(items).sum().backward()
+    assert parameter.grad is not None
+    step = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        before = network(items).sum()
+        parameter += step
+        after = network(items).sum()
+    torch.testing.assert_close(after - before, (parameter.grad * step).sum())
+    assert all(p.grad is None for p in network.gates.parameters())
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 2))
+
+
+def test_it_behaves_like_a_module() -> None:
+    network = GatedNetwork(small(), small())
+    items = torch.randn(9, 4)
+    outputs = network(items)
+    assert not [p for p in network.gates.parameters() if p.requires_grad]
+    assert {name.split(".")[0] for name in network.state_dict()} == {"gates", "weights"}
+    other = GatedNetwork(small(), small())
+    other.load_state_dict(network.state_dict())
+    torch.testing.assert_close(other(items), outputs)
+    network.train()
+    assert network.training
+    # dropout does nothing, in either mode
+    torch.testing.assert_close(network(items), outputs)
+    torch.testing.assert_close(copy.deepcopy(network)(items), outputs)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(network))(items), outputs)
+    torch.testing.assert_close(network.double()(items.double()).float(), outputs)
+
+
+def test_refusals() -> None:
+    module = small()
+    with pytest.raises(InputError, match="one module as both"):
+        GatedNetwork(module, module)
+    with pytest.raises(InputError, match=r"p_0_weight of shape|the architecture of"):
+        GatedNetwork(small(), nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)))(
+            torch.zeros(2, 4)
+        )
+    with pytest.raises(UnsupportedModel, match="softmax"):
+        GatedNetwork(
+            nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)),
+            nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)),
+        )(torch.zeros(2, 4))
+
+
+def test_gates_follow_the_gate_network_alone() -> None:
+    gates, weights = small().double(), small().double()
+    items = torch.randn(6, 4, dtype=torch.float64)
+    network = GatedNetwork(gates, weights)
+    deciding = subject_of_module(gates, [(4,)]).network
+    _, planes = logits(deciding, items)
+    hidden = nn.functional.linear(items, weights[0].weight, weights[0].bias)
+    (plane,) = next(iter(planes.values()))
+    expected = nn.functional.linear(hidden * plane, weights[3].weight, weights[3].bias)
+    torch.testing.assert_close(network(items), expected)
