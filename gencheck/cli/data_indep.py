@@ -1,7 +1,8 @@
-"""`gencheck data-indep`: the data-independent margin bound, from numbers."""
+"""`gencheck data-indep`: the data-independent margin bound, from numbers or measured."""
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,19 +19,20 @@ if TYPE_CHECKING:
 
 
 def data_indep(
-    d_y: Annotated[int, typer.Option(metavar="K", help="Classes.", show_default=False)],
+    d_y: Annotated[int | None, typer.Option(metavar="K", help="Classes.")] = None,
     c_sigma: Annotated[
-        float,
-        typer.Option(metavar="C", help="C_σ ≥ √E‖z‖² of the path features.", show_default=False),
-    ],
+        float | None, typer.Option(metavar="C", help="C_σ ≥ √E‖z‖² of the path features.")
+    ] = None,
     c_w: Annotated[
-        float,
-        typer.Option(metavar="C", help="C_w ≥ ‖w_k‖₂ of the path weights.", show_default=False),
-    ],
+        float | None, typer.Option(metavar="C", help="C_w ≥ ‖w_k‖₂ of the path weights.")
+    ] = None,
     margin_loss: Annotated[
-        float, typer.Option(metavar="R", help="The ramp loss at margin ρ on the m_σ items.")
-    ] = 0.0,
-    rho: Annotated[float, typer.Option(metavar="R", help="The margin ρ.")] = 1.0,
+        float | None,
+        typer.Option(metavar="R", help="The ramp loss at margin ρ on the m_σ items; default: 0."),
+    ] = None,
+    rho: Annotated[
+        float | None, typer.Option(metavar="R", help="The margin ρ; default: 1.")
+    ] = None,
     m_sigma: Annotated[
         str | None, typer.Option(metavar="N", help="Items of the freeze phase.")
     ] = None,
@@ -44,6 +46,15 @@ def data_indep(
             metavar="A", help="The share of them that trained the gates; m_σ = (1 − A) m."
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Instead: measure all of it on this two-phase run."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The data that the run was trained on.")] = None,
+    x_key: Annotated[
+        str | None, typer.Option(help="The array of items, or feature columns with commas.")
+    ] = None,
+    y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
     ] = 0.05,
@@ -59,50 +70,108 @@ def data_indep(
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
     with errors_as_exit_codes(debug):
-        from gencheck.bounds.margin import ASSUMES, SOURCE, independent_bound
         from gencheck.checks import require_between
         from gencheck.gate import Gate, maximum_check
         from gencheck.report.json import document
 
-        require_between("--d-y", d_y, 2, 1e9)
-        for name, value in (("--rho", rho), ("--c-sigma", c_sigma), ("--c-w", c_w)):
-            require_between(name, value, 0, open_low=True)
-        require_between("--margin-loss", margin_loss, 0, 1)
         require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
-        items = _freeze_items(m_sigma, m, alpha)
-        bound = independent_bound(items, rho, d_y, c_sigma, c_w, delta, margin_loss)
-        if bound.risk == math.inf:
-            raise InputError(
-                where="--c-sigma, --c-w and --rho",
-                found="a bound past 1e308",
-                required="numbers that keep it in the range of floats",
-            )
-        checks = maximum_check("max-risk", max_risk, bound.risk)
-        inputs = {
-            "margin_loss": margin_loss,
-            "rho": rho,
-            "m_sigma": items,
-            "m": m,
-            "alpha": alpha,
+        maximum_check("max-risk", max_risk, None)
+        given = {
             "d_y": d_y,
             "c_sigma": c_sigma,
             "c_w": c_w,
-            "delta": delta,
-            "max_risk": max_risk,
+            "margin_loss": margin_loss,
+            "rho": rho,
+            "m_sigma": m_sigma,
+            "m": m,
+            "alpha": alpha,
         }
-        body = {
-            "certainty": "certified",
-            "bound": {
-                "risk": bound.risk,
-                "slack": bound.slack,
-                "terms": {"rademacher": bound.rademacher, "confidence": bound.confidence},
-                "vacuous": bound.vacuous,
-                "assumes": ASSUMES,
-                "source": SOURCE,
-            },
-        }
+        if checkpoint is not None or data is not None or x_key or y_key:
+            _refuse_numbers(given, checkpoint, data)
+            assert checkpoint is not None
+            assert data is not None
+            inputs, body, risk = _measured(checkpoint, data, x_key, y_key, delta)
+        else:
+            inputs, body, risk = _from_numbers(given, delta)
+        checks = maximum_check("max-risk", max_risk, risk)
+        inputs |= {"delta": delta, "max_risk": max_risk}
         gate = Gate(tuple(checks)) if checks else None
         deliver(document("data-indep", inputs, body, gate), _report, as_json, output)
+
+
+def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path | None) -> None:
+    """What is measured cannot be given too; the run and its data come together."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                where=f"--{name.replace('_', '-')}",
+                found="it beside --checkpoint",
+                required="numbers, or --checkpoint and --data to measure them",
+            )
+    if checkpoint is None or data is None:
+        missing = "--checkpoint" if checkpoint is None else "--data"
+        raise InputError(
+            where=missing, found="nothing", required="--checkpoint DIR and --data FILE together"
+        )
+
+
+def _measured(
+    checkpoint: Path, data: Path, x_key: str | None, y_key: str | None, delta: float
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.independent import measured_certificate
+    from gencheck.load.digest import sha256_of
+    from gencheck.report.data_indep import measured_body
+
+    certificate = measured_certificate(checkpoint, data, delta, x_key, y_key, ProgressBars())
+    inputs = {
+        "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        "data": {"path": str(data), "sha256": sha256_of(data)},
+        "x_key": x_key,
+        "y_key": y_key,
+    }
+    return inputs, measured_body(certificate), certificate.certified.risk
+
+
+def _from_numbers(
+    given: dict[str, Any], delta: float
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.bounds.margin import ASSUMES, SOURCE, independent_bound
+    from gencheck.checks import require_between
+
+    for name in ("d_y", "c_sigma", "c_w"):
+        if given[name] is None:
+            raise InputError(
+                where=f"--{name.replace('_', '-')}",
+                found="nothing",
+                required="a number; or --checkpoint and --data, which measure it",
+            )
+    rho = 1.0 if given["rho"] is None else given["rho"]
+    loss = 0.0 if given["margin_loss"] is None else given["margin_loss"]
+    require_between("--d-y", given["d_y"], 2, 1e9)
+    for name, value in (("--rho", rho), ("--c-sigma", given["c_sigma"]), ("--c-w", given["c_w"])):
+        require_between(name, value, 0, open_low=True)
+    require_between("--margin-loss", loss, 0, 1)
+    items = _freeze_items(given["m_sigma"], given["m"], given["alpha"])
+    bound = independent_bound(items, rho, given["d_y"], given["c_sigma"], given["c_w"], delta, loss)
+    if bound.risk == math.inf:
+        raise InputError(
+            where="--c-sigma, --c-w and --rho",
+            found="a bound past 1e308",
+            required="numbers that keep it in the range of floats",
+        )
+    body = {
+        "certainty": "certified",
+        "bound": {
+            "risk": bound.risk,
+            "slack": bound.slack,
+            "terms": {"rademacher": bound.rademacher, "confidence": bound.confidence},
+            "vacuous": bound.vacuous,
+            "assumes": ASSUMES,
+            "source": SOURCE,
+        },
+    }
+    return given | {"margin_loss": loss, "rho": rho, "m_sigma": items}, body, bound.risk
 
 
 def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> int:

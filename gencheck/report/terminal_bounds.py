@@ -149,6 +149,8 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
 
 def render_data_indep(doc: Document) -> RenderableType:
     """The report of one `data-indep` document: the terms, what is assumed, the verdict last."""
+    if "measured" in doc:
+        return _render_measured(doc)
     bound, inputs = doc["bound"], doc["inputs"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -189,3 +191,63 @@ def render_data_indep(doc: Document) -> RenderableType:
         *_gate(doc),
         Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
     )
+
+
+def _render_measured(doc: Document) -> RenderableType:
+    """The same where everything was measured: one row a theory, the tightest last."""
+    measured, inputs = doc["measured"], doc["inputs"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("run", inputs["checkpoint"]["path"])
+    facts.add_row(
+        "items",
+        f"{measured['m_sigma']:,} of the freeze phase, {measured['d_y']} classes; "
+        f"0-1 error on them {measured['error']:.2%}",
+    )
+    facts.add_row("features", f"C_σ = {_shown(measured, 'c_sigma')}, the root of their mean ‖z‖²")
+    for weights in measured["weights"]:
+        facts.add_row(
+            "weights",
+            f"max ‖w_k − o_k‖ = {_shown(weights, 'max')}, all together "
+            f"{_shown(weights, 'frobenius')}; origin o: {weights['origin']}",
+        )
+    facts.add_row("delta", f"{inputs['delta']:g}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("constant")
+    for name in ("margin loss", "rademacher", "confidence", "risk ≤"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for bound in doc["bounds"]:
+        terms = bound["terms"]
+        cells = (bound["margin_loss"], terms["rademacher"], terms["confidence"])
+        shown = [f"{value:.4f}" for value in cells]
+        last = bound["name"] == doc["certified"]["name"]
+        risk = _at_most(bound["risk"], 4)
+        table.add_row(bound["name"], *shown, risk, style="bold" if last else "")
+    certified = doc["certified"]
+    sources = [Text(f"{b['name']}: {b['source']}", style="dim") for b in doc["bounds"]]
+    assumed = [Text(f"assumes: {text}", style="dim") for text in doc["bound"]["assumes"]]
+    if certified["risk"] >= 1:
+        verdict, style = f"Verdict: vacuous ({certified['risk']:.6g} is no less than 1).", "yellow"
+    else:
+        verdict = (
+            f"Verdict: true 0-1 risk at most {_at_most(certified['risk'], 4)} with probability "
+            f"{_confidence(inputs['delta'])} ({certified['name']})."
+        )
+        style = "green"
+    return Group(
+        Text("gencheck data-indep", style="bold"),
+        facts,
+        Padding(table, (1, 0, 1, 0)),
+        *sources,
+        *assumed,
+        *_gate(doc),
+        Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
+    )
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    """A number, or the power of ten of one that no float holds."""
+    if values[key] is not None:
+        return f"{values[key]:.4g}"
+    return f"10^{values['log10'][key]:.1f}"

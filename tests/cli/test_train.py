@@ -248,6 +248,31 @@ def test_gates_of_another_architecture_are_refused(data: Path) -> None:
     assert "the architecture of the weight network" in message
 
 
+@pytest.mark.parametrize("solver", ["sgd", "ridge"])
+def test_data_indep_measures_the_run(data: Path, solver: str) -> None:
+    folder = data.parent / "run"
+    doc = invoked("train", *options(data, "--two-phase", "--solver", solver))
+    found = invoked("data-indep", "--checkpoint", folder, "--data", data)
+    assert found["measured"]["m_sigma"] == 81
+    assert found["measured"]["error"] == pytest.approx(doc["freeze"]["train"]["error"])
+    assert found["certified"]["name"] == "maurer"
+    assert found["bound"]["risk"] == found["bounds"][0]["risk"]
+    gated = invoked(
+        "data-indep", "--checkpoint", folder, "--data", data, "--max-risk", "0.5", code=1
+    )
+    assert gated["gate"]["checks"][0]["value"] == found["certified"]["risk"]
+
+
+def test_data_indep_refusals(data: Path) -> None:
+    folder = data.parent / "run"
+    assert "--data: found nothing" in refused("data-indep", "--checkpoint", folder)
+    assert "--checkpoint: found nothing" in refused("data-indep", "--data", data)
+    message = refused("data-indep", "--checkpoint", folder, "--data", data, "--rho", "1")
+    assert "--rho: found it beside --checkpoint" in message
+    message = refused("data-indep", "--checkpoint", folder, "--data", data)
+    assert "without a sound run.json" in message
+
+
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_report_fits(data: Path, columns: str, program: Program) -> None:
     extra = ("--two-phase", "--solver", "ridge")
@@ -255,6 +280,12 @@ def test_the_report_fits(data: Path, columns: str, program: Program) -> None:
     assert run.returncode == 0, run.stderr
     assert max(map(len, run.stdout.splitlines())) <= int(columns)
     assert "freeze" in run.stdout
+    measured = program(
+        "data-indep", "--checkpoint", data.parent / "run", "--data", data, COLUMNS=columns
+    )
+    assert measured.returncode == 0, measured.stderr
+    assert max(map(len, measured.stdout.splitlines())) <= int(columns)
+    assert "maurer" in measured.stdout
 
 
 @pytest.mark.slow
