@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,6 +102,29 @@ def concentrate(
             min=0, metavar="SECONDS", help="Enumerate paths where that takes at most this long."
         ),
     ] = 10.0,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify", help="Bound the risk on the distribution itself; needs independent gates."
+        ),
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="What is certified holds with probability D; default 0.95."),
+    ] = None,
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="A B", help="The interval that every coordinate of every input lies in."
+        ),
+    ] = None,
+    target_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="A B", help="The same for targets that are values to regress."),
+    ] = None,
+    gates_independent: Annotated[
+        bool, typer.Option("--gates-independent", help="Declare that the gates saw neither set.")
+    ] = False,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
@@ -117,8 +141,12 @@ def concentrate(
     """
     with errors_as_exit_codes(debug):
         from gencheck.case import DataChoice
+        from gencheck.certificate import certificate_request
         from gencheck.gate import maximum_check
 
+        request = certificate_request(
+            certify, confidence, input_range, target_range, gates_independent
+        )
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
@@ -127,9 +155,11 @@ def concentrate(
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        options = replace(options, certificate=request)
         result, inputs = _run(checkpoint, model, from_layer, choice, options)
         gate = _gate(result, max_beta1, max_beta2, max_bound)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
+        inputs |= {"gates_independent": gates_independent}
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
@@ -222,6 +252,7 @@ def _run(
         "beta2_budget": options.beta2_budget,
         "executor": options.executor,
         "cache": None if options.cache is None else str(options.cache),
+        "certificate": None if options.certificate is None else vars(options.certificate),
     }
 
 
