@@ -13,11 +13,8 @@ from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.certificate import (
-    CertificateRequest,
-    certified_betas,
-    require_certifiable,
-)
+from gencheck.certificate import certified_betas
+from gencheck.declarations import CertificateRequest, require_certifiable
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network

@@ -1,4 +1,4 @@
-"""What an audit may say about the distribution itself: asked for, measured, put together."""
+"""What an audit may say about the distribution itself: measured, and put together."""
 
 import math
 from dataclasses import dataclass
@@ -16,14 +16,10 @@ from gencheck.bounds.bernstein import (
 )
 from gencheck.bounds.concentrated import GapBound, data_dependent_bound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.checks import require_between
-from gencheck.errors import InputError
+from gencheck.declarations import CertificateRequest
+from gencheck.errors import SelfCheckError
 from gencheck.network.algebra import log2_path_count
-from gencheck.network.features import (
-    require_unit_gates,
-    squared_feature_norm,
-    starts_at_constants,
-)
+from gencheck.network.features import squared_feature_norm, starts_at_constants
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.result import Certified, PathNorms
@@ -32,122 +28,8 @@ from gencheck.spectral.gram import Gram
 
 # Rows that are widened to float64 at one time.
 _ROWS = 4096
-
-
-@dataclass(frozen=True)
-class CertificateRequest:
-    """The confidence asked for, and what was declared of every input and target there can be.
-
-    Attributes
-    ----------
-    confidence
-        The probability, over the draw of the sample, with which everything certified holds.
-    input_range
-        The ends A and B of the interval that every coordinate of every input lies in.
-    target_range
-        The same for targets that are values to regress; one-hot targets need none.
-    """
-
-    confidence: float
-    input_range: tuple[float, float]
-    target_range: tuple[float, float] | None = None
-
-
-def certificate_request(
-    certify: bool,
-    confidence: float | None,
-    input_range: tuple[float, float] | None,
-    target_range: tuple[float, float] | None,
-    gates_independent: bool,
-) -> CertificateRequest | None:
-    """What the options ask for; None without `certify`.
-
-    Raises
-    ------
-    InputError
-        The gates are not declared independent, a range is missing or empty, the confidence is no
-        probability, or an option stands without `certify`.
-    """
-    if not certify:
-        given = {
-            "--confidence": confidence,
-            "--input-range": input_range,
-            "--target-range": target_range,
-        }
-        for name, value in given.items():
-            if value is not None:
-                raise InputError(
-                    where=name, found="no --certify", required="both, since it is of no use alone"
-                )
-        return None
-    if not gates_independent:
-        raise InputError(
-            where="--certify",
-            found="gates that may have seen the sample",
-            required="gates that are independent of it: gates that were trained on the sample have "
-            "adapted to it, and no figure of it then says anything about the distribution",
-            remedy="Train in two phases (the gates on one part of the data, the weights on another) "
-            "and audit on items that the gates' part did not have; where that is so, declare it "
-            "with --gates-independent.",
-        )
-    if input_range is None:
-        raise InputError(
-            where="--certify",
-            found="no --input-range",
-            required="--input-range A B, the interval that every coordinate of every input lies in",
-            remedy="Images whose bytes were divided by 255 lie in 0 1.",
-        )
-    confidence = 0.95 if confidence is None else confidence
-    require_between("--confidence", confidence, 0, 1, open_low=True, open_high=True)
-    _require_interval("--input-range", input_range)
-    if target_range is not None:
-        _require_interval("--target-range", target_range)
-    return CertificateRequest(confidence, input_range, target_range)
-
-
-def _require_interval(name: str, ends: tuple[float, float]) -> None:
-    # squares of what lies beyond leave the range of floats
-    require_between(f"{name}, lower end", ends[0], -1e100, 1e100)
-    require_between(f"{name}, upper end", ends[1], ends[0], 1e100, open_low=True)
-
-
-def require_certifiable(
-    network: Network, items: Tensor, targets: Tensor, task: str, request: CertificateRequest
-) -> None:
-    """Do nothing where the request fits the network, the pooled items and their targets.
-
-    Raises
-    ------
-    InputError
-        A gate leaves [0, 1], an item or a target lies outside the range declared, a regression has
-        no range of targets, or a classification has one.
-    """
-    require_unit_gates(network)
-    if task == "regression" and request.target_range is None:
-        raise InputError(
-            where="--certify",
-            found="values to regress and no --target-range",
-            required="--target-range A B, the interval that every target lies in",
-        )
-    if task != "regression" and request.target_range is not None:
-        raise InputError(where="--target-range", found="class labels", required="values to regress")
-    _require_within("--input-range", "input", items, request.input_range)
-    if request.target_range is not None:
-        _require_within("--target-range", "target", targets, request.target_range)
-
-
-def _require_within(name: str, noun: str, rows: Tensor, ends: tuple[float, float]) -> None:
-    low, high = (torch.tensor(end, dtype=torch.float64).to(rows) for end in ends)
-    flat = rows.reshape(len(rows), -1)
-    bad = ((flat < low) | (flat > high)).any(1)
-    if bool(bad.any()):
-        row = int(bad.int().argmax())
-        wrong = flat[row][(flat[row] < low) | (flat[row] > high)]
-        raise InputError(
-            where=f"{name} {ends[0]:g} {ends[1]:g}",
-            found=f"{noun} {row} of the pooled items with {float(wrong[0]):g}",
-            required="a range that every item lies in, also those never seen",
-        )
+# How far rounding may carry an item's ‖z‖² past what it cannot exceed.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -181,6 +63,11 @@ def certified_betas(
         The sample as it enters the network, shape (m, *input_shape), and y, shape (m, K).
     gram
         Of the pooled items, of which the sample is the first.
+
+    Raises
+    ------
+    SelfCheckError
+        An item's ‖z‖² exceeds what no input's in the range can: a defect of ours.
     """
     one_hot = request.target_range is None
     level = math.log(2 if one_hot else 3) - math.log1p(-request.confidence)
@@ -217,7 +104,6 @@ def _product_range(
 
 def _largest_second_moment(items: Tensor, targets: Tensor, constants: bool) -> float:
     """The largest mean of y_k² x_i² over outputs k and coordinates i, x = 1 for the constants."""
-    largest = torch.zeros((), dtype=torch.float64)
     total = torch.zeros((targets.shape[1], items[0].numel()), dtype=torch.float64)
     squares = targets.double().square().cpu()
     for start in range(0, len(items), _ROWS):
@@ -238,6 +124,13 @@ def _moments(
     progress: Progress,
 ) -> FeatureMoments:
     squares = gram.diagonal()
+    largest = Magnitude.of(float(squares.max()), gram.exponent)
+    if not largest <= square_bound * Magnitude.of(1 + _ROUNDING):
+        raise SelfCheckError(
+            f"self-check: an item has ‖z‖² = 10^{largest.log10():.3f}, above the "
+            f"10^{square_bound.log10():.3f} that no input in the range can exceed. This is a defect "
+            "of gencheck: please report it."
+        )
     # of the order of 1, so that the solver's tolerances mean what they say
     scale = float(squares[:count].max()) or 1.0
     weights = torch.zeros_like(squares)

@@ -12,15 +12,9 @@ from torch import Tensor, nn
 from gencheck.audit import AuditOptions, Labelled, audit
 from gencheck.bounds.bernstein import certified_beta2
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.certificate import (
-    CertificateRequest,
-    CertifiedBetas,
-    certificate_request,
-    certified,
-    certified_betas,
-    require_certifiable,
-)
-from gencheck.errors import InputError
+from gencheck.certificate import CertifiedBetas, certified, certified_betas
+from gencheck.declarations import CertificateRequest, certificate_request, require_certifiable
+from gencheck.errors import InputError, SelfCheckError
 from gencheck.network.algebra import log2_path_count
 from gencheck.report.concentrate import concentrate_body
 from gencheck.result import Certified, PathNorms
@@ -331,10 +325,12 @@ def _checked(
     input_range: tuple[float, float] = (-9.0, 9.0),
     target_range: tuple[float, float] | None = None,
     name: str = "skip",
+    targets: Tensor | None = None,
 ) -> None:
     case = random_case(name, task=task)
     request = CertificateRequest(0.9, input_range, target_range)
-    require_certifiable(case.subject.network, case.sample.items, case.sample.targets, task, request)
+    targets = case.sample.targets if targets is None else targets
+    require_certifiable(case.subject.network, case.sample.items, targets, task, request)
 
 
 def test_refusals_of_items() -> None:
@@ -348,6 +344,8 @@ def test_refusals_of_items() -> None:
         _checked("regression")
     with pytest.raises(InputError, match="--target-range: found class labels"):
         _checked(target_range=(0.0, 1.0))
+    with pytest.raises(InputError, match="targets that are not one-hot"):
+        _checked(targets=torch.full((9, 2), 0.5, dtype=torch.float64))
     with pytest.raises(InputError, match="prelu 1 with a slope of"):
         _checked(name="steep_prelu")
 
@@ -360,6 +358,17 @@ def test_an_end_of_the_range_counts_as_within_in_the_run_s_own_precision() -> No
     require_certifiable(
         case.subject.network, items, case.sample.targets[:3], "classification", request
     )
+
+
+def test_features_past_their_bound_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gencheck.certificate as certificate
+
+    monkeypatch.setattr(certificate, "squared_feature_norm", lambda *_: (1.0, 0))
+    case = random_case("skip")
+    with pytest.raises(
+        SelfCheckError, match=r"an item has ‖z‖² = 10\^[\d.]+, above the 10\^0\.000"
+    ):
+        audit(case.subject, case.sample, case.reference, "classification", _options())
 
 
 def test_a_deep_network_is_certified_past_the_range_of_floats() -> None:

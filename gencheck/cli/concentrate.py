@@ -141,7 +141,7 @@ def concentrate(
     """
     with errors_as_exit_codes(debug):
         from gencheck.case import DataChoice
-        from gencheck.certificate import certificate_request
+        from gencheck.declarations import certificate_request
         from gencheck.gate import maximum_check
 
         request = certificate_request(
