@@ -85,9 +85,9 @@ def certificate_request(
 
 
 def _require_interval(name: str, ends: tuple[float, float]) -> None:
-    # squares of what lies beyond leave the range of floats
-    require_between(f"{name}, lower end", ends[0], -1e100, 1e100)
-    require_between(f"{name}, upper end", ends[1], ends[0], 1e100, open_low=True)
+    # the squared product of a target and an input beyond leaves the range of floats
+    require_between(f"{name}, lower end", ends[0], -1e70, 1e70)
+    require_between(f"{name}, upper end", ends[1], ends[0], 1e70, open_low=True)
 
 
 def require_certifiable(

@@ -234,6 +234,16 @@ def _check_assembly(found: Certified, risk: float, w: np.ndarray, task: str) -> 
     assert found.beta1 == smallest == found.beta1_forms[found.forms["beta1"]]
 
 
+def test_the_largest_ranges_stay_within_floats() -> None:
+    case = random_case("skip", task="regression")
+    options = _options(input_range=(-1e70, 1e70), target_range=(-1e70, 1e70))
+    found = audit(case.subject, case.sample, case.reference, "regression", options).certified
+    assert found is not None
+    assert 1e138 < found.beta2 < 1e142
+    assert math.isfinite(found.beta3)
+    assert 280 < found.square_bound.log10() * 2 < 290
+
+
 def test_the_reference_does_not_enter() -> None:
     case = random_case("skip")
     other = Labelled(case.reference.items[:5] * 0.5, case.reference.targets[:5])
