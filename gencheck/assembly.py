@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
+from gencheck.certificate import CertifiedBetas, certified
 from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
@@ -42,6 +43,7 @@ class Measured:
     self_check: float
     executor: str
     tiles: CacheFacts | None
+    betas: CertifiedBetas | None = None
 
 
 def assembled(
@@ -66,6 +68,7 @@ def assembled(
     gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
     count = len(measured.difference.targets)
     pairs = count * (count + 1) / 2
+    betas = measured.betas
     return ConcentrationResult(
         model=_model_facts(subject),
         data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
@@ -90,6 +93,7 @@ def assembled(
         flops=pairs * measured.program.flops_per_pair,
         executor=measured.executor,
         tiles=measured.tiles,
+        certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )
 

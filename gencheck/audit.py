@@ -13,6 +13,8 @@ from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
 from gencheck.bounds.magnitude import Magnitude
+from gencheck.certificate import certified_betas
+from gencheck.declarations import CertificateRequest, require_certifiable
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
@@ -63,6 +65,8 @@ class AuditOptions:
         A folder for finished tiles; a run that was killed goes on from them.
     executor
         How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
+    certificate
+        What to certify for the distribution itself; None for nothing.
     """
 
     device: str = "cpu"
@@ -74,6 +78,7 @@ class AuditOptions:
     seed: int = 0
     cache: Path | None = None
     executor: str = "auto"
+    certificate: CertificateRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ def audit(
     Raises
     ------
     InputError
-        The run would need more memory than it may take, or outputs are not finite.
+        The run would need more memory than it may take, outputs are not finite, or a certificate
+        was asked for that the network or the items do not allow.
     SelfCheckError
         z·w differs from the model's own output, or the gap exceeds its bound: a defect of ours.
     SolverError
@@ -128,7 +134,7 @@ def audit(
     """
     options = options or AuditOptions()
     clock = _Clock({"load": load_seconds})
-    measured = _measured(subject, sample, reference, options, progress, clock)
+    measured = _measured(subject, sample, reference, task, options, progress, clock)
     result = assembled(subject, measured, task, clock.seconds)
     size = float(measured.outputs.square().sum(1).mean())
     size += float(measured.difference.targets.square().sum(1).mean())
@@ -140,6 +146,7 @@ def _measured(
     subject: Subject,
     sample: Labelled,
     reference: Labelled,
+    task: str,
     options: AuditOptions,
     progress: Progress,
     clock: _Clock,
@@ -160,6 +167,8 @@ def _measured(
     )
     with clock.stage("gates"), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         items = _entering(subject, torch.cat([sample.items, reference.items]), options)
+        if options.certificate is not None:
+            require_certifiable(network, items, difference.targets, task, options.certificate)
         self_check = output_deviation(subject, items)
         # a mapped file lives on without its name, so the folder need not outlast this stage
         folder = Path(scratch) if allowance.gates_on_disk else None
@@ -183,9 +192,22 @@ def _measured(
         beta1 = _beta1(gram, difference, network, options.seed, progress)
     with clock.stage("beta2"):
         sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
+    betas = None
+    if options.certificate is not None:
+        with clock.stage("certificate"):
+            count = len(sample.items)
+            betas = certified_betas(
+                network,
+                items[:count],
+                difference.targets[:count],
+                gram,
+                options.certificate,
+                options.seed,
+                progress,
+            )
     facts = None if cache is None else CacheFacts(cache.reused, cache.computed, cache.rejected)
     return Measured(
-        program, difference, outputs, gram, beta1, sup, v_l2, self_check, executor, facts
+        program, difference, outputs, gram, beta1, sup, v_l2, self_check, executor, facts, betas
     )
 
 

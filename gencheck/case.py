@@ -164,7 +164,7 @@ def open_case(
     from_layer
         Audit the tail of the model from this layer on.
     gates
-        The checkpoint that decides the gates.
+        The checkpoint that decides the gates; to name it is to declare that it saw neither set.
     gates_independent
         Declared by the user: the gates saw neither set.
 
@@ -174,6 +174,7 @@ def open_case(
         As the readers raise them.
     """
     run, notes = None, []
+    gates_independent = gates_independent or gates is not None
     if checkpoint.is_dir():
         found = _run_of(checkpoint, gates)
         checkpoint, gates = found.weights, found.gates

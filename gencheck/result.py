@@ -90,8 +90,46 @@ class CacheFacts:
 
 
 @dataclass(frozen=True)
+class Certified:
+    """What holds for the distribution itself with probability `confidence` over the draw of S.
+
+    Attributes
+    ----------
+    beta1, beta2, beta3
+        Upper bounds on β1, β2 and β3 with the distribution in place of the reference.
+    square_bound
+        B ≥ ‖z‖² for every input.
+    bound
+        Upper bound on the population risk in squared loss, never clamped.
+    zero_one
+        Upper bound on the population 0-1 error; None for regression.
+    beta1_forms
+        β1's bound in each of its forms, by name.
+    forms
+        The form taken for each beta.
+    assumptions
+        What must hold, one statement each.
+    vacuous
+        True where the bound says nothing.
+    """
+
+    confidence: float
+    delta: float
+    beta1: Magnitude
+    beta2: float
+    beta3: float
+    square_bound: Magnitude
+    bound: Magnitude
+    zero_one: Magnitude | None
+    beta1_forms: dict[str, Magnitude]
+    forms: dict[str, str]
+    assumptions: tuple[str, ...]
+    vacuous: bool
+
+
+@dataclass(frozen=True)
 class ConcentrationResult:
-    """What `concentrate` measures; every figure is an estimate against the reference set."""
+    """What `concentrate` measures; all but `certified` is an estimate against the reference set."""
 
     model: ModelFacts
     data: DataFacts
@@ -111,3 +149,4 @@ class ConcentrationResult:
     nbytes: float
     executor: str
     tiles: CacheFacts | None = None
+    certified: Certified | None = None

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,7 +57,7 @@ def concentrate(
         Path | None,
         typer.Option(
             metavar="CHECKPOINT2",
-            help="Two-phase: the gates are this checkpoint's, the weights are CHECKPOINT's.",
+            help="Two-phase: gates of this checkpoint, which saw neither set; weights of CHECKPOINT.",
         ),
     ] = None,
     gates_independent: Annotated[
@@ -114,6 +115,26 @@ def concentrate(
             min=0, metavar="SECONDS", help="Enumerate paths where that takes at most this long."
         ),
     ] = 10.0,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify", help="Bound the risk on the distribution itself; needs independent gates."
+        ),
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="What is certified holds with probability D; default 0.95."),
+    ] = None,
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="A B", help="The interval that every coordinate of every input lies in."
+        ),
+    ] = None,
+    target_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="A B", help="The same for targets that are values to regress."),
+    ] = None,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
@@ -130,8 +151,12 @@ def concentrate(
     """
     with errors_as_exit_codes(debug):
         from gencheck.case import DataChoice
+        from gencheck.declarations import certificate_request
         from gencheck.gate import maximum_check
 
+        # of a run's folder it is known only once its data have been compared
+        independent = gates_independent or gates is not None or checkpoint.is_dir()
+        request = certificate_request(certify, confidence, input_range, target_range, independent)
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
@@ -140,6 +165,7 @@ def concentrate(
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        options = replace(options, certificate=request)
         result, inputs = _run(
             checkpoint, model, from_layer, choice, options, gates, gates_independent
         )
@@ -195,9 +221,12 @@ def _run(
     from gencheck.audit import audit
     from gencheck.case import open_case
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.declarations import require_independent_gates
 
     started = time.perf_counter()
     case = open_case(checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent)
+    if options.certificate is not None:
+        require_independent_gates(case.gates_independent)
     load_seconds = time.perf_counter() - started
     result = audit(
         case.subject,
@@ -217,6 +246,7 @@ def _run(
         "beta2_budget": options.beta2_budget,
         "executor": options.executor,
         "cache": None if options.cache is None else str(options.cache),
+        "certificate": None if options.certificate is None else vars(options.certificate),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import ConcentrationResult
+from gencheck.result import Certified, ConcentrationResult
 
 _OVERFLOW = "past the range of a float; see log10"
 
@@ -68,6 +68,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "gap": vars(result.gap),
         "bound": bound_document(result, result.bound)
         | {"tightest": bound_document(result, result.tightest)},
+        **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
         "permutation": {"rounds": 0},
         "attribution": [],
@@ -82,6 +83,15 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },
     }
+
+
+def _certified(certified: Certified) -> dict[str, Any]:
+    absent = {"zero_one_reason": "a regression has no 0-1 error"}
+    return (
+        numbers({k: v for k, v in vars(certified).items() if k != "beta1_forms"})
+        | {"beta1_forms": numbers(certified.beta1_forms)}
+        | (absent if certified.zero_one is None else {})
+    )
 
 
 def _v_l2(result: ConcentrationResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.terminal_certified import certified_section
 
 _BAR_WIDTH = 40
 
@@ -162,11 +163,14 @@ def _bound_log10(bound: dict[str, Any]) -> float | None:
 
 def _certainty(doc: Document) -> RenderableType:
     deviation = doc["self_check"]["output_deviation"]
-    return Text(
-        "Estimated: T stands in for the distribution, and nothing here is a guarantee for items "
+    estimated = Text(
+        "Estimated: T stands in for the distribution, and nothing above is a guarantee for items "
         f"outside S and T. Checked: z·w equals the model's own output (to {deviation:.1g}), and "
         "the gap is within both bounds."
     )
+    if "certified" not in doc:
+        return estimated
+    return Group(estimated, Text(""), certified_section(doc["certified"]))
 
 
 def _gate(doc: Document) -> list[RenderableType]:

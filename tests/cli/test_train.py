@@ -238,6 +238,20 @@ def test_runs_and_other_options(data: Path) -> None:
     assert declared["inputs"]["gates_independent"]
 
 
+def test_a_run_can_be_certified_on_its_own_data_only(data: Path) -> None:
+    folder = data.parent / "run"
+    invoked("train", *options(data, "--two-phase"))
+    certify = ("--certify", "--input-range", "-9", "9")
+    doc = invoked("concentrate", folder, data, *certify)
+    assert doc["certified"]["bound"] is not None
+    other = data.with_name("other.npz")
+    arrays = dict(np.load(data))
+    np.savez(other, **(arrays | {"x_train": arrays["x_train"] * 2}))
+    message = refused("concentrate", folder, other, *certify)
+    assert "gates that may have seen the sample" in message
+    invoked("concentrate", folder, other, *certify, "--gates-independent")
+
+
 def test_gates_of_another_architecture_are_refused(data: Path) -> None:
     folder = data.parent / "run"
     invoked("train", *options(data, "--two-phase"))
