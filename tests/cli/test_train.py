@@ -241,7 +241,7 @@ def test_runs_and_other_options(data: Path) -> None:
 def test_a_run_can_be_certified_on_its_own_data_only(data: Path) -> None:
     folder = data.parent / "run"
     invoked("train", *options(data, "--two-phase"))
-    certify = ("--certify", "--input-range", "-9", "9")
+    certify = ("--certify", "--input-range", "-30", "30")
     doc = invoked("concentrate", folder, data, *certify)
     assert doc["certified"]["bound"] is not None
     other = data.with_name("other.npz")
