@@ -20,6 +20,7 @@ from gencheck.result import (
     GapFacts,
     ModelFacts,
     PathNorms,
+    PermutationFacts,
 )
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.gram import Gram
@@ -42,6 +43,7 @@ class Measured:
     self_check: float
     executor: str
     tiles: CacheFacts | None
+    permutation: PermutationFacts | None
 
 
 def assembled(
@@ -90,6 +92,7 @@ def assembled(
         flops=pairs * measured.program.flops_per_pair,
         executor=measured.executor,
         tiles=measured.tiles,
+        permutation=measured.permutation,
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )
 

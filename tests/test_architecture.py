@@ -24,8 +24,10 @@ ALLOWED: dict[str, set[str]] = {
     "plan": {"network", "spectral", "memory"},
     "selfcheck": {"bounds", "network", "result", "subject"},
     "assembly": {"bounds", "network", "spectral", "result", "subject"},
+    "noise": {"bounds", "network", "result", "spectral"},
     "audit": {
-        *("assembly", "bounds", "network", "spectral", "result", "subject", "plan", "selfcheck"),
+        *("assembly", "bounds", "network", "noise", "spectral", "result", "subject", "plan"),
+        "selfcheck",
     },
     "case": {"load", "subject", "audit"},
     "modules": {"load", "subject", "audit", "result"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gencheck.checks import require_between
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output
 from gencheck.errors import InputError
@@ -101,9 +102,27 @@ def concentrate(
             min=0, metavar="SECONDS", help="Enumerate paths where that takes at most this long."
         ),
     ] = 10.0,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="B",
+            help="Relabel the items so often for p-values; 200 is enough for most.",
+        ),
+    ] = 0,
+    gates_independent: Annotated[
+        bool,
+        typer.Option(
+            "--gates-independent", help="Declare that the gates were trained on neither set."
+        ),
+    ] = False,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
+    min_p_value: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Fail (exit 1) where a p-value of --permutations is below."),
+    ] = None,
     as_json: AsJson = False,
     output: Output = None,
     debug: Debug = False,
@@ -121,15 +140,27 @@ def concentrate(
 
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
-            device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            tile=tile,
+            memory=memory,
+            beta2_budget=beta2_budget,
+            seed=seed,
+            cache=cache,
+            executor=executor,
+            permutations=permutations,
+            gates_independent=gates_independent,
         )
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        _require_p_values(min_p_value, permutations)
         result, inputs = _run(checkpoint, model, from_layer, choice, options)
-        gate = _gate(result, max_beta1, max_beta2, max_bound)
+        gate = _gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
+        inputs |= {"min_p_value": min_p_value}
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
@@ -138,17 +169,7 @@ def concentrate(
         deliver(doc, _report, as_json, output)
 
 
-def _options(
-    device: str,
-    dtype: str,
-    batch_size: int,
-    tile: int,
-    memory: str | None,
-    beta2_budget: float,
-    seed: int,
-    cache: Path | None,
-    executor: str,
-) -> "AuditOptions":
+def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
     import torch
 
     from gencheck.audit import AuditOptions
@@ -157,13 +178,8 @@ def _options(
     return AuditOptions(
         device=_device(device),
         dtype=getattr(torch, dtype),
-        batch_size=batch_size,
-        tile=tile,
         memory=None if memory is None else parsed_bytes(memory),
-        beta2_budget=beta2_budget,
-        seed=seed,
-        cache=cache,
-        executor=executor,
+        **others,
     )
 
 
@@ -221,28 +237,55 @@ def _run(
         "memory": options.memory,
         "beta2_budget": options.beta2_budget,
         "executor": options.executor,
+        "permutations": options.permutations,
+        "gates_independent": options.gates_independent,
         "cache": None if options.cache is None else str(options.cache),
     }
 
 
-def _gate(
-    result: "ConcentrationResult",
-    max_beta1: float | None,
-    max_beta2: float | None,
-    max_bound: float | None,
-) -> "Gate | None":
-    from gencheck.gate import Gate, maximum_check
+def _require_p_values(limit: float | None, rounds: int) -> None:
+    """A gate on p-values needs so many relabellings that it can fail.
 
-    asked = [
-        ("max-beta1", max_beta1, float(result.beta1.upper)),
-        ("max-beta2", max_beta2, result.beta2.upper),
-        ("max-bound", max_bound, float(result.bound.value)),
-    ]
+    Raises
+    ------
+    InputError
+        It could not.
+    """
+    if limit is None:
+        return
+    require_between("--min-p-value", limit, 0, 1, open_low=True)
+    if limit <= 1 / (1 + rounds):
+        raise InputError(
+            where="--min-p-value",
+            found=f"{limit:g} with --permutations {rounds}, whose smallest p-value is "
+            f"{1 / (1 + rounds):.4g}",
+            required="a limit above that",
+            remedy=f"Pass --permutations {max(200, math.ceil(2 / limit))}.",
+        )
+
+
+def _gate(
+    result: "ConcentrationResult", limits: dict[str, float | None], min_p_value: float | None
+) -> "Gate | None":
+    from gencheck.gate import Gate, maximum_check, minimum_check
+
+    values = {
+        "max-beta1": float(result.beta1.upper),
+        "max-beta2": result.beta2.upper,
+        "max-bound": float(result.bound.value),
+    }
     checks = [
         check
-        for name, limit, value in asked
-        for check in maximum_check(name, limit, value if math.isfinite(value) else None)
+        for name, value in values.items()
+        for check in maximum_check(name, limits[name], value if math.isfinite(value) else None)
     ]
+    if result.permutation is not None:
+        for name in ("beta1", "beta2", "beta3", "v_l2"):
+            p_value = getattr(result.permutation, name).p_value
+            if p_value is not None:
+                checks += minimum_check(
+                    f"min-p-value-{name.replace('_', '-')}", min_p_value, p_value
+                )
     return Gate(tuple(checks)) if checks else None
 
 

@@ -6,9 +6,20 @@ from typing import Any
 
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import ConcentrationResult
+from gencheck.result import ConcentrationResult, NullComparison, PermutationFacts
 
 _OVERFLOW = "past the range of a float; see log10"
+
+_INDEPENDENT = (
+    "The gates saw neither set, so a small p-value is evidence that sample and reference come from "
+    "different distributions."
+)
+_ADAPTED = (
+    "The gates may have been trained on the sample. Then sample and reference are not exchangeable "
+    "even if they come from one distribution, and a small p-value measures how far the gates have "
+    "adapted to the sample, together with any difference of the distributions. With gates that saw "
+    "neither set, declared by --gates-independent, it speaks of the distributions alone."
+)
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +80,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "bound": bound_document(result, result.bound)
         | {"tightest": bound_document(result, result.tightest)},
         "self_check": {"output_deviation": result.self_check},
-        "permutation": {"rounds": 0},
+        "permutation": _permutation(result.permutation),
         "attribution": [],
         "timing": {
             "seconds": result.seconds,
@@ -82,6 +93,25 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },
     }
+
+
+def _permutation(facts: PermutationFacts | None) -> dict[str, Any]:
+    if facts is None:
+        return {"rounds": 0}
+    return {
+        "rounds": facts.rounds,
+        "beta1": _comparison(facts.beta1),
+        "beta2": _comparison(facts.beta2),
+        "beta3": _comparison(facts.beta3),
+        "v_l2": _comparison(facts.v_l2),
+        "gates_independent": facts.gates_independent,
+        "reading": _INDEPENDENT if facts.gates_independent else _ADAPTED,
+    }
+
+
+def _comparison(found: NullComparison) -> dict[str, Any]:
+    reason = {} if found.reason is None else {"reason": found.reason}
+    return numbers(reason | {k: v for k, v in vars(found).items() if k != "reason"})
 
 
 def _v_l2(result: ConcentrationResult) -> dict[str, Any]:
