@@ -18,6 +18,7 @@ from gencheck.result import (
     ConcentrationResult,
     DataFacts,
     GapFacts,
+    ItemShare,
     ModelFacts,
     PathNorms,
     PermutationFacts,
@@ -44,6 +45,7 @@ class Measured:
     executor: str
     tiles: CacheFacts | None
     permutation: PermutationFacts | None
+    attribution: tuple[ItemShare, ...]
 
 
 def assembled(
@@ -93,6 +95,7 @@ def assembled(
         executor=measured.executor,
         tiles=measured.tiles,
         permutation=measured.permutation,
+        attribution=measured.attribution,
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )
 

@@ -1,7 +1,7 @@
 """The concentration of a data set under a model: what is measured, and in which order."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
+from gencheck.blame import largest_shares
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.ir import Network
@@ -31,7 +32,7 @@ from gencheck.selfcheck import (
 )
 from gencheck.spectral.bitplan import suits_bits
 from gencheck.spectral.cache import TileCache
-from gencheck.spectral.difference import Difference, squared_norms
+from gencheck.spectral.difference import Difference, eigenvalue_terms, squared_norms
 from gencheck.spectral.eigen import TopEigenvalue, has_kernel, top_eigenvalue
 from gencheck.spectral.executors import compiled_loops_are_there, executor_for
 from gencheck.spectral.factors import Factors, forward
@@ -64,6 +65,8 @@ class AuditOptions:
         How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
     permutations
         How often the pooled items are relabelled for p-values; 0 for none.
+    top
+        How many of the items that make up β1 are listed.
     gates_independent
         True where the gates are known to have seen neither set; it changes how p-values read.
     """
@@ -78,15 +81,20 @@ class AuditOptions:
     cache: Path | None = None
     executor: str = "auto"
     permutations: int = 0
+    top: int = 10
     gates_independent: bool = False
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64."""
+    """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64.
+
+    `indices` are the items' positions in their file, where these are not 0, 1, 2, …
+    """
 
     items: Tensor
     targets: Tensor
+    indices: Sequence[int] | None = None
 
 
 @dataclass
@@ -133,7 +141,7 @@ def audit(
     """
     options = options or AuditOptions()
     clock = _Clock({"load": load_seconds})
-    measured = _measured(subject, sample, reference, options, progress, clock)
+    measured = _measured(subject, sample, reference, task, options, progress, clock)
     result = assembled(subject, measured, task, clock.seconds)
     size = float(measured.outputs.square().sum(1).mean())
     size += float(measured.difference.targets.square().sum(1).mean())
@@ -145,6 +153,7 @@ def _measured(
     subject: Subject,
     sample: Labelled,
     reference: Labelled,
+    task: str,
     options: AuditOptions,
     progress: Progress,
     clock: _Clock,
@@ -186,6 +195,7 @@ def _measured(
     with clock.stage("beta1"):
         top = top_eigenvalue(gram, difference.weights(), options.seed, progress=progress)
         beta1 = _beta1(top, gram, network)
+        terms = eigenvalue_terms(gram, difference.weights(), top.vector)
     with clock.stage("beta2"):
         sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
     permutation = None
@@ -218,6 +228,7 @@ def _measured(
         executor,
         facts,
         permutation,
+        largest_shares(terms, difference, (sample.indices, reference.indices), task, options.top),
     )
 
 

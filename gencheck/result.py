@@ -124,6 +124,28 @@ class PermutationFacts:
 
 
 @dataclass(frozen=True)
+class ItemShare:
+    """One item's part in β1.
+
+    Attributes
+    ----------
+    set
+        ``sample`` or ``reference``.
+    index
+        Its position in the set's file, counted from 0 in the split that the set is.
+    label
+        Its class, or the value or values to regress.
+    share
+        Its term over β1; all items' shares add up to 1, those of the sample are negative.
+    """
+
+    set: str
+    index: int
+    label: int | float | tuple[float, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class CacheFacts:
     """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
 
@@ -155,3 +177,4 @@ class ConcentrationResult:
     executor: str
     tiles: CacheFacts | None = None
     permutation: PermutationFacts | None = None
+    attribution: tuple[ItemShare, ...] = ()

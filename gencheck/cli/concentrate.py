@@ -116,6 +116,9 @@ def concentrate(
             "--gates-independent", help="Declare that the gates were trained on neither set."
         ),
     ] = False,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="List the items with the largest parts in β1.")
+    ] = 10,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
@@ -150,6 +153,7 @@ def concentrate(
             cache=cache,
             executor=executor,
             permutations=permutations,
+            top=top,
             gates_independent=gates_independent,
         )
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
@@ -238,6 +242,7 @@ def _run(
         "beta2_budget": options.beta2_budget,
         "executor": options.executor,
         "permutations": options.permutations,
+        "top": options.top,
         "gates_independent": options.gates_independent,
         "cache": None if options.cache is None else str(options.cache),
     }

@@ -81,7 +81,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         | {"tightest": bound_document(result, result.tightest)},
         "self_check": {"output_deviation": result.self_check},
         "permutation": _permutation(result.permutation),
-        "attribution": [],
+        "attribution": [vars(item) for item in result.attribution],
         "timing": {
             "seconds": result.seconds,
             "gram": {

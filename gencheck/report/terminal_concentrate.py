@@ -21,6 +21,7 @@ def render(doc: Document) -> RenderableType:
         _section("How concentrated is the sample under this model?"),
         _betas(doc),
         *_noise(doc),
+        *_blame(doc),
         _section("What does that cost?"),
         _costs(doc),
         _bars(doc),
@@ -127,6 +128,27 @@ def _noise(doc: Document) -> list[RenderableType]:
         style="dim",
     )
     return [_section("Is it noise?"), table, rounds, Text(found["reading"], style="dim")]
+
+
+def _blame(doc: Document) -> list[RenderableType]:
+    """The items that make up β1."""
+    if not doc["attribution"]:
+        return []
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right"):
+        table.add_column(no_wrap=True, justify=justify)
+    table.add_column(overflow="fold")
+    for item in doc["attribution"]:
+        label = "label" if doc["data"]["task"] == "classification" else "target"
+        table.add_row(
+            item["set"], f"item {item['index']}", f"{item['share']:.2%}", f"{label} {item['label']}"
+        )
+    note = Text(
+        "Each item's share of β1: what the reference has along that path direction and the sample "
+        "lacks. All shares add up to 100 %; those of the sample are negative.",
+        style="dim",
+    )
+    return [_section("Which items make it so?"), table, note]
 
 
 def _costs(doc: Document) -> RenderableType:
