@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gencheck.audit import AuditOptions
     from gencheck.bounds.margin import independent_bound
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
     from gencheck.modules import audit_module
+    from gencheck.settings import AuditOptions
     from gencheck.train.darc import DARC, DARC1
     from gencheck.train.gated import GatedNetwork
     from gencheck.train.phases import two_phase
@@ -36,7 +36,7 @@ __all__ = [
 _HOMES = {
     "DARC": "gencheck.train.darc",
     "DARC1": "gencheck.train.darc",
-    "AuditOptions": "gencheck.audit",
+    "AuditOptions": "gencheck.settings",
     "Evidence": "gencheck.bounds.validation",
     "GatedNetwork": "gencheck.train.gated",
     "GencheckError": "gencheck.errors",

@@ -19,8 +19,10 @@ from gencheck.result import (
     ConcentrationResult,
     DataFacts,
     GapFacts,
+    ItemShare,
     ModelFacts,
     PathNorms,
+    PermutationFacts,
 )
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.gram import Gram
@@ -43,6 +45,8 @@ class Measured:
     self_check: float
     executor: str
     tiles: CacheFacts | None
+    permutation: PermutationFacts | None
+    attribution: tuple[ItemShare, ...]
     betas: CertifiedBetas | None = None
 
 
@@ -94,6 +98,8 @@ def assembled(
         executor=measured.executor,
         tiles=measured.tiles,
         certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
+        permutation=measured.permutation,
+        attribution=measured.attribution,
         nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
     )
 

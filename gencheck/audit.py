@@ -1,8 +1,7 @@
 """The concentration of a data set under a model: what is measured, and in which order."""
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,15 @@ import torch
 from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
+from gencheck.blame import largest_shares
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.certificate import certified_betas
-from gencheck.declarations import CertificateRequest, require_certifiable
+from gencheck.declarations import require_certifiable
 from gencheck.errors import InputError, MissingDependency
-from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
+from gencheck.noise import permutation_test
 from gencheck.plan import require_memory
 from gencheck.progress import SILENT, Progress
 from gencheck.result import (
@@ -32,10 +32,11 @@ from gencheck.selfcheck import (
     require_finite_outputs,
     require_gap_within_bounds,
 )
+from gencheck.settings import AuditOptions
 from gencheck.spectral.bitplan import suits_bits
 from gencheck.spectral.cache import TileCache
-from gencheck.spectral.difference import Difference, squared_norms
-from gencheck.spectral.eigen import top_eigenvalue
+from gencheck.spectral.difference import Difference, eigenvalue_terms, squared_norms
+from gencheck.spectral.eigen import TopEigenvalue, has_kernel, top_eigenvalue
 from gencheck.spectral.executors import compiled_loops_are_there, executor_for
 from gencheck.spectral.factors import Factors, forward
 from gencheck.spectral.gram import Gram, gram_matrix
@@ -44,49 +45,15 @@ from gencheck.subject import Subject
 
 
 @dataclass(frozen=True)
-class AuditOptions:
-    """How an audit is run.
-
-    Attributes
-    ----------
-    device, dtype
-        Where and in which precision kernels are formed.
-    batch_size
-        Items in one forward pass.
-    tile
-        Rows and columns of one tile of the Gram matrix.
-    memory
-        The most bytes that the run may take; None for a share of what the machine has free.
-    beta2_budget
-        Seconds, at a nominal rate, that the enumeration of paths may take.
-    seed
-        Seeds Lanczos' starting vector and the path search.
-    cache
-        A folder for finished tiles; a run that was killed goes on from them.
-    executor
-        How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
-    certificate
-        What to certify for the distribution itself; None for nothing.
-    """
-
-    device: str = "cpu"
-    dtype: torch.dtype = torch.float32
-    batch_size: int = 1024
-    tile: int = 1024
-    memory: int | None = None
-    beta2_budget: float = 10.0
-    seed: int = 0
-    cache: Path | None = None
-    executor: str = "auto"
-    certificate: CertificateRequest | None = None
-
-
-@dataclass(frozen=True)
 class Labelled:
-    """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64."""
+    """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64.
+
+    `indices` are the items' positions in their file, where these are not 0, 1, 2, …
+    """
 
     items: Tensor
     targets: Tensor
+    indices: Sequence[int] | None = None
 
 
 @dataclass
@@ -164,6 +131,7 @@ def _measured(
         options.batch_size,
         options.memory,
         executor,
+        options.permutations,
     )
     with clock.stage("gates"), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         items = _entering(subject, torch.cat([sample.items, reference.items]), options)
@@ -189,7 +157,9 @@ def _measured(
             progress,
         )
     with clock.stage("beta1"):
-        beta1 = _beta1(gram, difference, network, options.seed, progress)
+        top = top_eigenvalue(gram, difference.weights(), options.seed, progress=progress)
+        beta1 = _beta1(top, gram, network)
+        terms = eigenvalue_terms(gram, difference.weights(), top.vector)
     with clock.stage("beta2"):
         sup, v_l2 = _correlations(network, program, factors, gram, difference, options, progress)
     betas = None
@@ -205,9 +175,38 @@ def _measured(
                 options.seed,
                 progress,
             )
+    permutation = None
+    if options.permutations:
+        with clock.stage("permutation"):
+            permutation = permutation_test(
+                gram,
+                program,
+                factors,
+                difference,
+                top.value,
+                lambda: has_kernel(gram, network),
+                sup,
+                options.beta2_budget * NOMINAL_FLOPS_PER_SECOND,
+                options.permutations,
+                options.gates_independent,
+                options.seed,
+                progress,
+            )
     facts = None if cache is None else CacheFacts(cache.reused, cache.computed, cache.rejected)
     return Measured(
-        program, difference, outputs, gram, beta1, sup, v_l2, self_check, executor, facts, betas
+        program,
+        difference,
+        outputs,
+        gram,
+        beta1,
+        sup,
+        v_l2,
+        self_check,
+        executor,
+        facts,
+        permutation,
+        largest_shares(terms, difference, (sample.indices, reference.indices), task, options.top),
+        betas,
     )
 
 
@@ -248,16 +247,13 @@ def _entering(subject: Subject, items: Tensor, options: AuditOptions) -> Tensor:
     return torch.cat(parts)
 
 
-def _beta1(
-    gram: Gram, difference: Difference, network: Network, seed: int, progress: Progress
-) -> Beta1:
+def _beta1(top: TopEigenvalue, gram: Gram, network: Network) -> Beta1:
     """β1 from the span of the items' path features to all of path space."""
-    top = top_eigenvalue(gram, difference.weights(), seed, progress=progress)
     value, lower, upper = top.value, top.value, top.value + top.residual
-    if value < 0 and _has_kernel(gram, network):
+    if value < 0 and has_kernel(gram, network):
         # outside the span of the items' features the operator is zero
         value, lower, upper = 0.0, 0.0, 0.0
-    elif value < 0 and _has_kernel(gram, network) is None:
+    elif value < 0 and has_kernel(gram, network) is None:
         value = upper = 0.0
     return Beta1(
         value=Magnitude.of(value, top.exponent),
@@ -267,17 +263,6 @@ def _beta1(
         iterations=top.iterations,
         method="lanczos",
     )
-
-
-def _has_kernel(gram: Gram, network: Network, affordable: int = 4096) -> bool | None:
-    """True where some direction of path space is orthogonal to all items; None where unknown."""
-    log2_paths = log2_path_count(network)
-    if log2_paths > math.log2(gram.count) + 0.5:
-        return True
-    if gram.count > affordable:
-        return None
-    rank = int(torch.linalg.matrix_rank(gram.dense().double(), hermitian=True))
-    return rank < round(2**log2_paths)
 
 
 def _correlations(

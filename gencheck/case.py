@@ -191,7 +191,8 @@ def open_case(
     for split in (sample, reference):
         items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
         targets = target_rows(split, task, network.output_count)
-        labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets)))
+        rows = split.indices.tolist()
+        labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets), rows))
         steps += [step for step in taken if step not in steps]
     if choice.transform is not None:
         steps.append(f"each item transformed by {choice.transform}")

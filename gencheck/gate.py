@@ -1,7 +1,7 @@
 """Limits that a user asked to hold, and whether they do."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gencheck.errors import InputError
 
@@ -41,3 +41,17 @@ def maximum_check(name: str, limit: float | None, value: float | None) -> list[G
     if not math.isfinite(limit):
         raise InputError(where=f"--{name}", found=f"{limit:g}", required="a finite number")
     return [GateCheck(name, limit, value, value is not None and value <= limit)]
+
+
+def minimum_check(name: str, limit: float | None, value: float | None) -> list[GateCheck]:
+    """One check value ≥ limit, or none where no limit was asked for; an unknown value fails it.
+
+    Raises
+    ------
+    InputError
+        The limit is NaN or infinite.
+    """
+    return [
+        replace(check, passed=value is not None and value >= check.limit)
+        for check in maximum_check(name, limit, value)
+    ]

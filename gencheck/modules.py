@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.load.dataset import checked_split
 from gencheck.load.prepare import candidate_shapes, prepared, target_rows, task_of
 from gencheck.load.split import Array, Split
 from gencheck.progress import SILENT, Progress
 from gencheck.result import ConcentrationResult
+from gencheck.settings import AuditOptions
 from gencheck.subject import subject_of_module
 
 

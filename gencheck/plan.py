@@ -12,6 +12,7 @@ from gencheck.network.program import Program
 from gencheck.spectral.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.factors import PASS_ENTRIES, widest_pass
 from gencheck.spectral.kernel import OVERLAP_BYTES
+from gencheck.spectral.lockstep import VECTOR_BYTES
 
 # What the interpreter, the libraries and their buffers take before any data.
 _BASE_BYTES = 400 * 2**20
@@ -83,6 +84,7 @@ def memory_plan(
     batch_size: int,
     layout_bytes: int = FACTOR_BYTES,
     executor: str = "matrix",
+    permutations: int = 0,
 ) -> MemoryPlan:
     """The peak of an audit of `items` items, an upper estimate."""
     size = dtype.itemsize
@@ -100,6 +102,8 @@ def memory_plan(
     unpacked = 2 * strip * gates if cuts.passing else strip * gates
     passed = min(batch_size, items) * widest_pass(network)
     forward = min(passed, PASS_ENTRIES) * size * 6
+    # the labels, their products with targets, and the vectors that are advanced together
+    relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
     search = 3 * 2**23 * size + items * (2 * batch * size + gates)
     return MemoryPlan(
         items=items,
@@ -107,7 +111,7 @@ def memory_plan(
         # items are held twice: as the loader made them and pooled
         data=items * (2 * network.widths[0] * size + 16 * network.output_count),
         gates=items * ((gates - smooth + 7) // 8 + smooth * size),
-        working=maps + items * 16 * _KRYLOV_STEPS + max(forward, search),
+        working=maps + items * 16 * _KRYLOV_STEPS + max(forward, search, relabelling),
         factors=4 * cuts.strip_bytes * strip // cuts.strip + unpacked,
     )
 
@@ -121,6 +125,7 @@ def require_memory(
     batch_size: int,
     limit: int | None,
     executor: str = "matrix",
+    permutations: int = 0,
 ) -> Allowance:
     """What an audit may use where it fits into `limit` bytes, or into what the machine has free.
 
@@ -132,7 +137,9 @@ def require_memory(
     layout = _layout_bytes(limit)
 
     def planned(count: int) -> MemoryPlan:
-        return memory_plan(network, program, count, dtype, tile, batch_size, layout, executor)
+        return memory_plan(
+            network, program, count, dtype, tile, batch_size, layout, executor, permutations
+        )
 
     plan = planned(items)
     allowed = available_bytes() if limit is None else limit

@@ -81,6 +81,71 @@ class GapFacts:
 
 
 @dataclass(frozen=True)
+class NullComparison:
+    """A statistic against its values under relabelling; where it was not evaluated, the reason.
+
+    Attributes
+    ----------
+    statistic
+        What was compared, in words.
+    observed
+        The statistic on the labels as they are.
+    p_value
+        (1 + #{null ≥ observed}) / (1 + B), a probability, exact at every size.
+    null_median, null_95
+        Quantiles of the null values.
+    """
+
+    statistic: str
+    observed: Magnitude | None = None
+    p_value: float | None = None
+    null_median: Magnitude | None = None
+    null_95: Magnitude | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class PermutationFacts:
+    """Four statistics under `rounds` relabellings of the pooled items.
+
+    Attributes
+    ----------
+    gates_independent
+        True where the gates are known to have seen neither set: then a small p-value speaks of the
+        distributions; else of what the gates have adapted to as well.
+    """
+
+    rounds: int
+    gates_independent: bool
+    beta1: NullComparison
+    beta2: NullComparison
+    beta3: NullComparison
+    v_l2: NullComparison
+
+
+@dataclass(frozen=True)
+class ItemShare:
+    """One item's part in β1.
+
+    Attributes
+    ----------
+    set
+        ``sample`` or ``reference``.
+    index
+        Its position in the set's file, counted from 0 in the split that the set is.
+    label
+        Its class, or the value or values to regress.
+    share
+        Its term over β1; all items' shares add up to 1, those of the sample are negative.
+    """
+
+    set: str
+    index: int
+    label: int | float | tuple[float, ...]
+    share: float
+
+
+@dataclass(frozen=True)
 class CacheFacts:
     """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
 
@@ -150,3 +215,5 @@ class ConcentrationResult:
     executor: str
     tiles: CacheFacts | None = None
     certified: Certified | None = None
+    permutation: PermutationFacts | None = None
+    attribution: tuple[ItemShare, ...] = ()

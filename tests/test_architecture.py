@@ -25,13 +25,16 @@ ALLOWED: dict[str, set[str]] = {
     "selfcheck": {"bounds", "network", "result", "subject"},
     "declarations": {"checks", "network"},
     "certificate": {"bounds", "declarations", "network", "spectral", "result"},
+    "settings": {"declarations"},
     "assembly": {"bounds", "certificate", "network", "spectral", "result", "subject"},
+    "blame": {"result", "spectral"},
+    "noise": {"bounds", "network", "result", "spectral"},
     "audit": {
-        *("assembly", "bounds", "certificate", "declarations", "network", "spectral"),
-        *("result", "subject", "plan", "selfcheck"),
+        *("assembly", "blame", "bounds", "certificate", "declarations", "network", "noise"),
+        *("plan", "result", "selfcheck", "settings", "spectral", "subject"),
     },
     "case": {"load", "subject", "audit"},
-    "modules": {"load", "subject", "audit", "result"},
+    "modules": {"load", "subject", "audit", "result", "settings"},
     "trainrun": {"bounds", "load", "network", "spectral", "train"},
     "pathweights": {"bounds", "network"},
     "independent": {"bounds", "load", "network", "pathweights", "spectral", "subject"},
@@ -40,9 +43,10 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"bounds", "gate", "independent", "result", "trainrun", "validation"},
     "cli": {
         *("audit", "bounds", "case", "checks", "declarations", "demo", "gate", "independent"),
-        *("load", "memory", "network", "report", "result", "train", "trainrun", "validation"),
+        *("load", "memory", "network", "report", "result", "settings", "train", "trainrun"),
+        "validation",
     },
-    "__init__": {"audit", "bounds", "modules", "train"},
+    "__init__": {"settings", "bounds", "modules", "train"},
     "__main__": {"cli"},
 }
 FREE = {"errors", "progress", "__version__"}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
 from gencheck.selfcheck import output_deviation
+from gencheck.settings import AuditOptions
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import gram_matrix
 from gencheck.subject import Subject, subject_of_module

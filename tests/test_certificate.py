@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.bounds.bernstein import certified_beta2
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.certificate import CertifiedBetas, certified, certified_betas
@@ -18,6 +18,7 @@ from gencheck.errors import InputError, SelfCheckError
 from gencheck.network.algebra import log2_path_count
 from gencheck.report.concentrate import concentrate_body
 from gencheck.result import Certified, PathNorms
+from gencheck.settings import AuditOptions
 from gencheck.spectral.gram import Gram
 from gencheck.spectral.tiles import Tile
 from gencheck.subject import Subject, subject_of_module

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from gencheck.audit import AuditOptions, audit
+from gencheck.audit import audit
 from gencheck.network.terms import kernel_program
+from gencheck.settings import AuditOptions
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import gram_matrix
 from tests.cases import random_case

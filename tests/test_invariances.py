@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
 from gencheck.result import ConcentrationResult
+from gencheck.settings import AuditOptions
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import gram_matrix
 from gencheck.subject import subject_of_module

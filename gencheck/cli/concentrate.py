@@ -1,6 +1,5 @@
 """`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
 
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +15,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.audit import AuditOptions
-    from gencheck.gate import Gate
     from gencheck.report.json import Document
     from gencheck.result import ConcentrationResult
+    from gencheck.settings import AuditOptions
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
@@ -135,9 +133,24 @@ def concentrate(
         tuple[float, float] | None,
         typer.Option(metavar="A B", help="The same for targets that are values to regress."),
     ] = None,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="B",
+            help="Relabel the items so often for p-values; 200 is enough for most.",
+        ),
+    ] = 0,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="List the items with the largest parts in β1.")
+    ] = 10,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
+    min_p_value: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Fail (exit 1) where a p-value of --permutations is below."),
+    ] = None,
     as_json: AsJson = False,
     output: Output = None,
     debug: Debug = False,
@@ -151,6 +164,7 @@ def concentrate(
     """
     with errors_as_exit_codes(debug):
         from gencheck.case import DataChoice
+        from gencheck.cli.concentrate_gate import concentrate_gate, require_p_values
         from gencheck.declarations import certificate_request
         from gencheck.gate import maximum_check
 
@@ -159,18 +173,30 @@ def concentrate(
         request = certificate_request(certify, confidence, input_range, target_range, independent)
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
-            device, dtype, batch_size, tile, memory, beta2_budget, seed, cache, executor
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            tile=tile,
+            memory=memory,
+            beta2_budget=beta2_budget,
+            seed=seed,
+            cache=cache,
+            executor=executor,
+            permutations=permutations,
+            top=top,
         )
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        require_p_values(min_p_value, permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
             checkpoint, model, from_layer, choice, options, gates, gates_independent
         )
-        gate = _gate(result, max_beta1, max_beta2, max_bound)
+        gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
+        inputs |= {"min_p_value": min_p_value}
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
@@ -179,33 +205,18 @@ def concentrate(
         deliver(doc, _report, as_json, output)
 
 
-def _options(
-    device: str,
-    dtype: str,
-    batch_size: int,
-    tile: int,
-    memory: str | None,
-    beta2_budget: float,
-    seed: int,
-    cache: Path | None,
-    executor: str,
-) -> "AuditOptions":
+def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
     import torch
 
-    from gencheck.audit import AuditOptions
     from gencheck.cli.devices import chosen_device
     from gencheck.memory import parsed_bytes
+    from gencheck.settings import AuditOptions
 
     return AuditOptions(
         device=chosen_device(device),
         dtype=getattr(torch, dtype),
-        batch_size=batch_size,
-        tile=tile,
         memory=None if memory is None else parsed_bytes(memory),
-        beta2_budget=beta2_budget,
-        seed=seed,
-        cache=cache,
-        executor=executor,
+        **others,
     )
 
 
@@ -225,6 +236,7 @@ def _run(
 
     started = time.perf_counter()
     case = open_case(checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent)
+    options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
         require_independent_gates(case.gates_independent)
     load_seconds = time.perf_counter() - started
@@ -245,30 +257,12 @@ def _run(
         "memory": options.memory,
         "beta2_budget": options.beta2_budget,
         "executor": options.executor,
+        "permutations": options.permutations,
+        "top": options.top,
+        "gates_independent": options.gates_independent,
         "cache": None if options.cache is None else str(options.cache),
         "certificate": None if options.certificate is None else vars(options.certificate),
     }
-
-
-def _gate(
-    result: "ConcentrationResult",
-    max_beta1: float | None,
-    max_beta2: float | None,
-    max_bound: float | None,
-) -> "Gate | None":
-    from gencheck.gate import Gate, maximum_check
-
-    asked = [
-        ("max-beta1", max_beta1, float(result.beta1.upper)),
-        ("max-beta2", max_beta2, result.beta2.upper),
-        ("max-bound", max_bound, float(result.bound.value)),
-    ]
-    checks = [
-        check
-        for name, limit, value in asked
-        for check in maximum_check(name, limit, value if math.isfinite(value) else None)
-    ]
-    return Gate(tuple(checks)) if checks else None
 
 
 def _report() -> "Callable[[Document], RenderableType]":

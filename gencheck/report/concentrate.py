@@ -6,9 +6,20 @@ from typing import Any
 
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import Certified, ConcentrationResult
+from gencheck.result import Certified, ConcentrationResult, NullComparison, PermutationFacts
 
 _OVERFLOW = "past the range of a float; see log10"
+
+_INDEPENDENT = (
+    "The gates saw neither set, so a small p-value is evidence that sample and reference come from "
+    "different distributions."
+)
+_ADAPTED = (
+    "The gates may have been trained on the sample. Then sample and reference are not exchangeable "
+    "even if they come from one distribution, and a small p-value measures how far the gates have "
+    "adapted to the sample, together with any difference of the distributions. With gates that saw "
+    "neither set, declared by --gates-independent, it speaks of the distributions alone."
+)
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +81,8 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
-        "permutation": {"rounds": 0},
-        "attribution": [],
+        "permutation": _permutation(result.permutation),
+        "attribution": [vars(item) for item in result.attribution],
         "timing": {
             "seconds": result.seconds,
             "gram": {
@@ -92,6 +103,25 @@ def _certified(certified: Certified) -> dict[str, Any]:
         | {"beta1_forms": numbers(certified.beta1_forms)}
         | (absent if certified.zero_one is None else {})
     )
+
+
+def _permutation(facts: PermutationFacts | None) -> dict[str, Any]:
+    if facts is None:
+        return {"rounds": 0}
+    return {
+        "rounds": facts.rounds,
+        "beta1": _comparison(facts.beta1),
+        "beta2": _comparison(facts.beta2),
+        "beta3": _comparison(facts.beta3),
+        "v_l2": _comparison(facts.v_l2),
+        "gates_independent": facts.gates_independent,
+        "reading": _INDEPENDENT if facts.gates_independent else _ADAPTED,
+    }
+
+
+def _comparison(found: NullComparison) -> dict[str, Any]:
+    reason = {} if found.reason is None else {"reason": found.reason}
+    return numbers(reason | {k: v for k, v in vars(found).items() if k != "reason"})
 
 
 def _v_l2(result: ConcentrationResult) -> dict[str, Any]:

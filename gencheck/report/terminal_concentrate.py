@@ -21,6 +21,8 @@ def render(doc: Document) -> RenderableType:
         _heading(doc),
         _section("How concentrated is the sample under this model?"),
         _betas(doc),
+        *_noise(doc),
+        *_blame(doc),
         _section("What does that cost?"),
         _costs(doc),
         _bars(doc),
@@ -96,6 +98,58 @@ def _betas(doc: Document) -> RenderableType:
     table.add_row("", "", Text(f"found at {way}", style="dim"))
     table.add_row("β3", shown(doc["beta3"]["value"]), "difference of the targets' mean square")
     return table
+
+
+def _noise(doc: Document) -> list[RenderableType]:
+    """The p-values, with the hypothesis that they speak to."""
+    found = doc["permutation"]
+    if found["rounds"] == 0:
+        return []
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, key in (("β1", "beta1"), ("β2", "beta2"), ("β3", "beta3"), ("‖v‖₂", "v_l2")):
+        entry = found[key]
+        if entry["p_value"] is None:
+            table.add_row(name, "no p", entry.get("reason", ""))
+            continue
+        logs = entry.get("log10", {})
+        observed, median, high = (
+            shown(entry[part], logs.get(part)) for part in ("observed", "null_median", "null_95")
+        )
+        table.add_row(
+            name,
+            f"p = {entry['p_value']:.3g}",
+            f"{observed}; relabelled {median} at the median, {high} at 95 %",
+        )
+    rounds = Text(
+        f"p: the share of {found['rounds']:,} random relabellings of the pooled items, and the "
+        "labels as they are, with a figure at least as large.",
+        style="dim",
+    )
+    return [_section("Is it noise?"), table, rounds, Text(found["reading"], style="dim")]
+
+
+def _blame(doc: Document) -> list[RenderableType]:
+    """The items that make up β1."""
+    if not doc["attribution"]:
+        return []
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right"):
+        table.add_column(no_wrap=True, justify=justify)
+    table.add_column(overflow="fold")
+    for item in doc["attribution"]:
+        label = "label" if doc["data"]["task"] == "classification" else "target"
+        table.add_row(
+            item["set"], f"item {item['index']}", f"{item['share']:.2%}", f"{label} {item['label']}"
+        )
+    note = Text(
+        "Each item's share of β1: what the reference has along that path direction and the sample "
+        "lacks. All shares add up to 100 %; those of the sample are negative.",
+        style="dim",
+    )
+    return [_section("Which items make it so?"), table, note]
 
 
 def _costs(doc: Document) -> RenderableType:
@@ -179,7 +233,8 @@ def _gate(doc: Document) -> list[RenderableType]:
     lines = [
         Text(
             f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: "
-            f"{shown(check['value'])} against a limit of {shown(check['limit'])}",
+            f"{shown(check['value'])} against a "
+            f"{'minimum' if check['name'].startswith('min-') else 'limit'} of {shown(check['limit'])}",
             style="green" if check["passed"] else "red",
         )
         for check in doc["gate"]["checks"]

@@ -1,11 +1,14 @@
 """β1: the largest eigenvalue of E_T[zzᵀ] − E_S[zzᵀ], through the Gram matrix alone."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gencheck.errors import SolverError
+from gencheck.network.algebra import log2_path_count
+from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.gram import Gram
 
@@ -163,3 +166,14 @@ class _Krylov:
         remainder = applied - value * vector
         squared = float((remainder * self.gram.matmul(remainder)).sum())
         return value, max(squared, 0.0) ** 0.5, vector[:, 0].cpu()
+
+
+def has_kernel(gram: Gram, network: Network, affordable: int = 4096) -> bool | None:
+    """True where some direction of path space is orthogonal to all items; None where unknown."""
+    log2_paths = log2_path_count(network)
+    if log2_paths > math.log2(gram.count) + 0.5:
+        return True
+    if gram.count > affordable:
+        return None
+    rank = int(torch.linalg.matrix_rank(gram.dense().double(), hermitian=True))
+    return rank < round(2**log2_paths)

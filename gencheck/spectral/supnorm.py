@@ -166,6 +166,39 @@ def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
     return max(best, 0.0), found
 
 
+def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels: Tensor) -> Tensor:
+    """max_k ‖Σ_i d_i y_ik z(x_i)‖_∞ for every column d of `labels`, by enumeration. Shape (B,).
+
+    All columns share each block of path features: one matrix product of B rows a block.
+
+    Parameters
+    ----------
+    targets
+        Shape (N, K), float64.
+    labels
+        Shape (N, B), float64.
+    """
+    largest = torch.zeros(labels.shape[1], dtype=torch.float64, device=factors.items.device)
+    for column in targets.T:
+        space, own = _restricted(program, factors, column)
+        if space.count == 0:
+            continue
+        rows = column.nonzero()[:, 0]
+        coefficients = labels[rows].to(own) * own[:, None]
+        if space.program.maps[space.last].bias:
+            largest = torch.maximum(largest, coefficients.sum(0).abs())
+        for b, batch, j in space.blocks(space.last, 0):
+            units = space.columns(space.last, b, j).values
+            wide = max(1, _BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
+            for features, _ in _blocks(space, batch.carrier, int(batch.at[j])):
+                for part in features.split(wide, 1):
+                    made = (part[:, :, None] * units[:, None, :]).reshape(space.count, -1)
+                    if made.numel():
+                        entries = coefficients.T @ made.double()
+                        largest = torch.maximum(largest, entries.abs().amax(1))
+    return largest.cpu()
+
+
 @dataclass(frozen=True)
 class _BlockPaths:
     """Which path each column of a block belongs to, worked out only for the columns asked for."""

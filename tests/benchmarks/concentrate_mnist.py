@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.network.terms import gatherings
+from gencheck.settings import AuditOptions
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import flops_per_pair, gram_matrix
 from gencheck.subject import subject_of_module

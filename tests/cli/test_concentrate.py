@@ -87,6 +87,69 @@ def test_gates(case: Path) -> None:
     assert not failed["gate"]["passed"]
 
 
+def test_permutations(case: Path) -> None:
+    arguments = (case / "m.pt2", case / "d.npz", "--permutations", "99")
+    doc = document(*arguments, "--min-p-value", "0.02", "--seed", "1")
+    found = doc["permutation"]
+    assert found["rounds"] == 99
+    assert "may have been trained on the sample" in found["reading"]
+    assert found["beta1"]["observed"] == pytest.approx(doc["beta1"]["value"], rel=1e-9)
+    assert found["beta2"]["observed"] == pytest.approx(doc["beta2"]["value"], rel=1e-6)
+    assert found["v_l2"]["observed"] == pytest.approx(max(doc["v_l2"]), rel=1e-9)
+    for entry in (found[name] for name in ("beta1", "beta2", "beta3", "v_l2")):
+        assert 0.01 <= entry["p_value"] <= 1
+        assert entry["null_median"] <= entry["null_95"]
+    assert [check["name"] for check in doc["gate"]["checks"]] == [
+        *("min-p-value-beta1", "min-p-value-beta2", "min-p-value-beta3", "min-p-value-v-l2")
+    ]
+    independent = document(*arguments, "--gates-independent", "--seed", "1")
+    assert "saw neither set" in independent["permutation"]["reading"]
+    assert independent["permutation"]["beta1"] == found["beta1"]
+    text = runner.invoke(app, ["concentrate", *map(str, arguments)]).stdout
+    assert text.index("Is it noise?") < text.index("What does that cost?")
+    assert "p = 1" in text
+
+
+def test_a_sample_of_another_kind_fails_the_gate_on_p_values(case: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 40)
+    np.savez(case / "dark.npz", x=0.1 * random.random((40, 4, 3)), y=labels)
+    doc = document(
+        *(case / "m.pt2", case / "dark.npz", "--reference", case / "d.npz"),
+        *("--permutations", "99", "--min-p-value", "0.05"),
+        code=1,
+    )
+    failed = {check["name"] for check in doc["gate"]["checks"] if not check["passed"]}
+    assert "min-p-value-beta1" in failed
+    # one-hot targets all have length 1
+    assert doc["permutation"]["beta3"]["p_value"] == 1
+    assert "min-p-value-beta3" not in failed
+
+
+def test_beta2_has_no_p_value_where_paths_are_not_enumerated(case: Path) -> None:
+    arguments = (case / "m.pt2", case / "d.npz", "--permutations", "30", "--min-p-value", "0.05")
+    doc = document(*arguments, "--beta2-budget", "0")
+    assert doc["permutation"]["beta2"]["p_value"] is None
+    assert "--beta2-budget" in doc["permutation"]["beta2"]["reason"]
+    assert "min-p-value-beta2" not in {check["name"] for check in doc["gate"]["checks"]}
+
+
+@pytest.mark.parametrize(
+    ("limit", "rounds", "message"),
+    [
+        ("0.05", "0", "found 0.05 with --permutations 0, whose smallest p-value is 1"),
+        ("0.01", "99", "Pass --permutations 200"),
+        ("nan", "99", "--min-p-value: found nan"),
+        ("2", "99", "--min-p-value: found 2"),
+    ],
+)
+def test_a_gate_on_p_values_that_could_not_fail(
+    limit: str, rounds: str, message: str, case: Path
+) -> None:
+    arguments = ("absent.pt2", case / "d.npz", "--permutations", rounds, "--min-p-value", limit)
+    assert message in " ".join(refused(2, *arguments).split())
+
+
 def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers: list[nn.Module] = []

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit import AuditOptions, Labelled, audit
+from gencheck.audit import Labelled, audit
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.modules import audit_module
+from gencheck.settings import AuditOptions
 from gencheck.subject import Subject, load_subject, subject_of_module
 from tests.cases import Case
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import gencheck.audit as audit_module
-from gencheck.audit import AuditOptions, audit
+from gencheck.audit import audit
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
+from gencheck.settings import AuditOptions
 from gencheck.spectral.bitplan import suits_bits
 from gencheck.spectral.executors import (
     bit_cuts,

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from gencheck.audit import AuditOptions, audit
+from gencheck.audit import audit
 from gencheck.errors import InputError
 from gencheck.network.terms import kernel_program
 from gencheck.network.windows import adaptive_sources, sliding
 from gencheck.plan import memory_plan, require_memory
+from gencheck.settings import AuditOptions
 from gencheck.spectral.factors import forward
 from gencheck.spectral.grid import common_grid
 from tests.cases import random_case

@@ -1,0 +1,133 @@
+"""Is it noise? Statistics of the pooled items under random relabelling, and their exact p-values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencheck.spectral.gram import Gram
+
+# Values this close, relative to the sums that they are differences of, are ties: only rounding
+# tells them apart.
+_TIE = 1e-12
+
+
+@dataclass(frozen=True)
+class NullDistribution:
+    """A statistic on the observed labels and on B relabellings, evaluated alike.
+
+    Attributes
+    ----------
+    observed
+        The statistic as it is.
+    values
+        The statistic under each relabelling, shape (B,), float64.
+    reached
+        How many of `values` are at least `observed`, ties included.
+    """
+
+    observed: float
+    values: Tensor
+    reached: int
+
+    @property
+    def p_value(self) -> float:
+        """(1 + #{null ≥ observed}) / (1 + B), a probability.
+
+        Exact at every size: if S and T come from one distribution and the gates saw neither, the
+        observed labels and the B relabellings are exchangeable, so P(p ≤ t) ≤ t for every t. Ties
+        count against rejection. Phipson and Smyth, *Permutation P-values should never be zero*, 2010.
+        """
+        return (1 + self.reached) / (1 + len(self.values))
+
+    def quantile(self, share: float) -> float:
+        """The smallest null value that at least `share` of them do not exceed."""
+        return float(np.quantile(self.values.numpy(), share, method="inverted_cdf"))
+
+
+def relabelled(weights: Tensor, rounds: int, seed: int) -> Tensor:
+    """`weights` in random order, `rounds` times, independently. Shape (N, rounds), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(weights), generator=generator) for _ in range(rounds)]
+    return weights[torch.stack(orders, 1)] if orders else weights.new_empty((len(weights), 0))
+
+
+def compared(values: Tensor, scale: float) -> NullDistribution:
+    """The null distribution of the statistics `values`, of which the first is the observed one.
+
+    Parameters
+    ----------
+    scale
+        The size of the sums that the values are differences of.
+    """
+    observed, null = values[0], values[1:]
+    return NullDistribution(float(observed), null, int((null >= observed - _TIE * scale).sum()))
+
+
+def mean_difference(sizes: Tensor, labels: Tensor) -> NullDistribution:
+    """β3 = Σ_i d_i ‖y_i‖² under every column d of `labels`, of which the first is the observed one.
+
+    Parameters
+    ----------
+    sizes
+        ‖y_i‖², shape (N,).
+    labels
+        Shape (N, 1 + B).
+    """
+    # the weights add up to 0: centred, equal sizes such as those of one-hot rows give 0 and no rounding
+    return compared(labels.T @ (sizes - sizes[0]), float(labels[:, 0].abs() @ sizes))
+
+
+def largest_norm(gram: Gram, targets: Tensor, labels: Tensor) -> NullDistribution:
+    """max_k ‖v_k‖₂² with v_k = −Σ_i d_i y_ik z_i under every column d of `labels`.
+
+    Squared, and ``2**-exponent`` of the Gram matrix times that: the order is the same. Output k
+    needs only the items with y_ik ≠ 0, which for class labels divides the work by their number.
+
+    Parameters
+    ----------
+    targets
+        Shape (N, K), float64.
+    labels
+        Shape (N, 1 + B); its first column is the observed one.
+    """
+    largest = torch.zeros(labels.shape[1], dtype=torch.float64)
+    scale = 0.0
+    lengths = gram.diagonal().clamp(min=0).sqrt()
+    for column in targets.T:
+        rows = column.nonzero()[:, 0]
+        coefficients = labels[rows] * column[rows, None]
+        largest = torch.maximum(largest, quadratic_forms(gram, rows, coefficients))
+        scale = max(scale, float(coefficients[:, 0].abs() @ lengths[rows]) ** 2)
+    return compared(largest, scale)
+
+
+def quadratic_forms(gram: Gram, rows: Tensor, coefficients: Tensor) -> Tensor:
+    """``2**-exponent`` cᵀKc over the items `rows`, for each column c. Shape (k,), on the CPU.
+
+    Tile by tile: no copy of K is made.
+
+    Parameters
+    ----------
+    rows
+        Increasing positions of items, shape (n,).
+    coefficients
+        Shape (n, k), float64.
+    """
+    device = gram.blocks[0].device
+    coefficients = coefficients.to(device)
+    total = coefficients.new_zeros(coefficients.shape[1])
+    for tile, block in zip(gram.tiles, gram.blocks, strict=True):
+        (top, bottom), (left, right) = (
+            torch.searchsorted(rows, torch.tensor([part.start, part.stop])).tolist()
+            for part in (tile.rows, tile.columns)
+        )
+        if top == bottom or left == right:
+            continue
+        down = (rows[top:bottom] - tile.rows.start).to(device)
+        across = (rows[left:right] - tile.columns.start).to(device)
+        part = block.index_select(0, down).index_select(1, across).double()
+        form = (coefficients[top:bottom] * (part @ coefficients[left:right])).sum(0)
+        total += form if tile.on_diagonal else 2 * form
+    return total.clamp(min=0).cpu()
