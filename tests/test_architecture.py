@@ -27,13 +27,18 @@ ALLOWED: dict[str, set[str]] = {
     "audit": {
         *("assembly", "bounds", "network", "spectral", "result", "subject", "plan", "selfcheck"),
     },
+    "theories": {"bounds", "network", "result"},
+    "comparison": {
+        *("assembly", "audit", "network", "result", "selfcheck", "subject", "theories"),
+    },
     "case": {"load", "subject", "audit"},
     "modules": {"load", "subject", "audit", "result"},
     "validation": {"bounds", "checks", "load"},
     "demo": {"load", "train"},
     "report": {"bounds", "gate", "result", "validation"},
     "cli": {
-        *("audit", "bounds", "case", "checks", "demo", "gate", "load", "memory", "network"),
+        *("audit", "bounds", "case", "checks", "comparison", "demo", "gate", "load", "memory"),
+        "network",
         *("report", "result", "train", "validation"),
     },
     "__init__": {"audit", "bounds", "modules"},

@@ -9,7 +9,6 @@ import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output
-from gencheck.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,10 +151,11 @@ def _options(
     import torch
 
     from gencheck.audit import AuditOptions
+    from gencheck.cli.device import chosen_device
     from gencheck.memory import parsed_bytes
 
     return AuditOptions(
-        device=_device(device),
+        device=chosen_device(device),
         dtype=getattr(torch, dtype),
         batch_size=batch_size,
         tile=tile,
@@ -165,29 +165,6 @@ def _options(
         cache=cache,
         executor=executor,
     )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in {"cpu", "cuda"}:
-        raise InputError(
-            where="--device", found=repr(name), required="auto, cpu, cuda or cuda:INDEX"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            where="--device",
-            found=f"{name}, where torch sees {torch.cuda.device_count()} CUDA devices",
-            required="a device that is there",
-            remedy="Pass --device cpu, or install a CUDA build of torch.",
-        )
-    return str(device)
 
 
 def _run(

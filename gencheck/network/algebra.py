@@ -59,7 +59,7 @@ class Scaled:
 
 
 def _rescaled(mantissa: Tensor, exponent: int) -> Scaled:
-    peak = float(mantissa.abs().max()) if mantissa.numel() else 0.0
+    peak = float(mantissa.detach().abs().max()) if mantissa.numel() else 0.0
     if peak == 0 or not torch.isfinite(torch.tensor(peak)):
         return Scaled(mantissa, exponent)
     shift = int(torch.frexp(torch.tensor(peak, dtype=torch.float64)).exponent)
@@ -263,6 +263,16 @@ def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> 
         return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
     return interpret(network, NumericAlgebra(items, _identity, fixed))
+
+
+def log2_feature_norms(network: Network, planes: dict[int, Planes], items: Tensor) -> Tensor:
+    """log2 ‖z(x)‖² of the path features of items whose gates are `planes`. Shape (N,)."""
+
+    def squared(position: int, node: GatedNode, value: Scaled) -> Planes:
+        gates = (gate_values(node, plane, value.mantissa) for plane in planes[position])
+        return [gate.square() for gate in gates]
+
+    return interpret(network, NumericAlgebra(items.square(), torch.ones_like, squared)).log2()[:, 0]
 
 
 def _open(position: int, node: GatedNode, value: Scaled) -> None:
