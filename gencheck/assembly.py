@@ -74,7 +74,7 @@ def assembled(
     pairs = count * (count + 1) / 2
     betas = measured.betas
     return ConcentrationResult(
-        model=_model_facts(subject),
+        model=model_facts(subject),
         data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
         beta1=measured.beta1,
         beta2=Beta2(
@@ -110,7 +110,8 @@ def _path_norms(network: Network) -> PathNorms:
     return PathNorms(total(l2), total(l1), tuple(l2), tuple(l1))
 
 
-def _model_facts(subject: Subject) -> ModelFacts:
+def model_facts(subject: Subject) -> ModelFacts:
+    """What the model is: parameters, paths, shapes, operations."""
     network = subject.network
     return ModelFacts(
         parameters=subject.parameters,

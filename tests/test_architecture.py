@@ -33,6 +33,10 @@ ALLOWED: dict[str, set[str]] = {
         *("assembly", "blame", "bounds", "certificate", "declarations", "network", "noise"),
         *("plan", "result", "selfcheck", "settings", "spectral", "subject"),
     },
+    "theories": {"bounds", "network", "result"},
+    "comparison": {
+        *("assembly", "audit", "network", "result", "selfcheck", "settings", "subject", "theories"),
+    },
     "case": {"load", "subject", "audit"},
     "modules": {"load", "subject", "audit", "result", "settings"},
     "trainrun": {"bounds", "load", "network", "spectral", "train"},
@@ -42,9 +46,9 @@ ALLOWED: dict[str, set[str]] = {
     "demo": {"load", "train"},
     "report": {"bounds", "gate", "independent", "result", "trainrun", "validation"},
     "cli": {
-        *("audit", "bounds", "case", "checks", "declarations", "demo", "gate", "independent"),
-        *("load", "memory", "network", "report", "result", "settings", "train", "trainrun"),
-        "validation",
+        *("audit", "bounds", "case", "checks", "comparison", "declarations", "demo", "gate"),
+        *("independent", "load", "memory", "network", "report", "result", "settings", "train"),
+        *("trainrun", "validation"),
     },
     "__init__": {"settings", "bounds", "modules", "train"},
     "__main__": {"cli"},

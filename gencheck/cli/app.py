@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gencheck import __version__
+from gencheck.cli.compare import compare
 from gencheck.cli.concentrate import concentrate
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED
@@ -49,6 +50,7 @@ app.command("val-bound")(val_bound)
 app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(train)
+app.command()(compare)
 app.command()(demo)
 app.command()(explain)
 app.command()(schema)

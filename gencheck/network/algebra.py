@@ -59,7 +59,7 @@ class Scaled:
 
 
 def _rescaled(mantissa: Tensor, exponent: int) -> Scaled:
-    peak = float(mantissa.abs().max()) if mantissa.numel() else 0.0
+    peak = float(mantissa.detach().abs().max()) if mantissa.numel() else 0.0
     if peak == 0 or not torch.isfinite(torch.tensor(peak)):
         return Scaled(mantissa, exponent)
     shift = int(torch.frexp(torch.tensor(peak, dtype=torch.float64)).exponent)

@@ -20,23 +20,27 @@ from gencheck.network.interpret import interpret
 from gencheck.network.ir import Clamp, Network, Node
 
 
-def squared_feature_norms(network: Network, items: Tensor) -> Scaled:
+def squared_feature_norms(
+    network: Network, items: Tensor, planes: dict[int, Planes] | None = None
+) -> Scaled:
     """‖z(x)‖² = Σ_p z_p(x)² = K(x, x) of each item, by one walk: x², all weights 1, gates squared.
 
     Parameters
     ----------
     items
         Shape (N, *input_shape), floating point.
+    planes
+        The gates that they set, where they are known already.
 
     Returns
     -------
     squares
         Shape (N,).
     """
-    _, planes = logits(network, items)
+    held = logits(network, items)[1] if planes is None else planes
 
     def squared(position: int, node: GatedNode, value: Scaled) -> Planes:
-        gates = (gate_values(node, plane, value.mantissa) for plane in planes[position])
+        gates = (gate_values(node, plane, value.mantissa) for plane in held[position])
         return [gate.square() for gate in gates]
 
     start = items.square()

@@ -252,6 +252,12 @@ def test_a_run_can_be_certified_on_its_own_data_only(data: Path) -> None:
     invoked("concentrate", folder, other, *certify, "--gates-independent")
 
 
+def test_compare_refuses_two_phases_and_names_the_way_out(data: Path) -> None:
+    folder = data.parent / "run"
+    invoked("train", *options(data, "--two-phase"))
+    assert "Compare one of its checkpoints" in refused("compare", folder, data)
+
+
 def test_gates_of_another_architecture_are_refused(data: Path) -> None:
     folder = data.parent / "run"
     invoked("train", *options(data, "--two-phase"))

@@ -1,0 +1,182 @@
+"""`gencheck compare`: what each theory of generalization certifies for a checkpoint and its data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.case import Case, DataChoice
+    from gencheck.comparison import ComparisonOptions
+    from gencheck.network.ir import Network
+    from gencheck.report.json import Document
+
+
+def compare(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The model: .pt2, .safetensors, .pt or .pth.", show_default=False)
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(help="The sample S: what the model was trained on.", show_default=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FACTORY",
+            help="The function that builds the model of a state dict. Runs your code.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="The reference T, unseen in training; default: the test split of DATA."),
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many items of each set, shuffled.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds shuffles, solvers and draws.")] = 0,
+    x_key: Annotated[
+        str | None, typer.Option(help="The array of items, or feature columns with commas.")
+    ] = None,
+    y_key: Annotated[str | None, typer.Option(help="The array or column of targets.")] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="The function that makes the model's item of a stored one. Runs your code.",
+        ),
+    ] = None,
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        typer.Option(
+            help="Only classification is compared; auto: whole-number targets are labels."
+        ),
+    ] = "auto",
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="Each bound on its own holds with probability 1 − D.")
+    ] = 0.05,
+    n_models: Annotated[
+        str, typer.Option(metavar="F", help="How many models the reference chose among.")
+    ] = "1",
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="The mean of the PAC-Bayes prior, such as the initial weights; default: zero.",
+        ),
+    ] = None,
+    posterior_steps: Annotated[
+        int, typer.Option(min=0, help="Steps that fit the PAC-Bayes posterior's variances.")
+    ] = 500,
+    posterior_draws: Annotated[
+        int, typer.Option(min=1, help="Draws of weights that sample its error.")
+    ] = 1000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="The precision of the network.")
+    ] = "float32",
+    as_json: AsJson = False,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Set what each theory certifies for the classifier CHECKPOINT, trained on DATA, side by side.
+
+    One row a theory: its bound on the 0-1 risk, certified or estimated, vacuous or not, with what it
+    assumes.
+
+    Example: gencheck compare model.pt2 data.npz
+    """
+    with errors_as_exit_codes(debug):
+        from gencheck.case import DataChoice
+        from gencheck.report.compare import compare_body
+        from gencheck.report.json import document
+
+        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
+        result, inputs = _run(checkpoint, model, choice, prior, options)
+        inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
+        deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
+
+
+def _options(
+    delta: float,
+    n_models: str,
+    steps: int,
+    draws: int,
+    device: str,
+    dtype: str,
+    seed: int,
+) -> "ComparisonOptions":
+    from gencheck.checks import log_of_count, require_between
+
+    require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
+    log_models = log_of_count("--n-models", n_models)
+    import torch
+
+    from gencheck.cli.devices import chosen_device
+    from gencheck.comparison import ComparisonOptions
+    from gencheck.settings import AuditOptions
+
+    audit = AuditOptions(device=chosen_device(device), dtype=getattr(torch, dtype), seed=seed)
+    return ComparisonOptions(delta, log_models, steps, draws, audit)
+
+
+def _run(
+    checkpoint: Path,
+    model: str | None,
+    choice: "DataChoice",
+    prior: Path | None,
+    options: "ComparisonOptions",
+) -> tuple[Any, dict[str, Any]]:
+    from gencheck.case import open_case
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.comparison import compare as compared
+    from gencheck.load.digest import sha256_of
+
+    case = open_case(checkpoint, model, choice, options.audit.dtype)
+    _require_classification(case)
+    mean = None if prior is None else _prior(prior, model, case)
+    result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
+    return result, case.record | {
+        "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
+        "delta": options.delta,
+        "posterior_steps": options.posterior_steps,
+        "posterior_draws": options.posterior_draws,
+    }
+
+
+def _prior(path: Path, model: str | None, case: "Case") -> "Network":
+    from gencheck.comparison import prior_network
+
+    return prior_network(path, model, case.subject.item_shape)
+
+
+def _require_classification(case: "Case") -> None:
+    if case.task != "classification":
+        raise InputError(
+            where="--task",
+            found="regression",
+            required="classification: the theories are compared in units of 0-1 error",
+            remedy=(
+                "For labels stored as floating-point numbers pass --task classification; for a "
+                "regression, `gencheck concentrate` has the data-dependent bound."
+            ),
+        )
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_compare import render
+
+    return render
