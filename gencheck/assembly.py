@@ -33,9 +33,13 @@ from gencheck.subject import Subject
 
 @dataclass(frozen=True)
 class Measured:
-    """What the stages leave for the assembly of the result."""
+    """What the stages leave for the assembly of the result.
+
+    `program` is what the Gram matrix was formed by, `walks` what paths were searched in.
+    """
 
     program: Program
+    walks: Program
     difference: Difference
     outputs: Tensor
     gram: Gram
@@ -82,7 +86,7 @@ def assembled(
             lower=max(sup.lower),
             upper=upper,
             exact=sup.exact,
-            argmax=Argmax(sup.output, tuple(described(sup.path, measured.program))),
+            argmax=Argmax(sup.output, tuple(described(sup.path, measured.walks))),
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),

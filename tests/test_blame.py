@@ -111,7 +111,7 @@ def test_the_index_is_that_of_the_file(planted: tuple[Path, list[int]]) -> None:
 
 @pytest.mark.slow
 def test_inverted_images_among_mnist_come_out_on_top(mnist: Path, tmp_path: Path) -> None:
-    from gencheck.train.loop import train_standard
+    from gencheck.train.loop import Training, fit
 
     with np.load(mnist) as archive:
         x, y = archive["x_train"][:8000], archive["y_train"][:8000]
@@ -120,7 +120,7 @@ def test_inverted_images_among_mnist_come_out_on_top(mnist: Path, tmp_path: Path
         nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
     )
     first = torch.from_numpy(x[:4000].reshape(-1, 784) / 255).float()
-    train_standard(module, first, torch.eye(10)[torch.from_numpy(y[:4000]).long()], 2, seed=0)
+    fit(module, first, torch.eye(10)[torch.from_numpy(y[:4000]).long()], Training(2, 32), 0)
     torch.save(module.state_dict(), tmp_path / "m.pt")
     places = np.random.default_rng(0).permutation(2000)[:20]
     reference = x[6000:].copy()

@@ -376,3 +376,8 @@ def fill_block(
                         result[j, i] = result[i, j]
         # named here, so that they live as long as what points into them
         own_maps[0], own_overlaps[0], own_counts[0] = 0, 0, 0
+
+
+def use_threads(count: int) -> None:
+    """Let the loops run on `count` threads, or on as many as there are."""
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))

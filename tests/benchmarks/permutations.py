@@ -27,7 +27,7 @@ from gencheck.spectral.gram import gram_matrix
 from gencheck.spectral.lockstep import top_eigenvalues
 from gencheck.spectral.permutation import largest_norm, relabelled
 from gencheck.subject import subject_of_module
-from gencheck.train.loop import train_standard
+from gencheck.train.loop import Training, fit
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     module = nn.Sequential(
         nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)
     )
-    train_standard(module, x[-10_000:], y[-10_000:], epochs=3, seed=0, batch_size=128)
+    fit(module, x[-10_000:], y[-10_000:], Training(3), seed=0)
     network = subject_of_module(module, [(784,)]).network
     factors, _ = forward(network, x[: 2 * count].clone(), 1024)
     gram = gram_matrix(kernel_program(network), factors, 1024)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
-from gencheck.train.loop import train_standard
+from gencheck.train.loop import Training, fit
 from tests.conftest import Program
 
 runner = CliRunner()
@@ -71,7 +71,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     torch.save(module.state_dict(), folder / "initial.pt")
     (x, y), (x_test, y_test) = arrays(300, 0), arrays(200, 1)
-    train_standard(module, torch.from_numpy(x), torch.eye(3)[torch.from_numpy(y)], 20, 0)
+    fit(module, torch.from_numpy(x), torch.eye(3)[torch.from_numpy(y)], Training(20, 32), 0)
     torch.save(module.state_dict(), folder / "m.pt")
     np.savez(folder / "d.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
     return folder

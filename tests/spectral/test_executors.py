@@ -168,3 +168,19 @@ def test_how_items_are_cut_changes_nothing(name: str, factor_bytes: int) -> None
         made = cuts(program, torch.float64, 24, factor_bytes)
         assert 1 <= made.step <= made.strip <= 24
         assert made.keeping(0).kept == 4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_counting_bits_leaves_torch_its_threads(threads: int) -> None:
+    """Both share one OpenMP runtime; a torch told to use one thread must not find itself with more."""
+    pytest.importorskip("numba")
+    case = random_case("conv_pool")
+    factors, _ = forward(case.subject.network, case.sample.items.float(), 8)
+    program = kernel_program(case.subject.network, patches=False)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        gram_matrix(program, factors, 8, executor="bits")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

@@ -22,7 +22,7 @@ from gencheck.spectral.lockstep import columns_at_once, top_eigenvalues
 from gencheck.spectral.permutation import compared, quadratic_forms, relabelled
 from gencheck.spectral.tiles import upper_tiles
 from gencheck.subject import Subject, subject_of_module
-from gencheck.train.loop import train_standard
+from gencheck.train.loop import Training, fit
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 from tests.networks import ZOO
@@ -205,7 +205,7 @@ def judge() -> tuple[Subject, np.ndarray, np.ndarray]:
         nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
     )
     first = torch.from_numpy(x[:6000].reshape(-1, 784))
-    train_standard(module, first, torch.eye(10)[torch.from_numpy(y[:6000])], epochs=3, seed=0)
+    fit(module, first, torch.eye(10)[torch.from_numpy(y[:6000])], Training(3, 32), seed=0)
     return subject_of_module(module, [(784,)]), *test
 
 
