@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
     from gencheck.modules import audit_module
+    from gencheck.train.darc import DARC, DARC1
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DARC",
+    "DARC1",
     "AuditOptions",
     "Evidence",
     "GencheckError",
@@ -27,6 +30,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DARC": "gencheck.train.darc",
+    "DARC1": "gencheck.train.darc",
     "AuditOptions": "gencheck.audit",
     "Evidence": "gencheck.bounds.validation",
     "GencheckError": "gencheck.errors",

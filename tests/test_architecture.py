@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "load": set(),
     "result": {"bounds"},
     "spectral": {"network"},
-    "train": {"network", "spectral"},
+    "train": {"checks", "network", "spectral"},
     "subject": {"network", "load"},
     "plan": {"network", "spectral", "memory"},
     "selfcheck": {"bounds", "network", "result", "subject"},
@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         *("audit", "bounds", "case", "checks", "demo", "gate", "load", "memory", "network"),
         *("report", "result", "train", "validation"),
     },
-    "__init__": {"audit", "bounds", "modules"},
+    "__init__": {"audit", "bounds", "modules", "train"},
     "__main__": {"cli"},
 }
 FREE = {"errors", "progress", "__version__"}
