@@ -31,9 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "modules": {"load", "subject", "audit", "result"},
     "validation": {"bounds", "checks", "load"},
     "demo": {"load", "train"},
-    "report": {"bounds", "gate", "result", "validation"},
+    "experiments": {"audit", "bounds", "load", "modules", "result", "train"},
+    "report": {"bounds", "experiments", "gate", "result", "validation"},
     "cli": {
-        *("audit", "bounds", "case", "checks", "demo", "gate", "load", "memory", "network"),
+        *("audit", "bounds", "case", "checks", "demo", "experiments", "gate", "load", "memory"),
+        "network",
         *("report", "result", "train", "validation"),
     },
     "__init__": {"audit", "bounds", "modules", "train"},

@@ -14,6 +14,7 @@ from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
+from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
 from gencheck.cli.val_bound import val_bound
 
@@ -49,6 +50,7 @@ app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(demo)
 app.command()(explain)
+app.command()(reproduce)
 app.command()(schema)
 
 

@@ -38,7 +38,7 @@ def test_demo(program: Program) -> None:
     assert doc["gap"]["reference_error"] < 0.15
 
 
-@pytest.mark.parametrize("name", ["val-bound", "data-indep", "concentrate"])
+@pytest.mark.parametrize("name", ["val-bound", "data-indep", "concentrate", "reproduce"])
 def test_schemas(name: str) -> None:
     result = runner.invoke(app, ["schema", name])
     assert result.exit_code == 0
@@ -52,8 +52,8 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert "concentrate, data-indep, val-bound" in result.stderr
-    assert schema_names() == ["concentrate", "data-indep", "val-bound"]
+    assert "concentrate, data-indep, reproduce, val-bound" in result.stderr
+    assert schema_names() == ["concentrate", "data-indep", "reproduce", "val-bound"]
     assert schema_text("val-bound").endswith("\n")
 
 
