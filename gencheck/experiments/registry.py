@@ -9,6 +9,9 @@ from gencheck.experiments.experiment import Experiment
 EXPERIMENTS = {
     "validation-example": "validation_example",
     "independent-example": "independent_example",
+    "linear-failure": "linear_failure",
+    "paradox": "paradox",
+    "darc1": "darc1",
 }
 
 
