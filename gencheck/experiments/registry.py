@@ -12,6 +12,7 @@ EXPERIMENTS = {
     "linear-failure": "linear_failure",
     "paradox": "paradox",
     "darc1": "darc1",
+    "random-labels": "random_labels",
 }
 
 
