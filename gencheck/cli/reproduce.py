@@ -29,13 +29,14 @@ def reproduce(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Items with labels, such as mnist.npz; default: digits shipped here."),
+        typer.Option(help="Items with labels, such as mnist.npz; default: the experiment's."),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="The source's scale; for a GPU where it trains.")
     ] = False,
     seeds: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Repetitions; default: the experiment's.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Repetitions where it trains; default: its own."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     plot: Annotated[

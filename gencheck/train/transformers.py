@@ -19,8 +19,8 @@ class DARCTrainerMixin(Trainer):
 
     ``class MyTrainer(DARCTrainerMixin): darc_term = DARC1(1e-3)``; another Trainer may stand after it
     in the list of bases. The model's outputs must have ``logits``; for token classifiers every token
-    is an item. Evaluation losses stay as they are. Where the trainer's own loss is already divided by the items of all accumulated batches, the term
-    is divided by the number of those batches.
+    is an item. Evaluation losses stay as they are. Where the trainer's own loss is already divided by
+    the items of all accumulated batches, the term is divided by the number of those batches.
 
     Attributes
     ----------
