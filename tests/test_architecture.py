@@ -44,9 +44,16 @@ ALLOWED: dict[str, set[str]] = {
     "independent": {"bounds", "load", "network", "pathweights", "spectral", "subject"},
     "validation": {"bounds", "checks", "load"},
     "demo": {"load", "train"},
-    "report": {"bounds", "gate", "independent", "result", "trainrun", "validation"},
+    "experiments": {
+        *("audit", "bounds", "independent", "load", "modules", "result", "settings", "train"),
+        "trainrun",
+    },
+    "report": {
+        *("bounds", "experiments", "gate", "independent", "result", "trainrun", "validation"),
+    },
     "cli": {
-        *("audit", "bounds", "case", "checks", "comparison", "declarations", "demo", "gate"),
+        *("audit", "bounds", "case", "checks", "comparison", "declarations", "demo"),
+        *("experiments", "gate"),
         *("independent", "load", "memory", "network", "report", "result", "settings", "train"),
         *("trainrun", "validation"),
     },

@@ -15,6 +15,7 @@ from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
+from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
 from gencheck.cli.train import train
 from gencheck.cli.val_bound import val_bound
@@ -53,6 +54,7 @@ app.command()(train)
 app.command()(compare)
 app.command()(demo)
 app.command()(explain)
+app.command()(reproduce)
 app.command()(schema)
 
 

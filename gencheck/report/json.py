@@ -59,16 +59,27 @@ def write_atomically(path: Path, text: str) -> None:
     InputError
         The folder does not exist or cannot be written.
     """
+    write_bytes_atomically(path, text.encode(), "--output")
+
+
+def write_bytes_atomically(path: Path, content: bytes, option: str) -> None:
+    """As `write_atomically`, for the file that `option` names.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist or cannot be written.
+    """
     import os
     import tempfile
 
     try:
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+            "wb", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as handle:
             temporary = Path(handle.name)
             try:
-                handle.write(text)
+                handle.write(content)
                 handle.flush()
                 os.fsync(handle.fileno())
                 temporary.chmod(0o644)
@@ -78,7 +89,7 @@ def write_atomically(path: Path, text: str) -> None:
                 raise
     except OSError as error:
         raise InputError(
-            where=f"--output {path}",
+            where=f"{option} {path}",
             found=error.strerror or str(error),
             required="a file in a folder that exists and can be written",
         ) from error

@@ -1,94 +1,144 @@
-"""Regularisers that follow from the data-dependent bound: DARC and DARC1."""
+"""Directly approximately regularising complexity: loss terms on a mini-batch of outputs."""
+
+import math
 
 import torch
 from torch import Tensor, nn
 
+from gencheck.checks import require_between
 from gencheck.errors import InputError
+
+SOURCE = (
+    "Kawaguchi, Kaelbling & Bengio, Generalization in Deep Learning (arXiv 1710.05468), the section "
+    "on directly approximately regularizing complexity (DARC)"
+)
 
 
 class DARC1(nn.Module):
-    """(λ/m) · max_k Σ_i |h_k(x_i)|, from the logits h of a mini-batch of m items.
+    """(λ/m) max_k Σ_i |h_k(x_i)|: what DARC is at most, since no sign makes a term larger than |h|.
 
-    The sum over items of each output's magnitude, at the largest output: an upper end of DARC, for a
-    sign can do no better than agree. It adds to the loss of a plain training loop:
-    ``loss = criterion(logits, labels) + darc1(logits)``.
+    A loss term: ``loss = cross_entropy(logits, labels) + DARC1(lam)(logits)``.
 
     Parameters
     ----------
     lam
-        λ, at least 0.
+        λ ≥ 0, in units of the loss per unit of the outputs.
 
     Raises
     ------
     InputError
-        λ is negative or not finite; at a call: logits are not of shape (m, K).
+        λ is negative or not finite.
 
-    Source: Kawaguchi, Kaelbling & Bengio, "Generalization in Deep Learning", section on DARC.
+    Notes
+    -----
+    ``forward`` takes the outputs h of one mini-batch, of shape (m, K), before any softmax, and
+    returns a scalar, differentiable in them. Half-precision outputs are summed in float32, and the
+    scalar is float32 then. Where several outputs k attain the maximum the gradient is shared equally
+    among them, which is a subgradient. Source: Kawaguchi, Kaelbling & Bengio, arXiv 1710.05468, the
+    section on DARC.
     """
 
     def __init__(self, lam: float) -> None:
         super().__init__()
-        self.lam = _checked(lam)
+        self.lam = require_between("lam of DARC1", lam, 0)
+
+    def extra_repr(self) -> str:
+        """λ, for the printed form of the module."""
+        return f"lam={self.lam:g}"
 
     def forward(self, logits: Tensor) -> Tensor:
-        """A scalar; float32 for logits of half precision, whose sums would overflow."""
-        values = _matrix(logits)
-        return self.lam / len(values) * values.abs().sum(0).max()
+        """The term for one mini-batch: (m, K) to a scalar.
+
+        Raises
+        ------
+        InputError
+            The outputs are not floating-point numbers of shape (m, K) with m, K ≥ 1.
+        """
+        return self.lam * largest_mean_magnitude(logits, "logits given to DARC1")
 
 
 class DARC(nn.Module):
-    """(λ/m) · E_ξ[ sup_k Σ_i ξ_i h_k(x_i) ] with signs ξ_i of ±1, the mean over some draws of ξ.
+    """(λ/m) E_ξ[max_k Σ_i ξ_i h_k(x_i)], ξ_i independent signs, the mean over `draws` draws of ξ.
 
-    The empirical Rademacher complexity of the outputs at hand, which the supremum over k alone makes.
+    An unbiased estimate of the empirical Rademacher complexity of the outputs' class {h_1, …, h_K}
+    on the mini-batch, times λ; its standard deviation falls with √draws.
 
     Parameters
     ----------
     lam
-        λ, at least 0.
+        λ ≥ 0, in units of the loss per unit of the outputs.
     draws
-        How many draws of the signs the expectation is the mean of, at least 1.
+        How many vectors of m signs are drawn in each call.
     generator
-        What the signs are drawn from; by default torch's own on the logits' device.
+        Draws the signs, on its own device; None for torch's global generator.
 
     Raises
     ------
     InputError
-        λ is negative or not finite, no draws; at a call: logits are not of shape (m, K).
+        λ is negative or not finite, or `draws` is not a whole number of at least 1.
 
-    Source: as for `DARC1`.
+    Notes
+    -----
+    ``forward`` as for `DARC1`. Never more than `DARC1` with the same λ. Automatic mixed precision
+    does not reach the sums: they are float32 or wider. Source: as for `DARC1`.
     """
 
     def __init__(
         self, lam: float, draws: int = 1, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.lam = _checked(lam)
-        if draws < 1:
-            raise InputError(where="DARC, draws", found=str(draws), required="at least 1")
+        self.lam = require_between("lam of DARC", lam, 0)
+        if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+            raise InputError(
+                where="draws of DARC", found=repr(draws), required="a whole number of at least 1"
+            )
         self.draws, self.generator = draws, generator
 
+    def extra_repr(self) -> str:
+        """λ and the draws, for the printed form of the module."""
+        return f"lam={self.lam:g}, draws={self.draws}"
+
     def forward(self, logits: Tensor) -> Tensor:
-        """A scalar; float32 for logits of half precision."""
-        values = _matrix(logits)
-        device = values.device if self.generator is None else self.generator.device
-        shape = (self.draws, len(values))
+        """The term for one mini-batch: (m, K) to a scalar.
+
+        Raises
+        ------
+        InputError
+            The outputs are not floating-point numbers of shape (m, K) with m, K ≥ 1.
+        """
+        outputs = _wide(logits, "logits given to DARC")
+        device = outputs.device if self.generator is None else self.generator.device
+        shape = (self.draws, len(outputs))
         bits = torch.randint(2, shape, generator=self.generator, device=device)
-        signs = (2 * bits - 1).to(values)
-        return self.lam / len(values) * (signs @ values).max(1).values.mean()
+        signs = (2 * bits - 1).to(outputs)
+        # an autocast region would multiply in half precision, where sums of m outputs overflow
+        with torch.autocast(outputs.device.type, enabled=False):
+            suprema = (signs @ outputs).amax(1)
+        return self.lam * suprema.mean() / len(outputs)
 
 
-def _checked(lam: float) -> float:
-    if not 0 <= lam < float("inf"):
-        raise InputError(where="DARC, lam", found=f"{lam:g}", required="a finite number from 0 on")
-    return float(lam)
+def largest_mean_magnitude(logits: Tensor, where: str = "logits") -> Tensor:
+    """(1/m) max_k Σ_i |h_k(x_i)| of outputs of shape (m, K), a scalar: DARC1 at λ = 1.
+
+    Raises
+    ------
+    InputError
+        The outputs are not floating-point numbers of shape (m, K) with m, K ≥ 1.
+    """
+    outputs = _wide(logits, where)
+    return outputs.abs().sum(0).amax() / len(outputs)
 
 
-def _matrix(logits: Tensor) -> Tensor:
-    """The logits in a precision that sums of them fit into."""
-    if logits.dim() != 2 or 0 in logits.shape or not logits.is_floating_point():
+def _wide(logits: Tensor, where: str) -> Tensor:
+    """The outputs, checked, in float32 where they are of half precision."""
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        found = str(logits.dtype) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(where=where, found=found, required="a tensor of floating-point numbers")
+    if logits.ndim != 2 or math.prod(logits.shape) == 0:
         raise InputError(
-            where="DARC, logits",
-            found=f"{logits.dtype} of shape {tuple(logits.shape)}",
-            required="floating point of shape (m, K), one row an item",
+            where=where,
+            found=f"shape {tuple(logits.shape)}",
+            required="shape (m, K): m items in the mini-batch and K outputs, both at least 1",
+            remedy="Flatten other axes into the items: logits.flatten(0, -2).",
         )
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    return logits.float() if logits.dtype in {torch.float16, torch.bfloat16} else logits

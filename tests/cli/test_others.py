@@ -38,7 +38,9 @@ def test_demo(program: Program) -> None:
     assert doc["gap"]["reference_error"] < 0.15
 
 
-@pytest.mark.parametrize("name", ["val-bound", "data-indep", "concentrate", "compare", "train"])
+@pytest.mark.parametrize(
+    "name", ["val-bound", "data-indep", "concentrate", "compare", "reproduce", "train"]
+)
 def test_schemas(name: str) -> None:
     result = runner.invoke(app, ["schema", name])
     assert result.exit_code == 0
@@ -52,8 +54,15 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert "compare, concentrate, data-indep, train, val-bound" in result.stderr
-    assert schema_names() == ["compare", "concentrate", "data-indep", "train", "val-bound"]
+    assert "compare, concentrate, data-indep, reproduce, train, val-bound" in result.stderr
+    assert schema_names() == [
+        "compare",
+        "concentrate",
+        "data-indep",
+        "reproduce",
+        "train",
+        "val-bound",
+    ]
     assert schema_text("val-bound").endswith("\n")
 
 
