@@ -119,7 +119,7 @@ def compare(
     timed(lambda: graph_row(study))
     timed(lambda: stability_row(study))
     timed(lambda: robustness_row(study))
-    timed(lambda: sharpness_row(study))
+    timed(lambda: sharpness_row(study, progress))
     return ComparisonResult(
         model=model_facts(subject),
         data=DataFacts(len(sample.items), len(reference.items), "classification"),

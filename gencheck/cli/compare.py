@@ -145,8 +145,9 @@ def _run(
     from gencheck.comparison import compare as compared
     from gencheck.load.digest import sha256_of
 
+    _require_classification(choice.task)
     case = open_case(checkpoint, model, choice, options.audit.dtype)
-    _require_classification(case)
+    _require_classification(case.task)
     mean = None if prior is None else _prior(prior, model, case)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
@@ -163,8 +164,8 @@ def _prior(path: Path, model: str | None, case: "Case") -> "Network":
     return prior_network(path, model, case.subject.item_shape)
 
 
-def _require_classification(case: "Case") -> None:
-    if case.task != "classification":
+def _require_classification(task: str) -> None:
+    if task == "regression":
         raise InputError(
             where="--task",
             found="regression",

@@ -78,7 +78,9 @@ def _taps(tensor: Tensor, reads: Tensor, fill: float) -> Tensor:
     """What windows read: from (N, C, positions) to (N, C, taps, windows), `fill` where nothing."""
     padded = functional.pad(tensor, (0, 1), value=fill)
     index = torch.where(reads < 0, torch.tensor(tensor.shape[2]), reads).to(tensor.device)
-    return padded[:, :, index]
+    # a gather, since the gradient of indexing adds one entry at a time
+    flat = index.flatten().expand(*padded.shape[:2], -1)
+    return torch.gather(padded, 2, flat).reshape(*padded.shape[:2], *index.shape)
 
 
 def _channels(node: MaxPool | AvgPool, windows: int) -> int:

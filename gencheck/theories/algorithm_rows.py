@@ -26,8 +26,8 @@ from gencheck.theories.study import INDEPENDENT, Study
 # The share of δ that pays for sampling the Gibbs error.
 _SAMPLING_SHARE = 0.1
 # Items of the sample on which gradients of the whole network are taken.
-_ASCENT_ITEMS = 1000
-_SHARPNESS_RADIUS, _ASCENT_STEPS, _ASCENT_STARTS = 5e-4, 20, 4
+_ASCENT_ITEMS = 500
+_SHARPNESS_RADIUS, _ASCENT_STEPS, _ASCENT_STARTS = 5e-4, 12, 3
 _CENTRES = 10
 
 
@@ -160,7 +160,7 @@ def robustness_row(study: Study) -> TheoryRow:
     )
 
 
-def sharpness_row(study: Study) -> TheoryRow:
+def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
     """Sharpness: an estimate of the loss around the weights, no bound on a risk."""
     items, labels = study.sample[:_ASCENT_ITEMS], study.sample_labels[:_ASCENT_ITEMS]
     facts = sharpness(
@@ -171,6 +171,7 @@ def sharpness_row(study: Study) -> TheoryRow:
         _ASCENT_STEPS,
         _ASCENT_STARTS,
         study.seed,
+        progress,
     )
     return TheoryRow(
         name="sharpness",

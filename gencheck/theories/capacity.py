@@ -29,6 +29,11 @@ class LayerCounts:
     breakpoints: int
 
 
+def named(node: Node) -> str:
+    """What the node is and where, for messages."""
+    return f"{node.operation} at {node.label}" if node.label else node.operation
+
+
 def is_relu(node: Node) -> bool:
     """True for a gate of 0 and 1."""
     return isinstance(node, Gate) and node.slope is not None and not bool(node.slope.any())
@@ -38,13 +43,11 @@ def uncounted_by_vc(network: Network) -> str | None:
     """Why the VC bound does not cover the network; None where it does."""
     for node in network.nodes:
         if isinstance(node, MaxPool):
-            return (
-                f"{node.label or 'max-pool'} takes a largest of several units: no function of one"
-            )
+            return f"{named(node)} takes a largest of several units: no function of one"
         if isinstance(node, Gate) and node.slope is None:
-            return f"{node.label or node.operation} is not piecewise linear"
+            return f"{named(node)} is not piecewise linear"
         if isinstance(node, Gate) and node.kind == "prelu":
-            return f"{node.label or 'prelu'} has a trained slope, which the count leaves out"
+            return f"{named(node)} has a trained slope, which the count leaves out"
     return None
 
 
@@ -97,7 +100,7 @@ def uncovered_by_graph_bound(network: Network) -> str | None:
     """Why the network is no ReLU graph; None where it is one."""
     for node in network.nodes:
         if isinstance(node, Clamp) or (isinstance(node, Gate) and not is_relu(node)):
-            return f"{node.label or node.operation} is no ReLU, identity or max-pool"
+            return f"{named(node)} is no ReLU, identity or max-pool"
     return None
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gencheck.network.ir import Network
+from gencheck.progress import SILENT, Progress
 from gencheck.theories.margins import margins_of, ramp_losses
 from gencheck.theories.weights import outputs_of, weights_of, with_weights
 
@@ -140,6 +141,7 @@ def sharpness(
     steps: int,
     starts: int,
     seed: int,
+    progress: Progress = SILENT,
 ) -> SharpnessFacts:
     """The largest cross-entropy within |Δw| ≤ ε (|w| + 1), by signed ascent from random corners.
 
@@ -154,6 +156,7 @@ def sharpness(
     generator = torch.Generator(items.device).manual_seed(seed)
     loss, error, _ = _loss_at(network, weights, items, labels)
     worst_loss, worst_error = loss, error
+    progress.start("sharpness", starts * steps, "steps")
     for start in range(starts):
         moved = list(weights)
         if start:
@@ -166,8 +169,10 @@ def sharpness(
                 ahead = now + r * g.sign() / max(1, steps // 4)
                 stepped.append(torch.minimum(torch.maximum(ahead, w - r), w + r))
             moved = stepped
+            progress.advance(1)
         value, wrong, _ = _loss_at(network, moved, items, labels)
         worst_loss, worst_error = max(worst_loss, value), max(worst_error, wrong)
+    progress.finish()
     return SharpnessFacts(loss, error, worst_loss, worst_error)
 
 

@@ -24,6 +24,7 @@ from gencheck.network.ir import (
     Reshape,
     Select,
 )
+from gencheck.theories.capacity import named
 
 _POWER_STEPS = 60
 # Frequencies on each axis at which a convolution's symbol is taken, for up to so many entries.
@@ -74,7 +75,7 @@ def chain_of(network: Network) -> list[LinearLayer]:
     layers: list[LinearLayer] = []
     for position, node in enumerate(network.nodes[1:], 1):
         if isinstance(node, Add | Concat) or node.sources != (position - 1,):
-            raise NotAChainError(f"{node.label or node.operation} joins two branches")
+            raise NotAChainError(f"{named(node)} joins two branches")
         source = network.nodes[position - 1]
         if isinstance(node, Dense | Conv | Affine):
             layers.append(_linear_layer(node, source))
@@ -82,7 +83,7 @@ def chain_of(network: Network) -> list[LinearLayer]:
         if not layers:
             if isinstance(node, Reshape | Select):
                 continue
-            raise NotAChainError(f"{node.label or node.operation} comes before every layer")
+            raise NotAChainError(f"{named(node)} comes before every layer")
         lipschitz, homogeneous = _lipschitz(node, source)
         last = layers[-1]
         layers[-1] = replace(
@@ -116,7 +117,7 @@ def _lipschitz(node: Node, source: Node) -> tuple[float, bool]:
             return math.sqrt(int(torch.bincount(reads[reads >= 0]).max())), False
         case AvgPool():
             return _product_bound(node, source), True
-    raise NotAChainError(f"{node.label or node.operation} is not 1-Lipschitz with 0 at 0")
+    raise NotAChainError(f"{named(node)} is not 1-Lipschitz with 0 at 0")
 
 
 def _linear_layer(node: Dense | Conv | Affine, source: Node) -> LinearLayer:

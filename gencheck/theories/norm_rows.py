@@ -55,7 +55,7 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
         return uncovered(row, str(error))
     uneven = [x.label for x in layers if not x.homogeneous or x.lipschitz > 1]
     if uneven:
-        return uncovered(row, f"what follows {uneven[0]} is no elementwise homogeneous map")
+        return uncovered(row, f"what follows layer {uneven[0]} is no elementwise homogeneous map")
     biased = has_bias(study.network)
     index = grid_index(float(log2_l1(study.network).max()), _PATH_NORM_STEPS)
     norm = Magnitude.from_log2(index / _PATH_NORM_STEPS)

@@ -19,8 +19,8 @@ _SHARP_MARGIN = 5.0
 _BATCH, _LEARNING_RATE = 256, 0.05
 # Variances are sought between these, times the square of the weights' root mean square.
 _START, _FLOOR = 1e-2, 1e-12
-# Items on which one draw's error is taken; a random subset keeps it unbiased.
-_ITEMS_PER_DRAW = 2048
+# Items on which one draw's error is taken: a random part keeps it unbiased, and the bound counts draws.
+_ITEMS_PER_DRAW = 256
 
 
 @dataclass(frozen=True)

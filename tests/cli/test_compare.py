@@ -222,6 +222,7 @@ def test_a_trained_slope_certifies_no_posterior(case: Path, tmp_path: Path) -> N
     assert "trained slope" in rows["vc"]["reason"]
 
 
+@pytest.mark.slow
 def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
@@ -263,6 +264,7 @@ def test_refusals(case: Path, tmp_path: Path) -> None:
     message = refused(case / "m.pt", tmp_path / "rows.npz", "--holdout", "0.5")
     assert "regression" in message
     assert "gencheck concentrate" in message
+    assert refused(case / "m.pt", case / "d.npz", "--task", "regression") == message
     assert "--delta" in refused(case / "m.pt", case / "d.npz", "--delta", "1")
     assert "--n-models" in refused(case / "m.pt", case / "d.npz", "--n-models", "0")
     torch.save(nn.Sequential(nn.Linear(12, 3)).state_dict(), tmp_path / "other.pt")
