@@ -11,6 +11,8 @@ EXPERIMENTS = {
     "independent-example": "independent_example",
     "linear-failure": "linear_failure",
     "paradox": "paradox",
+    "two-phase": "two_phase",
+    "certified-error": "certified_error",
     "darc1": "darc1",
     "random-labels": "random_labels",
 }

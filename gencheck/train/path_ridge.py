@@ -55,6 +55,60 @@ class RidgePlan:
 
 
 @dataclass(frozen=True)
+class PathKernel:
+    """Kernels of freeze items and test items with the landmarks.
+
+    Attributes
+    ----------
+    columns
+        K(i, l) in units of 2**exponent, shape (n + t, L): the landmarks come first among the n.
+    order
+        The freeze item that each of the first n rows belongs to, shape (n,).
+    base
+        The standard phase's own outputs, one row for each of the n + t, float64.
+    gram
+        The whole Gram matrix, where every freeze item is a landmark.
+    """
+
+    columns: Tensor
+    exponent: int
+    order: Tensor
+    base: Tensor
+    gram: Gram | None
+
+    @property
+    def landmarks(self) -> Tensor:
+        """K(l, l′) of the landmarks, shape (L, L)."""
+        return self.columns[: self.columns.shape[1]]
+
+    @property
+    def mean_square(self) -> float:
+        """The mean of ‖z‖² over the landmarks: what penalties are relative to."""
+        return float(self.landmarks.diagonal().double().mean())
+
+    def fitted(self, targets: Tensor, penalty: float | None) -> Ridge:
+        """Ridge regression on the n rows' targets, given in the items' own order.
+
+        Parameters
+        ----------
+        penalty
+            λ as a multiple of `mean_square`; None for leave-one-out's choice.
+        """
+        count = len(self.order)
+        return ridge(
+            self.landmarks,
+            targets[self.order],
+            None if self.gram is not None else self.columns[:count],
+            None if penalty is None else penalty * self.mean_square,
+        )
+
+    def in_order(self, rows: Tensor) -> Tensor:
+        """Rows of the n + t items in the order that the items were given in."""
+        count = len(self.order)
+        return rows[torch.cat([self.order.argsort(), torch.arange(count, len(rows))])]
+
+
+@dataclass(frozen=True)
 class PathRidge:
     """A ridge solution on path features.
 
@@ -86,6 +140,48 @@ class PathRidge:
     gram: Gram | None
 
 
+def path_kernel(
+    gates: Network,
+    items: Tensor,
+    test_items: Tensor,
+    plan: RidgePlan | None = None,
+    progress: Progress = SILENT,
+) -> PathKernel:
+    """Kernels with the landmarks, for all freeze items and test items, under the gates of a network.
+
+    Parameters
+    ----------
+    items
+        The freeze items, shape (n, …), in the run's dtype.
+    test_items
+        Further items, shape (t, …); may be empty.
+
+    Raises
+    ------
+    InputError
+        No landmark was asked for.
+    """
+    plan = plan or RidgePlan()
+    count = plan.count_for(len(items))
+    if count < 1:
+        raise InputError(where="--landmarks", found=str(count), required="at least 1")
+    generator = torch.Generator().manual_seed(plan.seed)
+    order = torch.randperm(len(items), generator=generator)
+    if count == len(items):
+        order = torch.arange(len(items))
+    pooled = torch.cat([items[order.to(items.device)], test_items])
+    program = kernel_program(gates, patches=False)
+    executor = executor_for(gates, program, len(pooled), str(pooled.device))
+    program = kernel_program(gates, patches=executor == "matrix")
+    factors, base = forward(gates, pooled, 1024, progress)
+    if count == len(items):
+        gram = gram_matrix(program, factors, plan.tile, executor=executor, progress=progress)
+        columns = gram.submatrix(slice(0, len(pooled)), slice(0, count))
+        return PathKernel(columns.cpu(), gram.exponent, order, base, gram)
+    columns, exponent = kernel_columns(program, factors, count, plan.tile, executor, progress)
+    return PathKernel(columns.cpu(), exponent, order, base, None)
+
+
 def path_ridge(
     gates: Network,
     items: Tensor,
@@ -111,36 +207,17 @@ def path_ridge(
         No landmark was asked for, or the kernel is zero.
     """
     plan = plan or RidgePlan()
-    count = plan.count_for(len(items))
-    if count < 1:
-        raise InputError(where="--landmarks", found=str(count), required="at least 1")
-    generator = torch.Generator().manual_seed(plan.seed)
-    order = torch.randperm(len(items), generator=generator)
-    if count == len(items):
-        order = torch.arange(len(items))
-    pooled = torch.cat([items[order.to(items.device)], test_items])
-    program = kernel_program(gates, patches=False)
-    executor = executor_for(gates, program, len(pooled), str(pooled.device))
-    program = kernel_program(gates, patches=executor == "matrix")
-    factors, base = forward(gates, pooled, 1024, progress)
-    gram = None
-    if count == len(items):
-        gram = gram_matrix(program, factors, plan.tile, executor=executor, progress=progress)
-        kernel, exponent = gram.submatrix(slice(0, len(pooled)), slice(0, count)), gram.exponent
-    else:
-        kernel, exponent = kernel_columns(program, factors, count, plan.tile, executor, progress)
-    kernel = kernel.cpu()
-    wanted = targets[order] - (base[: len(items)] if plan.centred else 0.0)
-    mean_square = float(kernel[:count].diagonal().double().mean())
-    solution = ridge(
-        kernel[:count],
-        wanted,
-        None if gram is not None else kernel[: len(items)],
-        None if plan.penalty is None else plan.penalty * mean_square,
-    )
-    outputs = solution.outputs(kernel) + (base if plan.centred else 0.0)
-    # back to the order of the items as they were given
-    back = torch.cat([order.argsort(), torch.arange(len(items), len(pooled))])
+    kernel = path_kernel(gates, items, test_items, plan, progress)
+    base = kernel.in_order(kernel.base)
+    wanted = targets - (base[: len(items)] if plan.centred else 0.0)
+    solution = kernel.fitted(wanted, plan.penalty)
+    own = kernel.in_order(solution.outputs(kernel.columns))
     return PathRidge(
-        solution, exponent, order[:count], outputs[back], base[back], mean_square, gram
+        solution=solution,
+        exponent=kernel.exponent,
+        landmarks=kernel.order[: kernel.columns.shape[1]],
+        outputs=own + base if plan.centred else own,
+        base=base,
+        mean_square=kernel.mean_square,
+        gram=kernel.gram,
     )
