@@ -21,7 +21,7 @@ from gencheck.progress import Progress
 from gencheck.train.darc import DARC1, largest_mean_magnitude
 
 # λ is chosen among these on training items that are held out, never on the test set.
-LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1)
+LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _SELECTION_SEEDS = 3
 _LEARNING_RATE, _MOMENTUM = 0.05, 0.9
 
