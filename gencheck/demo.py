@@ -1,4 +1,4 @@
-"""The demonstration: small networks trained on the embedded digits, and the files of an audit."""
+"""The demonstration: small two-phase networks on the embedded digits, and the files of an audit."""
 
 import csv
 from collections.abc import Iterator
@@ -8,16 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
+from gencheck.errors import InputError
 from gencheck.load.digits import load_digits
+from gencheck.load.run_folder import GATES, WEIGHTS
+from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
-from gencheck.train.files import save_program
-from gencheck.train.loop import Training, fit
+from gencheck.report.train import write_record
+from gencheck.subject import load_subject
+from gencheck.train.loop import Training
+from gencheck.trainrun.choice import TrainChoice
+from gencheck.trainrun.run import train
 
 TRAIN_COUNT, VALIDATION_COUNT = 1000, 397
 # The candidates among which the validation items choose: the |F| of the validation bound.
 WEIGHT_DECAYS = (0.0, 0.1, 1.0, 3.0)
+ALPHA = 0.3
 _EPOCHS = 30
 
 
@@ -27,8 +33,8 @@ class DemoFiles:
 
     Attributes
     ----------
-    checkpoint
-        The chosen network, a torch.export program.
+    run
+        The chosen network's folder: gates, weights, split and record of its two phases.
     data
         Arrays x_train, y_train, x_test, y_test.
     predictions
@@ -37,43 +43,54 @@ class DemoFiles:
         How many networks the validation items chose among.
     """
 
-    checkpoint: Path
+    run: Path
     data: Path
     predictions: Path
     candidates: int
 
 
 def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoFiles:
-    """Train the candidates, choose the best on the validation items, and write the three files."""
+    """Train the candidates, choose the best on the validation items, and write the files.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made.
+    """
     images, labels = load_digits()
     order = np.random.default_rng(seed).permutation(len(images))
-    train, validation, test = np.split(order, [TRAIN_COUNT, TRAIN_COUNT + VALIDATION_COUNT])
-    items, targets = torch.from_numpy(images).flatten(1), torch.eye(10)[torch.from_numpy(labels)]
-    with _one_thread():
-        candidates = [
-            _trained(items[train], targets[train], decay, seed, progress) for decay in WEIGHT_DECAYS
-        ]
-    predicted = [_predictions(model, items[validation]) for model in candidates]
-    errors = [(guess != labels[validation]).mean() for guess in predicted]
-    best = int(np.argmin(errors))
-
-    folder.mkdir(parents=True, exist_ok=True)
-    files = DemoFiles(
-        folder / "model.pt2", folder / "digits.npz", folder / "predictions.csv", len(candidates)
-    )
-    save_program(candidates[best], (64,), files.checkpoint)
+    own, validation, test = np.split(order, [TRAIN_COUNT, TRAIN_COUNT + VALIDATION_COUNT])
+    _make_folder(folder)
+    data = folder / "digits.npz"
     np.savez_compressed(
-        files.data,
-        x_train=images[train],
-        y_train=labels[train],
+        data,
+        x_train=images[own],
+        y_train=labels[own],
         x_test=images[test],
         y_test=labels[test],
     )
+    with _one_thread():
+        runs = [_trained(data, folder, decay, seed, progress) for decay in WEIGHT_DECAYS]
+        predicted = [_predictions(run, images[validation]) for run in runs]
+    errors = [(guess != labels[validation]).mean() for guess in predicted]
+    best = int(np.argmin(errors))
+    files = DemoFiles(runs[best], data, folder / "predictions.csv", len(runs))
     with files.predictions.open("w", encoding="utf-8", newline="") as handle:
         rows = csv.writer(handle)
         rows.writerow(["label", "prediction"])
         rows.writerows(zip(labels[validation].tolist(), predicted[best].tolist(), strict=True))
     return files
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            where=f"--out {folder}",
+            found=error.strerror or str(error),
+            required="a folder that can be made and written",
+        ) from error
 
 
 @contextmanager
@@ -90,19 +107,25 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _trained(
-    items: Tensor, targets: Tensor, weight_decay: float, seed: int, progress: Progress
-) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
-        )
-    training = Training(epochs=_EPOCHS, batch_size=32, weight_decay=weight_decay)
-    fit(model, items, targets, training, seed, progress=progress)
-    return model
+def _trained(data: Path, folder: Path, decay: float, seed: int, progress: Progress) -> Path:
+    training = Training(_EPOCHS, batch_size=32, weight_decay=decay)
+    choice = TrainChoice(
+        data=data,
+        architecture="mlp:32,32",
+        out=folder / f"decay-{decay:g}",
+        alpha=ALPHA,
+        training=training,
+        freeze=training,
+        seed=seed,
+        # the library that writes them is an extra, and the demonstration needs none
+        safetensors=False,
+    )
+    write_record(choice, train(choice, progress=progress), {}, None)
+    return choice.out
 
 
-def _predictions(model: nn.Module, items: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    with torch.no_grad():
-        return model(items).argmax(1).numpy()  # type: ignore[no-any-return]
+def _predictions(run: Path, images: Array) -> Array:
+    shape = tuple(images.shape[1:])
+    subject = load_subject(run / f"{WEIGHTS}.pt2", None, [shape], gates=run / f"{GATES}.pt2")
+    predicted: Array = subject.own_output(torch.from_numpy(images)).argmax(1).numpy()
+    return predicted

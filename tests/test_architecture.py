@@ -43,13 +43,21 @@ ALLOWED: dict[str, set[str]] = {
     "pathweights": {"bounds", "network"},
     "independent": {"bounds", "load", "network", "pathweights", "spectral", "subject"},
     "validation": {"bounds", "checks", "load"},
-    "demo": {"load", "train"},
+    "demo": {"load", "report", "subject", "train", "trainrun"},
     "experiments": {
-        *("audit", "bounds", "independent", "load", "modules", "result", "settings", "train"),
-        "trainrun",
+        *("bounds", "load", "modules", "network", "result", "settings", "train"),
     },
     "report": {
-        *("bounds", "experiments", "gate", "independent", "result", "trainrun", "validation"),
+        *(
+            "bounds",
+            "experiments",
+            "gate",
+            "independent",
+            "load",
+            "result",
+            "trainrun",
+            "validation",
+        ),
     },
     "cli": {
         *("audit", "bounds", "case", "checks", "comparison", "declarations", "demo"),

@@ -30,10 +30,11 @@ def demo(
         console = Console(highlight=False)
         files = make_demo(folder, progress=ProgressBars())
         console.print(
-            f"Trained {files.candidates} networks on 1,000 handwritten digits, chose the best on "
-            f"397 others, kept 400 for the audit. Written to {folder}."
+            f"Trained {files.candidates} networks on 1,000 handwritten digits in two phases: gates "
+            "on 300 of them, weights on the other 700. Chose the best on 397 others, kept 400 for "
+            f"the audit. Written to {folder}."
         )
-        for question, command in _commands(files.checkpoint, files.data, files.predictions):
+        for question, command in _commands(files.run, files.data, files.predictions):
             console.print()
             console.rule(question, align="left")
             console.print(f"$ gencheck {shlex.join(command)}", style="bold", soft_wrap=True)
@@ -41,7 +42,7 @@ def demo(
             context.find_root().command.main(command, standalone_mode=False)
 
 
-def _commands(checkpoint: Path, data: Path, predictions: Path) -> list[tuple[str, list[str]]]:
+def _commands(run: Path, data: Path, predictions: Path) -> list[tuple[str, list[str]]]:
     from gencheck.demo import WEIGHT_DECAYS
 
     count = str(len(WEIGHT_DECAYS))
@@ -51,14 +52,11 @@ def _commands(checkpoint: Path, data: Path, predictions: Path) -> list[tuple[str
             ["val-bound", "--predictions", str(predictions), "--n-models", count],
         ),
         (
-            "What would theory promise before any training?",
-            [
-                *("data-indep", "--m", "1000", "--alpha", "0.1", "--d-y", "10"),
-                *("--rho", "1", "--c-sigma", "0.1", "--c-w", "0.1"),
-            ],
+            "What does theory promise for the gates and weights of its two phases?",
+            ["data-indep", "--checkpoint", str(run), "--data", str(data)],
         ),
         (
-            "How concentrated is the training set under this checkpoint?",
-            ["concentrate", str(checkpoint), str(data)],
+            "How concentrated are the items behind its weights, as its gates see them?",
+            ["concentrate", str(run), str(data), "--permutations", "200"],
         ),
     ]

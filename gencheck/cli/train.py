@@ -106,12 +106,10 @@ def train(
         from gencheck.cli.devices import chosen_device
         from gencheck.cli.progress_bar import ProgressBars
         from gencheck.gate import Gate, maximum_check
-        from gencheck.load.run_folder import RECORD
-        from gencheck.report.json import document, to_json, write_atomically
-        from gencheck.report.train import train_body
+        from gencheck.report.train import write_record
         from gencheck.train.loop import Training
         from gencheck.train.path_ridge import RidgePlan
-        from gencheck.trainrun.choice import TrainChoice, choice_record
+        from gencheck.trainrun.choice import TrainChoice
         from gencheck.trainrun.run import train as run
 
         _refuse_unused(two_phase, solver, ridge, landmarks, centred, freeze_epochs)
@@ -141,9 +139,8 @@ def train(
         checks = maximum_check(
             "max-test-error", max_test_error, None if test is None else test.error
         )
-        inputs = choice_record(choice) | {"darc1": darc1, "max_test_error": max_test_error}
-        doc = document("train", inputs, train_body(result), Gate(tuple(checks)) if checks else None)
-        write_atomically(out / RECORD, to_json(doc))
+        more = {"darc1": darc1, "max_test_error": max_test_error}
+        doc = write_record(choice, result, more, Gate(tuple(checks)) if checks else None)
         deliver(doc, _report, as_json, output)
 
 

@@ -3,13 +3,32 @@
 from dataclasses import asdict
 from typing import Any
 
+from gencheck.gate import Gate
+from gencheck.load.run_folder import RECORD
 from gencheck.report.concentrate import numbers
+from gencheck.report.json import Document, document, to_json, write_atomically
+from gencheck.trainrun.choice import TrainChoice, choice_record
 from gencheck.trainrun.ridge_facts import RidgeFacts, RidgeGap
 from gencheck.trainrun.run import Phase, TrainResult
 
 _NEEDS_WHOLE_KERNEL = (
     "needs the Gram matrix of all items; --landmarks at least the number of freeze items forms it"
 )
+
+
+def write_record(
+    choice: TrainChoice, result: TrainResult, more: dict[str, Any], gate: Gate | None
+) -> Document:
+    """The document of a run, which is also written into its folder: ``run.json``.
+
+    Parameters
+    ----------
+    more
+        Inputs beyond those of the choice.
+    """
+    doc = document("train", choice_record(choice) | more, train_body(result), gate)
+    write_atomically(choice.out / RECORD, to_json(doc))
+    return doc
 
 
 def train_body(result: TrainResult) -> dict[str, Any]:

@@ -25,11 +25,15 @@ def require_safetensors() -> None:
         ) from error
 
 
-def save_model(module: nn.Module, shape: tuple[int, ...], stem: Path) -> list[str]:
+def save_model(
+    module: nn.Module, shape: tuple[int, ...], stem: Path, safetensors: bool = True
+) -> list[str]:
     """Write ``STEM.pt2`` (graph and weights, any batch) and ``STEM.safetensors``; their names."""
+    save_program(module, shape, stem.with_suffix(".pt2"))
+    if not safetensors:
+        return [f"{stem.name}.pt2"]
     from safetensors.torch import save_file
 
-    save_program(module, shape, stem.with_suffix(".pt2"))
     state = {
         name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
     }

@@ -1,6 +1,7 @@
 """The freeze phase solved in path space: kernels, ridge regression and what it says about the gap."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.executors import executor_for
 from gencheck.spectral.factors import forward
 from gencheck.spectral.gram import Gram, gram_matrix, kernel_columns
-from gencheck.train.ridge import Ridge, ridge
+from gencheck.train.ridge import Ridge, RidgeProblem
 
 # Items up to which every one of them is a landmark: eigenvectors of so large a kernel take minutes.
 EXACT_LIMIT = 6000
@@ -86,21 +87,22 @@ class PathKernel:
         """The mean of ‖z‖² over the landmarks: what penalties are relative to."""
         return float(self.landmarks.diagonal().double().mean())
 
+    @cached_property
+    def problem(self) -> RidgeProblem:
+        """The ridge regression on the n rows."""
+        rows = None if self.gram is not None else self.columns[: len(self.order)]
+        return RidgeProblem.of(self.landmarks, rows)
+
     def fitted(self, targets: Tensor, penalty: float | None) -> Ridge:
-        """Ridge regression on the n rows' targets, given in the items' own order.
+        """Its solution for targets given in the items' own order.
 
         Parameters
         ----------
         penalty
             λ as a multiple of `mean_square`; None for leave-one-out's choice.
         """
-        count = len(self.order)
-        return ridge(
-            self.landmarks,
-            targets[self.order],
-            None if self.gram is not None else self.columns[:count],
-            None if penalty is None else penalty * self.mean_square,
-        )
+        own = None if penalty is None else penalty * self.mean_square
+        return self.problem.solved(targets[self.order], own)
 
     def in_order(self, rows: Tensor) -> Tensor:
         """Rows of the n + t items in the order that the items were given in."""

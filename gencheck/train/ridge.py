@@ -50,11 +50,7 @@ class Ridge:
 def ridge(
     landmarks: Tensor, targets: Tensor, items: Tensor | None = None, penalty: float | None = None
 ) -> Ridge:
-    """Kernel ridge regression, exact or in the span of landmarks.
-
-    With K_LL = V Λ Vᵀ, the features Φ = K_NL V Λ^{-1/2} have ΦΦᵀ = K where L is every item, and
-    ‖u_k‖ = ‖θ_k‖ for the ridge solution θ = (ΦᵀΦ + nλ I)⁻¹ Φᵀ r. Residuals without item i follow in
-    closed form: e_i / (1 − H_ii), H = Φ (ΦᵀΦ + nλ I)⁻¹ Φᵀ.
+    """Kernel ridge regression, exact or in the span of landmarks: see `RidgeProblem`.
 
     Parameters
     ----------
@@ -65,49 +61,113 @@ def ridge(
     items
         K_NL, shape (n, L); None where the landmarks are the items.
     penalty
-        λ in the kernel's units; by default the one of `LOO_GRID` with the least leave-one-out error.
+        λ in the kernel's units; by default leave-one-out's choice.
 
     Raises
     ------
     InputError
-        Shapes do not fit, or `penalty` is not above 0.
+        As `RidgeProblem` raises it.
     """
-    count = len(landmarks) if items is None else len(items)
-    if landmarks.shape[0] != landmarks.shape[1] or len(targets) != count:
-        raise InputError(
-            where="ridge",
-            found=f"a kernel of shape {tuple(landmarks.shape)}, {len(targets)} targets",
-            required="a square kernel, and a target for each item",
+    return RidgeProblem.of(landmarks, items).solved(targets, penalty)
+
+
+@dataclass(frozen=True)
+class RidgeProblem:
+    """The features that ridge regression is on, ready for any targets and any penalty.
+
+    With K_LL = V Λ Vᵀ, the features Φ = K_NL V Λ^{-1/2} have ΦΦᵀ = K where L is every item, and
+    ‖u_k‖ = ‖θ_k‖ for the ridge solution θ = (ΦᵀΦ + nλ I)⁻¹ Φᵀ r. Residuals without item i follow in
+    closed form: e_i / (1 − H_ii), H = Φ (ΦᵀΦ + nλ I)⁻¹ Φᵀ.
+
+    Attributes
+    ----------
+    count
+        The number n of items.
+    mean_square
+        The mean of K_ll: what the penalties of `LOO_GRID` are multiples of.
+    """
+
+    count: int
+    mean_square: float
+    values: Tensor
+    vectors: Tensor
+    spectrum: "_Spectrum"
+
+    @staticmethod
+    def of(landmarks: Tensor, items: Tensor | None = None) -> "RidgeProblem":
+        """The problem of K_LL, shape (L, L), and K_NL, shape (n, L), or None for all landmarks.
+
+        Raises
+        ------
+        InputError
+            The kernel is not square, or zero.
+        """
+        if landmarks.shape[0] != landmarks.shape[1]:
+            raise InputError(
+                where="ridge",
+                found=f"a kernel of shape {tuple(landmarks.shape)}",
+                required="a square kernel",
+            )
+        values, vectors = torch.linalg.eigh(landmarks.double())
+        kept = values > _RANK_TOLERANCE[landmarks.dtype] * values[-1].clamp(min=0)
+        values, vectors = values[kept], vectors[:, kept]
+        if not len(values):
+            raise InputError(
+                where="ridge",
+                found="a kernel of zeros",
+                required="landmarks with path features",
+                remedy="No gate is open on any item: train the standard phase further.",
+            )
+        spectrum = (
+            _Spectrum.of_all(values, vectors)
+            if items is None
+            else _Spectrum.of_span(values, vectors, items)
         )
-    if penalty is not None and not 0 < penalty < float("inf"):
-        raise InputError(where="--ridge", found=f"{penalty:g}", required="a finite number above 0")
-    values, vectors = torch.linalg.eigh(landmarks.double())
-    kept = values > _RANK_TOLERANCE[landmarks.dtype] * values[-1].clamp(min=0)
-    values, vectors = values[kept], vectors[:, kept]
-    if not len(values):
-        raise InputError(
-            where="ridge",
-            found="a kernel of zeros",
-            required="landmarks with path features",
-            remedy="No gate is open on any item: train the standard phase further.",
+        count = len(landmarks if items is None else items)
+        mean_square = float(landmarks.diagonal().double().mean())
+        return RidgeProblem(count, mean_square, values, vectors, spectrum)
+
+    def solved(self, targets: Tensor, penalty: float | None = None) -> Ridge:
+        """The solution for targets r of shape (n, K), float64.
+
+        Parameters
+        ----------
+        penalty
+            λ in the kernel's units; by default the one of `LOO_GRID` with the least leave-one-out
+            error.
+
+        Raises
+        ------
+        InputError
+            There is not a target for each item, or `penalty` is not above 0.
+        """
+        if len(targets) != self.count:
+            raise InputError(
+                where="ridge",
+                found=f"{len(targets)} targets",
+                required=f"a target for each of the {self.count} items",
+            )
+        if penalty is not None and not 0 < penalty < float("inf"):
+            raise InputError(
+                where="--ridge", found=f"{penalty:g}", required="a finite number above 0"
+            )
+        grid = [penalty]
+        if penalty is None:
+            grid = [share * self.mean_square for share in LOO_GRID]
+        errors = {
+            value: self.spectrum.leave_one_out(targets, self.count * value)
+            for value in grid
+            if value is not None
+        }
+        best = min(errors, key=lambda value: errors[value])
+        theta = self.spectrum.solution(targets, self.count * best)
+        return Ridge(
+            coefficients=self.vectors @ (theta / self.values.sqrt()[:, None]),
+            penalty=best,
+            squared_norms=theta.square().sum(0),
+            leave_one_out=errors[best],
+            rank=len(self.values),
         )
-    spectrum = (
-        _Spectrum.of_all(values, vectors)
-        if items is None
-        else _Spectrum.of_span(values, vectors, items)
-    )
-    mean_square = float(landmarks.diagonal().double().mean())
-    grid = [share * mean_square for share in LOO_GRID] if penalty is None else [penalty]
-    errors = [spectrum.leave_one_out(targets, count * value) for value in grid]
-    best = min(range(len(grid)), key=lambda at: errors[at])
-    theta = spectrum.solution(targets, count * grid[best])
-    return Ridge(
-        coefficients=vectors @ (theta / values.sqrt()[:, None]),
-        penalty=grid[best],
-        squared_norms=theta.square().sum(0),
-        leave_one_out=errors[best],
-        rank=len(values),
-    )
 
 
 @dataclass(frozen=True)

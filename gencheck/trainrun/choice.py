@@ -33,6 +33,8 @@ class TrainChoice:
         The share of the items for the standard phase; None for plain training.
     solver
         Of the freeze phase: ``sgd`` (mini-batches) or ``ridge`` (closed form in path space).
+    safetensors
+        Write the weights as ``.safetensors`` beside each program.
     """
 
     data: Path
@@ -49,6 +51,7 @@ class TrainChoice:
     ridge: RidgePlan = field(default_factory=RidgePlan)
     seed: int = 0
     device: str = "cpu"
+    safetensors: bool = True
 
 
 def chosen_data(choice: TrainChoice) -> tuple[Split, Split | None]:

@@ -84,7 +84,8 @@ def train(
         As the readers, the factory, the tracer and the phases raise them.
     """
     started = time.perf_counter()
-    require_safetensors()
+    if choice.safetensors:
+        require_safetensors()
     main, test = chosen_data(choice)
     outputs = class_count(main, test)
     model, shape = chosen_model(choice, tuple(main.items.shape[1:]), outputs)
@@ -151,7 +152,7 @@ def _plain(
         progress,
         "standard",
     )
-    files = save_model(model, tuple(own.items.shape[1:]), choice.out / "model")
+    files = save_model(model, tuple(own.items.shape[1:]), choice.out / "model", choice.safetensors)
     return _Made(_phase(model, losses, own, unseen), None, None, files)
 
 
@@ -176,8 +177,8 @@ def _two_phase(
         progress,
     )
     shape = tuple(own.items.shape[1:])
-    files = save_model(run.gates, shape, choice.out / GATES)
-    files += save_model(run.weights, shape, choice.out / WEIGHTS)
+    files = save_model(run.gates, shape, choice.out / GATES, choice.safetensors)
+    files += save_model(run.weights, shape, choice.out / WEIGHTS, choice.safetensors)
     files += _save_split(choice, own[run.standard], own[run.freeze], unseen)
     standard = _phase(run.gates, run.standard_losses, own[run.standard], unseen)
     freeze = None
@@ -222,7 +223,7 @@ def _ridge(
     )
     targets = frozen.targets if unseen is None else torch.cat([frozen.targets, unseen.targets])
     facts = ridge_facts(network, solved, targets.cpu(), len(second), choice.ridge)
-    files = save_model(model, shape, choice.out / GATES)
+    files = save_model(model, shape, choice.out / GATES, choice.safetensors)
     files += _save_split(choice, standard, frozen, unseen)
     np.savez(
         choice.out / SOLUTION,

@@ -23,11 +23,11 @@ def test_demo(program: Program) -> None:
         assert f"$ gencheck {part}" in run.stdout
     assert run.stdout.count("Verdict:") == 3
     folder = program.folder / "gencheck-demo"
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "digits.npz",
-        "model.pt2",
-        "predictions.csv",
-    ]
+    runs = ["decay-0", "decay-0.1", "decay-1", "decay-3"]
+    assert sorted(p.name for p in folder.iterdir()) == [*runs, "digits.npz", "predictions.csv"]
+    for run_folder in runs:
+        names = sorted(p.name for p in (folder / run_folder).iterdir())
+        assert names == ["gates.pt2", "run.json", "split.npz", "weights.pt2"]
     # the commands that it shows are the commands that one can run
     commands = re.findall(r"\$ gencheck (.+)", run.stdout)
     assert len(commands) == 3

@@ -78,6 +78,8 @@ def test_refusals() -> None:
     kernel = torch.eye(3, dtype=torch.float64)
     with pytest.raises(InputError, match="a square kernel"):
         ridge(kernel[:2], torch.ones((2, 1), dtype=torch.float64))
+    with pytest.raises(InputError, match="2 targets"):
+        ridge(kernel, torch.ones((2, 1), dtype=torch.float64))
     with pytest.raises(InputError, match="--ridge"):
         ridge(kernel, torch.ones((3, 1), dtype=torch.float64), penalty=0.0)
     with pytest.raises(InputError, match="a kernel of zeros"):
