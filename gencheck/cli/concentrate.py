@@ -151,6 +151,9 @@ def concentrate(
         float | None,
         typer.Option(metavar="P", help="Fail (exit 1) where a p-value of --permutations is below."),
     ] = None,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Print the long form: every word explained.")
+    ] = False,
     as_json: AsJson = False,
     output: Output = None,
     debug: Debug = False,
@@ -202,7 +205,7 @@ def concentrate(
         from gencheck.report.json import document
 
         doc = document("concentrate", inputs, concentrate_body(result), gate)
-        deliver(doc, _report, as_json, output)
+        deliver(doc, _explained_report if explained else _report, as_json, output)
 
 
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
@@ -269,3 +272,9 @@ def _report() -> "Callable[[Document], RenderableType]":
     from gencheck.report.terminal_concentrate import render
 
     return render
+
+
+def _explained_report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal_explained import render_explained
+
+    return render_explained

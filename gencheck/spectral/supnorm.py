@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gencheck.network.program import Program, Slide
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.branch import BranchAndBound
 from gencheck.spectral.factors import Factors
 from gencheck.spectral.paths import (
     BIAS,
@@ -43,7 +44,7 @@ class SupNorm:
     lower, upper
         Lists of K numbers; equal where `exact`.
     exact
-        True where every path was enumerated.
+        True where every path was enumerated, or given up because it cannot be the largest.
     output, path
         The output and the path that attain max_k `lower`.
     flops
@@ -77,7 +78,8 @@ def sup_norms(
     coefficients
         Shape (N, K), float64.
     budget
-        Enumerate where it takes at most this many floating-point operations.
+        Enumerate where it takes at most this many floating-point operations; elsewhere, what branch
+        and bound may take to narrow the interval, for all outputs together.
     gates_lie_in_unit_interval
         False where slopes rule out the upper end that rests on gates in [0, 1]; the upper ends are
         then infinite unless paths are enumerated.
@@ -99,15 +101,28 @@ def sup_norms(
             value, path = _enumerated(space, weights)
             end = value
         else:
-            value, path = best_path(space, weights, seed + k)
-            end = _parts_bound(space, weights) if gates_lie_in_unit_interval else float("inf")
+            value, path, end = _bracketed(
+                space, weights, seed + k, budget / len(outputs), gates_lie_in_unit_interval
+            )
         found.append((value, path))
         upper.append(max(value, end))
         progress.advance(1)
     progress.finish()
     lower = [value for value, _ in found]
     output = max(range(len(lower)), key=lower.__getitem__)
-    return SupNorm(lower, upper, flops <= budget, output, found[output][1], flops)
+    return SupNorm(lower, upper, lower == upper, output, found[output][1], flops)
+
+
+def _bracketed(
+    space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
+) -> tuple[float, Path, float]:
+    """|v_p| of the best path found, that path, and an upper end."""
+    value, path = best_path(space, weights, seed)
+    if not gates_lie_in_unit_interval:
+        return value, path, float("inf")
+    end = _parts_bound(space, weights)
+    bracket = BranchAndBound(space, weights, value, path).bracketed(budget)
+    return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
 
 
 def _enumeration_flops(

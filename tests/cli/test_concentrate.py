@@ -185,6 +185,20 @@ def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
     assert "\x1b[" not in run.stdout
 
 
+def test_the_long_form_explains_every_word(case: Path) -> None:
+    plain = runner.invoke(app, ["concentrate", str(case / "m.pt2"), str(case / "d.npz")])
+    long = runner.invoke(
+        app, ["concentrate", str(case / "m.pt2"), str(case / "d.npz"), "--explain"]
+    )
+    assert plain.exit_code == long.exit_code == 0
+    assert "What the words mean" not in plain.stdout
+    head, _, words = long.stdout.partition("What the words mean")
+    assert "Verdict" in head
+    for word in ("β1", "β2", "β3", "share of β1", "gap and bound", "certified", "p"):
+        assert any(line.startswith(word) or word in line for line in words.splitlines()), word
+    assert max(map(len, long.stdout.splitlines())) <= 80
+
+
 def test_regression(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 1))

@@ -1,0 +1,108 @@
+"""Branch and bound against brute force, at every budget."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gencheck.network.terms import kernel_program
+from gencheck.spectral import branch
+from gencheck.spectral.branch import Bracket, BranchAndBound
+from gencheck.spectral.difference import Difference
+from gencheck.spectral.factors import forward
+from gencheck.spectral.paths import PathSpace
+from gencheck.spectral.pathsearch import best_path
+from gencheck.spectral.supnorm import _parts_bound, entry
+from tests.cases import Case, random_case
+from tests.networks import ZOO
+
+# a slope outside [0, 1] leaves branch and bound without its bound
+BOUNDED = [name for name in ZOO if name != "steep_prelu"]
+
+
+def spaces(case: Case, dtype: torch.dtype = torch.float64) -> list[tuple[PathSpace, torch.Tensor]]:
+    """One search space for each output, with its coefficients."""
+    items = torch.cat([case.sample.items, case.reference.items]).to(dtype)
+    factors, _ = forward(case.subject.network, items, 8)
+    program = kernel_program(case.subject.network)
+    targets = torch.cat([case.sample.targets, case.reference.targets])
+    coefficients = Difference(len(case.sample.items), targets).target_weights()
+    found = []
+    for column in coefficients.T:
+        rows = column.nonzero()[:, 0]
+        found.append((PathSpace(program, factors, rows), column[rows]))
+    return found
+
+
+def searched(space: PathSpace, weights: torch.Tensor, budget: float) -> Bracket:
+    return BranchAndBound(space, weights, 0.0, ()).bracketed(budget)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_alone_it_finds_the_largest_path(name: str) -> None:
+    """Without a first guess and without enumeration."""
+    case = random_case(name)
+    for (space, weights), truth in zip(spaces(case), case.truth().v_sup, strict=True):
+        bracket = searched(space, weights, float("inf"))
+        assert bracket.lower == pytest.approx(truth, rel=1e-9)
+        assert bracket.upper == bracket.lower
+        if bracket.path:
+            assert entry(space, weights, bracket.path) == pytest.approx(truth, rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["four_hidden", "conv_pool", "residual", "tanh", "clamped", "dense_block"]),
+    st.integers(0, 3),
+    st.lists(st.floats(0, 3e7), min_size=2, max_size=4),
+)
+def test_the_interval_holds_the_truth_at_every_budget_and_narrows(
+    name: str, seed: int, budgets: list[float]
+) -> None:
+    if name not in ZOO:
+        name = "two_hidden_leaky"
+    case = random_case(name, seed % 2)
+    for (space, weights), truth in zip(spaces(case), case.truth().v_sup, strict=True):
+        before: Bracket | None = None
+        for budget in sorted(budgets):
+            bracket = searched(space, weights, budget)
+            assert bracket.lower <= truth * (1 + 1e-9)
+            assert bracket.upper >= truth * (1 - 1e-9)
+            if before is not None:
+                assert bracket.lower >= before.lower
+                assert bracket.upper <= before.upper
+            before = bracket
+
+
+@pytest.mark.parametrize("name", ["four_hidden", "conv_pool"])
+def test_letting_go_of_beginnings_keeps_the_interval_sound(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branch, "_HELD_ENTRIES", 60)
+    case = random_case(name)
+    for (space, weights), truth in zip(spaces(case), case.truth().v_sup, strict=True):
+        bracket = searched(space, weights, float("inf"))
+        assert bracket.lower <= truth * (1 + 1e-9)
+        assert bracket.upper >= truth * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("name", ["four_hidden", "residual"])
+def test_float32(name: str) -> None:
+    case = random_case(name)
+    pairs = zip(spaces(case, torch.float32), case.truth().v_sup, strict=True)
+    for (space, weights), truth in pairs:
+        bracket = searched(space, weights, float("inf"))
+        assert bracket.lower == pytest.approx(truth, rel=1e-4)
+        assert bracket.upper >= truth * (1 - 1e-4)
+
+
+def test_its_first_bound_is_no_worse_than_that_of_one_layer() -> None:
+    """With the beam's path to start from and some budget, the upper end is below the old one."""
+    case = random_case("four_hidden", m=40, n=50)
+    better = 0
+    for space, weights in spaces(case):
+        value, path = best_path(space, weights, 0)
+        bracket = BranchAndBound(space, weights, value, path).bracketed(1e9)
+        assert bracket.upper <= _parts_bound(space, weights) * (1 + 1e-9)
+        better += bracket.upper < _parts_bound(space, weights) * 0.999
+    assert better
