@@ -1,5 +1,6 @@
 """β1 and ‖v_k‖₂ as two-sided intervals from a few landmark items, in time and memory linear in N."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -189,7 +190,7 @@ def upper_end(operator: Tensor, cross: Tensor, rest: float) -> float:
     top = float(torch.linalg.eigvalsh(operator)[-1])
     norm = max(float(torch.linalg.eigvalsh(cross)[-1]), 0.0)
     low = max(top, rest)
-    high = (top + rest) / 2 + (((top - rest) / 2) ** 2 + norm) ** 0.5
+    high = (top + rest) / 2 + math.sqrt(((top - rest) / 2) ** 2 + norm)
     while high - low > _PRECISION * abs(high) and high > rest:
         middle = (low + high) / 2
         if not rest < middle < high:
