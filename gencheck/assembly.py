@@ -8,12 +8,12 @@ from torch import Tensor
 from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
 from gencheck.certificate import CertifiedBetas, certified
+from gencheck.moments import Moments
 from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.result import (
     Argmax,
-    Beta1,
     Beta2,
     CacheFacts,
     ConcentrationResult,
@@ -25,7 +25,6 @@ from gencheck.result import (
     PermutationFacts,
 )
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.gram import Gram
 from gencheck.spectral.paths import described
 from gencheck.spectral.supnorm import SupNorm
 from gencheck.subject import Subject
@@ -42,10 +41,8 @@ class Measured:
     walks: Program
     difference: Difference
     outputs: Tensor
-    gram: Gram
-    beta1: Beta1
+    moments: Moments
     sup: SupNorm
-    v_l2: list[Magnitude]
     self_check: float
     executor: str
     tiles: CacheFacts | None
@@ -64,7 +61,8 @@ def assembled(
     seconds
         By stage.
     """
-    network, sup, v_l2 = subject.network, measured.sup, measured.v_l2
+    network, sup, moments = subject.network, measured.sup, measured.moments
+    beta1, v_l2 = moments.beta1, moments.v_l2
     norms = _path_norms(network)
     l2, l1 = list(norms.l2_squared_per_output), list(norms.l1_per_output)
     # ‖v‖_∞ ≤ ‖v‖₂ is a further upper end where paths were not enumerated
@@ -74,13 +72,11 @@ def assembled(
     ]
     upper = max(float(end) for end in v_sup)
     gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
-    count = len(measured.difference.targets)
-    pairs = count * (count + 1) / 2
     betas = measured.betas
     return ConcentrationResult(
         model=model_facts(subject),
         data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
-        beta1=measured.beta1,
+        beta1=beta1,
         beta2=Beta2(
             value=upper,
             lower=max(sup.lower),
@@ -90,21 +86,22 @@ def assembled(
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),
+        v_l2_lower=None if moments.v_l2_lower is None else tuple(moments.v_l2_lower),
         path_norms=norms,
         gap=gap,
-        bound=data_dependent_bound(measured.beta1.upper, upper, beta3, l2, l1),
-        tightest=tightest_bound(measured.beta1.upper, beta3, v_sup, v_l2, l2, l1),
+        bound=data_dependent_bound(beta1.upper, upper, beta3, l2, l1),
+        tightest=tightest_bound(beta1.upper, beta3, v_sup, v_l2, l2, l1),
         largest_loss=largest,
         self_check=measured.self_check,
         seconds=seconds,
-        pairs_per_second=pairs / seconds["gram"],
-        flops=pairs * measured.program.flops_per_pair,
+        pairs_per_second=moments.pairs / seconds["gram"],
+        flops=moments.pairs * measured.program.flops_per_pair,
         executor=measured.executor,
         tiles=measured.tiles,
         certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
         permutation=measured.permutation,
         attribution=measured.attribution,
-        nbytes=float(sum(b.numel() * b.element_size() for b in measured.gram.blocks)),
+        nbytes=moments.nbytes,
     )
 
 

@@ -12,18 +12,16 @@ from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
 from gencheck.blame import largest_shares
-from gencheck.bounds.magnitude import Magnitude
 from gencheck.certificate import certified_betas
 from gencheck.declarations import require_certifiable
 from gencheck.errors import InputError, MissingDependency
+from gencheck.moments import moments_of_gram, moments_of_landmarks
 from gencheck.network.ir import Network
-from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
 from gencheck.noise import permutation_test
 from gencheck.plan import require_memory
 from gencheck.progress import SILENT, Progress
 from gencheck.result import (
-    Beta1,
     CacheFacts,
     ConcentrationResult,
 )
@@ -35,12 +33,12 @@ from gencheck.selfcheck import (
 from gencheck.settings import AuditOptions
 from gencheck.spectral.bitplan import suits_bits
 from gencheck.spectral.cache import TileCache
-from gencheck.spectral.difference import Difference, eigenvalue_terms, squared_norms
-from gencheck.spectral.eigen import TopEigenvalue, has_kernel, top_eigenvalue
+from gencheck.spectral.difference import Difference
+from gencheck.spectral.eigen import has_kernel
 from gencheck.spectral.executors import compiled_loops_are_there, executor_for
-from gencheck.spectral.factors import Factors, forward
-from gencheck.spectral.gram import Gram, gram_matrix
-from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, SupNorm, sup_norms
+from gencheck.spectral.factors import forward
+from gencheck.spectral.gram import gram_matrix
+from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, sup_norms
 from gencheck.subject import Subject
 
 
@@ -119,7 +117,12 @@ def _measured(
     clock: _Clock,
 ) -> Measured:
     network = subject.network
-    executor = _executor(network, len(sample.items) + len(reference.items), options)
+    options.require_consistency()
+    executor = (
+        "matrix"
+        if options.landmarks is not None
+        else _executor(network, len(sample.items) + len(reference.items), options)
+    )
     program = kernel_program(network, patches=executor == "matrix")
     difference = Difference(len(sample.items), torch.cat([sample.targets, reference.targets]))
     allowance = require_memory(
@@ -132,6 +135,7 @@ def _measured(
         options.memory,
         executor,
         options.permutations,
+        options.landmarks,
     )
     with clock.stage("gates"), TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         items = _entering(subject, torch.cat([sample.items, reference.items]), options)
@@ -145,27 +149,40 @@ def _measured(
         )
         require_finite_outputs(outputs, options.dtype)
     cache = None if options.cache is None else TileCache(options.cache, progress.report)
+    gram, top = None, None
     with clock.stage("gram"):
-        gram = gram_matrix(
-            program,
-            factors,
-            options.tile,
-            allowance.layout_bytes,
-            allowance.kept_bytes,
-            executor,
-            cache,
-            progress,
-        )
+        if options.landmarks is None:
+            gram = gram_matrix(
+                program,
+                factors,
+                options.tile,
+                allowance.layout_bytes,
+                allowance.kept_bytes,
+                executor,
+                cache,
+                progress,
+            )
+        else:
+            moments = moments_of_landmarks(
+                factors, network, difference, options.landmarks, options.seed, progress
+            )
     with clock.stage("beta1"):
-        top = top_eigenvalue(gram, difference.weights(), options.seed, progress=progress)
-        beta1 = _beta1(top, gram, network)
-        terms = eigenvalue_terms(gram, difference.weights(), top.vector)
+        if gram is not None:
+            moments, top = moments_of_gram(gram, network, difference, options.seed, progress)
     with clock.stage("beta2"):
         # whole windows at a time, whatever the executor: the search is then many times quicker
         walks = program if executor == "matrix" else kernel_program(network)
-        sup, v_l2 = _correlations(network, walks, factors, gram, difference, options, progress)
+        sup = sup_norms(
+            walks,
+            factors,
+            difference.target_weights(),
+            options.beta2_budget * NOMINAL_FLOPS_PER_SECOND,
+            network.gates_lie_in_unit_interval,
+            options.seed,
+            progress,
+        )
     betas = None
-    if options.certificate is not None:
+    if options.certificate is not None and gram is not None:
         with clock.stage("certificate"):
             count = len(sample.items)
             betas = certified_betas(
@@ -178,15 +195,16 @@ def _measured(
                 progress,
             )
     permutation = None
-    if options.permutations:
+    if options.permutations and gram is not None and top is not None:
+        whole = gram
         with clock.stage("permutation"):
             permutation = permutation_test(
-                gram,
+                whole,
                 walks,
                 factors,
                 difference,
                 top.value,
-                lambda: has_kernel(gram, network),
+                lambda: has_kernel(whole, network),
                 sup,
                 options.beta2_budget * NOMINAL_FLOPS_PER_SECOND,
                 options.permutations,
@@ -200,15 +218,15 @@ def _measured(
         walks,
         difference,
         outputs,
-        gram,
-        beta1,
+        moments,
         sup,
-        v_l2,
         self_check,
         executor,
         facts,
         permutation,
-        largest_shares(terms, difference, (sample.indices, reference.indices), task, options.top),
+        largest_shares(
+            moments.terms, difference, (sample.indices, reference.indices), task, options.top
+        ),
         betas,
     )
 
@@ -248,40 +266,3 @@ def _entering(subject: Subject, items: Tensor, options: AuditOptions) -> Tensor:
     with torch.no_grad():
         parts = [subject.head(part, options.dtype) for part in items.split(options.batch_size)]
     return torch.cat(parts)
-
-
-def _beta1(top: TopEigenvalue, gram: Gram, network: Network) -> Beta1:
-    """β1 from the span of the items' path features to all of path space."""
-    value, lower, upper = top.value, top.value, top.value + top.residual
-    if value < 0 and has_kernel(gram, network):
-        # outside the span of the items' features the operator is zero
-        value, lower, upper = 0.0, 0.0, 0.0
-    elif value < 0 and has_kernel(gram, network) is None:
-        value = upper = 0.0
-    return Beta1(
-        value=Magnitude.of(value, top.exponent),
-        lower=Magnitude.of(lower, top.exponent),
-        upper=Magnitude.of(upper, top.exponent),
-        residual=Magnitude.of(top.residual, top.exponent),
-        iterations=top.iterations,
-        method="lanczos",
-    )
-
-
-def _correlations(
-    network: Network,
-    program: Program,
-    factors: Factors,
-    gram: Gram,
-    difference: Difference,
-    options: AuditOptions,
-    progress: Progress,
-) -> tuple[SupNorm, list[Magnitude]]:
-    """The interval of ‖v_k‖_∞ and ‖v_k‖₂ for each output k."""
-    coefficients = difference.target_weights()
-    squares = squared_norms(gram, coefficients).tolist()
-    v_l2 = [Magnitude.of(square, gram.exponent).sqrt() for square in squares]
-    budget = options.beta2_budget * NOMINAL_FLOPS_PER_SECOND
-    bounded = network.gates_lie_in_unit_interval
-    sup = sup_norms(program, factors, coefficients, budget, bounded, options.seed, progress)
-    return sup, v_l2

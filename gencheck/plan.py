@@ -85,6 +85,7 @@ def memory_plan(
     layout_bytes: int = FACTOR_BYTES,
     executor: str = "matrix",
     permutations: int = 0,
+    landmarks: int | None = None,
 ) -> MemoryPlan:
     """The peak of an audit of `items` items, an upper estimate."""
     size = dtype.itemsize
@@ -104,10 +105,15 @@ def memory_plan(
     forward = min(passed, PASS_ENTRIES) * size * 6
     # the labels, their products with targets, and the vectors that are advanced together
     relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
+    gram = items * (items + min(tile, items)) // 2 * size
+    if landmarks is not None:
+        # coordinates of all items and a copy as they grow; a few square matrices; items in float64
+        marks = min(landmarks, items)
+        gram = 16 * items * marks + 64 * marks**2 + 8 * items * network.widths[0]
     search = 3 * 2**23 * size + items * (2 * batch * size + gates)
     return MemoryPlan(
         items=items,
-        gram=items * (items + min(tile, items)) // 2 * size,
+        gram=gram,
         # items are held twice: as the loader made them and pooled
         data=items * (2 * network.widths[0] * size + 16 * network.output_count),
         gates=items * ((gates - smooth + 7) // 8 + smooth * size),
@@ -126,6 +132,7 @@ def require_memory(
     limit: int | None,
     executor: str = "matrix",
     permutations: int = 0,
+    landmarks: int | None = None,
 ) -> Allowance:
     """What an audit may use where it fits into `limit` bytes, or into what the machine has free.
 
@@ -138,7 +145,16 @@ def require_memory(
 
     def planned(count: int) -> MemoryPlan:
         return memory_plan(
-            network, program, count, dtype, tile, batch_size, layout, executor, permutations
+            network,
+            program,
+            count,
+            dtype,
+            tile,
+            batch_size,
+            layout,
+            executor,
+            permutations,
+            landmarks,
         )
 
     plan = planned(items)
@@ -154,13 +170,16 @@ def require_memory(
     advice = [f"--limit {fitting // 2} (per set) fits"] if fitting >= 2 else []
     if dtype == torch.float64:
         advice.append("--dtype float32 halves the Gram matrix")
+    if landmarks is None:
+        advice.append("--landmarks 1000 does without the Gram matrix")
     advice.append("or allow more with --memory")
     raise InputError(
         where="--memory" if limit is not None else "free memory",
         found=shown_bytes(allowed),
         required=(
             f"{shown_bytes(plan.total - plan.gates)} for {items} items "
-            f"({shown_bytes(plan.gram)} of it the Gram matrix)"
+            f"({shown_bytes(plan.gram)} of it "
+            f"{'the Gram matrix' if landmarks is None else 'for landmarks'})"
         ),
         remedy=f"{', '.join(advice)}.",
     )

@@ -215,6 +215,7 @@ class ConcentrationResult:
     executor: str
     tiles: CacheFacts | None = None
     certified: Certified | None = None
+    v_l2_lower: tuple[Magnitude, ...] | None = None
     permutation: PermutationFacts | None = None
     attribution: tuple[ItemShare, ...] = ()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from gencheck.declarations import CertificateRequest
+from gencheck.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class AuditOptions:
         What to certify for the distribution itself; None for nothing.
     permutations
         How often the pooled items are relabelled for p-values; 0 for none.
+    landmarks
+        How many items stand for all in β1 and ‖v‖₂, which become intervals; None for the whole Gram
+        matrix.
     top
         How many of the items that make up β1 are listed.
     gates_independent
@@ -52,4 +56,31 @@ class AuditOptions:
     certificate: CertificateRequest | None = None
     permutations: int = 0
     top: int = 10
+    landmarks: int | None = None
     gates_independent: bool = False
+
+    def require_consistency(self) -> None:
+        """Do nothing where the options go together.
+
+        Raises
+        ------
+        InputError
+            Landmarks are asked for with something that needs the whole Gram matrix.
+        """
+        if self.landmarks is None:
+            return
+        needing = {
+            "--permutations": self.permutations > 0,
+            "--certify": self.certificate is not None,
+            "--cache": self.cache is not None,
+            "--executor bits": self.executor == "bits",
+        }
+        for name, asked in needing.items():
+            if asked:
+                raise InputError(
+                    where=f"--landmarks with {name}",
+                    found="both",
+                    required="one of them",
+                    remedy=f"{name} needs the whole Gram matrix: leave --landmarks out, with --limit "
+                    "where that is too large.",
+                )

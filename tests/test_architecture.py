@@ -26,12 +26,13 @@ ALLOWED: dict[str, set[str]] = {
     "declarations": {"checks", "network"},
     "certificate": {"bounds", "declarations", "network", "spectral", "result"},
     "settings": {"declarations"},
-    "assembly": {"bounds", "certificate", "network", "spectral", "result", "subject"},
+    "moments": {"bounds", "network", "result", "spectral"},
+    "assembly": {"bounds", "certificate", "moments", "network", "spectral", "result", "subject"},
     "blame": {"result", "spectral"},
     "noise": {"bounds", "network", "result", "spectral"},
     "audit": {
-        *("assembly", "blame", "bounds", "certificate", "declarations", "network", "noise"),
-        *("plan", "result", "selfcheck", "settings", "spectral", "subject"),
+        *("assembly", "blame", "bounds", "certificate", "declarations", "moments", "network"),
+        *("noise", "plan", "result", "selfcheck", "settings", "spectral", "subject"),
     },
     "theories": {"bounds", "network", "result"},
     "comparison": {

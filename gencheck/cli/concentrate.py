@@ -141,6 +141,14 @@ def concentrate(
             help="Relabel the items so often for p-values; 200 is enough for most.",
         ),
     ] = 0,
+    landmarks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="L",
+            help="β1 and ‖v‖₂ as intervals from L items, in time and memory linear in their number.",
+        ),
+    ] = None,
     top: Annotated[
         int, typer.Option(min=0, metavar="N", help="List the items with the largest parts in β1.")
     ] = 10,
@@ -186,6 +194,7 @@ def concentrate(
             cache=cache,
             executor=executor,
             permutations=permutations,
+            landmarks=landmarks,
             top=top,
         )
         limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
@@ -262,6 +271,7 @@ def _run(
         "executor": options.executor,
         "permutations": options.permutations,
         "top": options.top,
+        "landmarks": options.landmarks,
         "gates_independent": options.gates_independent,
         "cache": None if options.cache is None else str(options.cache),
         "certificate": None if options.certificate is None else vars(options.certificate),

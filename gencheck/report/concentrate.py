@@ -125,7 +125,12 @@ def _comparison(found: NullComparison) -> dict[str, Any]:
 
 
 def _v_l2(result: ConcentrationResult) -> dict[str, Any]:
-    values = numbers({"v_l2": list(result.v_l2)})
-    if "log10" in values:
-        return {"v_l2": values["v_l2"], "v_l2_log10": values["log10"]["v_l2"]}
-    return values
+    lower = result.v_l2_lower
+    found: dict[str, Any] = {}
+    for name, ends in (("v_l2", result.v_l2), ("v_l2_lower", lower)):
+        if ends is not None:
+            values = numbers({name: list(ends)})
+            found[name] = values[name]
+            if "log10" in values:
+                found[f"{name}_log10"] = values["log10"][name]
+    return found

@@ -85,7 +85,7 @@ def _betas(doc: Document) -> RenderableType:
         "β1",
         shown(beta1["value"], logs.get("value")),
         f"excess of the reference along the path direction where it is largest "
-        f"(eigenvalue; {beta1['iterations']} {beta1['method']} steps)",
+        f"({_how_found(beta1)})",
     )
     interval = "exact" if beta2["exact"] else f"at least {shown(beta2['lower'])}"
     table.add_row(
@@ -98,6 +98,13 @@ def _betas(doc: Document) -> RenderableType:
     table.add_row("", "", Text(f"found at {way}", style="dim"))
     table.add_row("β3", shown(doc["beta3"]["value"]), "difference of the targets' mean square")
     return table
+
+
+def _how_found(beta1: dict[str, Any]) -> str:
+    if beta1["method"] == "landmarks":
+        upper = shown(beta1["upper"], beta1.get("log10", {}).get("upper"))
+        return f"at least; at most {upper}, from {beta1['iterations']:,} landmark items"
+    return f"eigenvalue; {beta1['iterations']} {beta1['method']} steps"
 
 
 def _noise(doc: Document) -> list[RenderableType]:

@@ -237,13 +237,13 @@ def test_the_self_check_is_exit_4(case: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_solvers_that_do_not_converge_are_exit_4(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import gencheck.audit as audit
+    import gencheck.moments as moments
     from gencheck.spectral.eigen import top_eigenvalue
 
     def impatient(*args: Any, **kwargs: Any) -> Any:
         return top_eigenvalue(*args, **kwargs, max_iterations=2)
 
-    monkeypatch.setattr(audit, "top_eigenvalue", impatient)
+    monkeypatch.setattr(moments, "top_eigenvalue", impatient)
     assert "beta1: Lanczos stopped after 2" in refused(4, case / "m.pt2", case / "d.npz")
 
 
