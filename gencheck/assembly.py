@@ -18,6 +18,7 @@ from gencheck.result import (
     CacheFacts,
     ConcentrationResult,
     DataFacts,
+    Direction,
     GapFacts,
     ItemShare,
     ModelFacts,
@@ -48,6 +49,7 @@ class Measured:
     tiles: CacheFacts | None
     permutation: PermutationFacts | None
     attribution: tuple[ItemShare, ...]
+    direction: Direction | None = None
     betas: CertifiedBetas | None = None
 
 
@@ -101,6 +103,7 @@ def assembled(
         certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
         permutation=measured.permutation,
         attribution=measured.attribution,
+        direction=measured.direction,
         nbytes=moments.nbytes,
     )
 

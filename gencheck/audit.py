@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gencheck.assembly import Measured, assembled
-from gencheck.blame import largest_shares
+from gencheck.blame import largest_shares, top_direction
 from gencheck.certificate import certified_betas
 from gencheck.declarations import require_certifiable
 from gencheck.errors import InputError, MissingDependency
@@ -19,6 +19,7 @@ from gencheck.moments import moments_of_gram, moments_of_landmarks
 from gencheck.network.ir import Network
 from gencheck.network.terms import kernel_program
 from gencheck.noise import permutation_test
+from gencheck.picture import picture_of
 from gencheck.plan import require_memory
 from gencheck.progress import SILENT, Progress
 from gencheck.result import (
@@ -46,12 +47,14 @@ from gencheck.subject import Subject
 class Labelled:
     """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64.
 
-    `indices` are the items' positions in their file, where these are not 0, 1, 2, …
+    `indices` are the items' positions in their file, where these are not 0, 1, 2, …; `stored_shape`
+    is the shape that flat items have there.
     """
 
     items: Tensor
     targets: Tensor
     indices: Sequence[int] | None = None
+    stored_shape: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -212,6 +215,19 @@ def _measured(
                 options.seed,
                 progress,
             )
+    direction = None
+    if options.top:
+        with clock.stage("direction"):
+            stored = sample.stored_shape if subject.head is None else None
+            direction = top_direction(
+                moments,
+                walks,
+                factors,
+                difference,
+                picture_of(network.input_shape, stored),
+                options.seed,
+                progress,
+            )
     facts = None if cache is None else CacheFacts(cache.reused, cache.computed, cache.rejected)
     return Measured(
         program,
@@ -225,8 +241,13 @@ def _measured(
         facts,
         permutation,
         largest_shares(
-            moments.terms, difference, (sample.indices, reference.indices), task, options.top
+            difference.weights() * moments.products.square(),
+            difference,
+            (sample.indices, reference.indices),
+            task,
+            options.top,
         ),
+        direction,
         betas,
     )
 

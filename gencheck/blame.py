@@ -1,11 +1,21 @@
-"""Who is to blame: the items that make up β1."""
+"""What is to blame for β1: the items that make it up, and where on the input its direction lies."""
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from gencheck.result import ItemShare
+from gencheck.moments import Moments
+from gencheck.network.program import Program
+from gencheck.picture import Picture
+from gencheck.progress import SILENT, Progress
+from gencheck.result import Direction, ItemShare
 from gencheck.spectral.difference import Difference
+from gencheck.spectral.energy import coordinate_energy
+from gencheck.spectral.factors import Factors
+
+# The items that the direction is projected on: this share of all, between these numbers.
+_SHARE, _FEWEST, _MOST = 1 / 8, 256, 1024
 
 
 def largest_shares(
@@ -45,6 +55,50 @@ def largest_shares(
             )
         )
     return tuple(found)
+
+
+def top_direction(
+    moments: Moments,
+    program: Program,
+    factors: Factors,
+    difference: Difference,
+    picture: Picture | None,
+    seed: int,
+    progress: Progress = SILENT,
+) -> Direction | None:
+    """Where on the input the direction u lies that attains β1; None where β1 is not positive.
+
+    u is projected on the span of at most 1024 items: half of them those that u is made of most,
+    half at random.
+
+    Parameters
+    ----------
+    program
+        Of the path kernel.
+    picture
+        How the coordinates lie in a picture, if they do.
+    """
+    weights = difference.weights()
+    products = moments.products
+    if not float(weights @ products.square()) > 0:
+        return None
+    # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
+    parts = (weights * products).abs()
+    total = len(products)
+    count = min(total, max(_FEWEST, min(_MOST, int(total * _SHARE))))
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    parts[order[: count // 2]] = torch.inf
+    chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
+    found = coordinate_energy(
+        program, factors.taken(chosen), products[chosen], moments.exponent, progress
+    )
+    return Direction(
+        energy=tuple(found.coordinates.tolist()),
+        elsewhere=found.elsewhere,
+        captured=found.captured,
+        items=found.items,
+        picture=picture,
+    )
 
 
 def _label(target: Tensor, task: str) -> int | float | tuple[float, ...]:

@@ -192,7 +192,14 @@ def open_case(
         items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
         targets = target_rows(split, task, network.output_count)
         rows = split.indices.tolist()
-        labelled.append(Labelled(torch.from_numpy(items), torch.from_numpy(targets), rows))
+        labelled.append(
+            Labelled(
+                torch.from_numpy(items),
+                torch.from_numpy(targets),
+                rows,
+                stored if choice.transform is None else None,
+            )
+        )
         steps += [step for step in taken if step not in steps]
     if choice.transform is not None:
         steps.append(f"each item transformed by {choice.transform}")

@@ -12,7 +12,7 @@ from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
 from gencheck.result import Beta1
-from gencheck.spectral.difference import Difference, eigenvalue_terms, squared_norms
+from gencheck.spectral.difference import Difference, squared_norms
 from gencheck.spectral.eigen import TopEigenvalue, has_kernel, top_eigenvalue
 from gencheck.spectral.factors import Factors
 from gencheck.spectral.gram import Gram
@@ -26,8 +26,10 @@ class Moments:
 
     Attributes
     ----------
-    terms
-        d_i (z_i·u)² of the pooled items, in any unit; they add up to β1's value. Shape (N,).
+    products
+        z_i·u of the pooled items with the direction u, ‖u‖ = 1, that attains β1's value. Shape (N,).
+    exponent
+        ``2**(exponent / 2)`` times `products` are the true ones.
     v_l2, v_l2_lower
         ‖v_k‖₂ of each output, its upper end where it is an interval, and then its lower end.
     pairs, nbytes
@@ -35,7 +37,8 @@ class Moments:
     """
 
     beta1: Beta1
-    terms: Tensor
+    products: Tensor
+    exponent: int
     v_l2: list[Magnitude]
     v_l2_lower: list[Magnitude] | None
     pairs: float
@@ -56,7 +59,9 @@ def moments_of_gram(
     squares = squared_norms(gram, difference.target_weights()).tolist()
     moments = Moments(
         beta1=_beta1(top, gram, network),
-        terms=eigenvalue_terms(gram, difference.weights(), top.vector),
+        # u = Σ_i a_i z_i, so that z_i·u = (K a)_i
+        products=gram.matmul(top.vector[:, None])[:, 0].cpu(),
+        exponent=gram.exponent,
         v_l2=[Magnitude.of(square, gram.exponent).sqrt() for square in squares],
         v_l2_lower=None,
         pairs=gram.count * (gram.count + 1) / 2,
@@ -104,7 +109,9 @@ def moments_of_landmarks(
         iterations=min(count, total),
         method="landmarks",
     )
-    return Moments(beta1, found.terms, ends[1], ends[0], found.pairs, found.nbytes)
+    return Moments(
+        beta1, found.products, found.exponent, ends[1], ends[0], found.pairs, found.nbytes
+    )
 
 
 def _beta1(top: TopEigenvalue, gram: Gram, network: Network) -> Beta1:

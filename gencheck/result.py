@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
+from gencheck.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,31 @@ class ItemShare:
 
 
 @dataclass(frozen=True)
+class Direction:
+    """Where on the input the direction u of path space lies that attains β1, with ‖u‖ = 1.
+
+    Attributes
+    ----------
+    energy
+        Σ_p u_p² over the paths that start at each input coordinate, flat.
+    elsewhere
+        The same over the paths that start at biases and constants.
+    captured
+        The sum of both: ‖Pu‖² for the projector P on the span of the items that were used.
+    items
+        How many those are.
+    picture
+        How the coordinates lie in a picture, if they do.
+    """
+
+    energy: tuple[float, ...]
+    elsewhere: float
+    captured: float
+    items: int
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
 class CacheFacts:
     """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
 
@@ -218,6 +244,7 @@ class ConcentrationResult:
     v_l2_lower: tuple[Magnitude, ...] | None = None
     permutation: PermutationFacts | None = None
     attribution: tuple[ItemShare, ...] = ()
+    direction: Direction | None = None
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,14 @@ from gencheck.network import ir
 
 @dataclass
 class Unit:
-    """All paths to one unit: z of shape (N, paths), and the weights on them, shape (paths,)."""
+    """All paths to one unit: z of shape (N, paths), the weights on them, shape (paths,).
+
+    `start` holds the input coordinate at which each path starts, −1 at a constant.
+    """
 
     z: np.ndarray
     w: np.ndarray
+    start: np.ndarray
 
     @property
     def value(self) -> np.ndarray:
@@ -31,13 +35,26 @@ def enumerate_paths(network: ir.Network, items: np.ndarray) -> tuple[np.ndarray,
 
     Returns z of shape (N, d_z) and path weights of shape (d_z, K).
     """
+    outputs = _outputs(network, items)
+    return outputs[0].z, np.stack([unit.w for unit in outputs], axis=1)
+
+
+def path_starts(network: ir.Network, items: np.ndarray) -> np.ndarray:
+    """The input coordinate at which each path starts, −1 at a bias or a constant. Shape (d_z,)."""
+    return _outputs(network, items)[0].start
+
+
+def _outputs(network: ir.Network, items: np.ndarray) -> list[Unit]:
     tensors: list[list[Unit]] = []
     for node in network.nodes:
         read = [tensors[source] for source in node.sources]
         shapes = [network.nodes[source].shape for source in node.sources]
         tensors.append(_units(node, read, shapes, items))
-    outputs = tensors[-1]
-    return outputs[0].z, np.stack([unit.w for unit in outputs], axis=1)
+    return tensors[-1]
+
+
+def _constant(z: np.ndarray, weight: float) -> Unit:
+    return Unit(z, np.array([weight]), np.array([-1]))
 
 
 def _units(
@@ -46,7 +63,10 @@ def _units(
     ones = np.ones((len(items), 1))
     match node:
         case ir.Input():
-            return [Unit(column[:, None].copy(), np.ones(1)) for column in items.T]
+            return [
+                Unit(column[:, None].copy(), np.ones(1), np.array([j]))
+                for j, column in enumerate(items.T)
+            ]
         case ir.Add():
             return [_joined([a, b], ones) for a, b in zip(read[0], read[1], strict=True)]
         case ir.Concat():
@@ -62,7 +82,7 @@ def _units(
         case ir.Gate():
             slopes = _spread(node.slope, node.shape)
             return [
-                Unit(unit.z * _gate(node, unit.value, slopes, u)[:, None], unit.w)
+                Unit(unit.z * _gate(node, unit.value, slopes, u)[:, None], unit.w, unit.start)
                 for u, unit in enumerate(read[0])
             ]
     return _weighted_units(node, read[0], shapes[0], ones)
@@ -110,17 +130,22 @@ def _spread(tensor: object, shape: ir.Shape) -> np.ndarray | None:
 
 
 def _nothing(ones: np.ndarray) -> Unit:
-    return Unit(ones[:, :0], np.zeros(0))
+    return Unit(ones[:, :0], np.zeros(0), np.zeros(0, int))
 
 
 def _joined(units: list[Unit], ones: np.ndarray) -> Unit:
     units = [_nothing(ones), *units]
-    return Unit(np.concatenate([u.z for u in units], 1), np.concatenate([u.w for u in units]))
+    z = np.concatenate([u.z for u in units], 1)
+    w, start = (
+        np.concatenate(parts) for parts in zip(*((u.w, u.start) for u in units), strict=True)
+    )
+    return Unit(z, w, start)
 
 
 def _weighted(units: list[Unit], weights: object, bias: float | None, ones: np.ndarray) -> Unit:
-    parts = [Unit(u.z, u.w * w) for u, w in zip(units, weights, strict=True)]  # type: ignore[call-overload]
-    return _joined(parts if bias is None else [*parts, Unit(ones, np.array([bias]))], ones)
+    pairs = zip(units, weights, strict=True)  # type: ignore[call-overload]
+    parts = [Unit(u.z, u.w * w, u.start) for u, w in pairs]
+    return _joined(parts if bias is None else [*parts, _constant(ones, bias)], ones)
 
 
 def _gate(node: ir.Gate, s: np.ndarray, slopes: np.ndarray | None, unit: int) -> np.ndarray:
@@ -141,10 +166,10 @@ def _gate(node: ir.Gate, s: np.ndarray, slopes: np.ndarray | None, unit: int) ->
 def _clamped(node: ir.Clamp, unit: Unit, ones: np.ndarray) -> Unit:
     s = unit.value
     inside = ((s > node.low) & (s < node.high)).astype(float)[:, None]
-    parts = [Unit(unit.z * inside, unit.w)]
-    parts.append(Unit((s >= node.high).astype(float)[:, None], np.array([node.high])))
+    parts = [Unit(unit.z * inside, unit.w, unit.start)]
+    parts.append(_constant((s >= node.high).astype(float)[:, None], node.high))
     if node.low != 0:
-        parts.append(Unit((s <= node.low).astype(float)[:, None], np.array([node.low])))
+        parts.append(_constant((s <= node.low).astype(float)[:, None], node.low))
     return _joined(parts, ones)
 
 
@@ -197,7 +222,8 @@ def _max_pool(node: ir.MaxPool, units: list[Unit], shape: ir.Shape) -> list[Unit
             ]
             largest = np.argmax([unit.value for unit in read], axis=0)
             parts = [
-                Unit(unit.z * (largest == at)[:, None], unit.w) for at, unit in enumerate(read)
+                Unit(unit.z * (largest == at)[:, None], unit.w, unit.start)
+                for at, unit in enumerate(read)
             ]
             made.append(_joined(parts, np.ones((len(parts[0].z), 1))))
     return made

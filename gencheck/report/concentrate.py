@@ -6,7 +6,13 @@ from typing import Any
 
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import Certified, ConcentrationResult, NullComparison, PermutationFacts
+from gencheck.result import (
+    Certified,
+    ConcentrationResult,
+    Direction,
+    NullComparison,
+    PermutationFacts,
+)
 
 _OVERFLOW = "past the range of a float; see log10"
 
@@ -83,6 +89,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "self_check": {"output_deviation": result.self_check},
         "permutation": _permutation(result.permutation),
         "attribution": [vars(item) for item in result.attribution],
+        "direction": _direction(result.direction),
         "timing": {
             "seconds": result.seconds,
             "gram": {
@@ -93,6 +100,20 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             },
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },
+    }
+
+
+def _direction(direction: Direction | None) -> dict[str, Any]:
+    if direction is None:
+        return {"items": 0, "reason": "not asked for (--top 0), or β1 is not positive"}
+    picture = direction.picture
+    return {
+        "items": direction.items,
+        "captured": direction.captured,
+        "elsewhere": direction.elsewhere,
+        "shape": None if picture is None else list(picture.shape),
+        "channel_axis": None if picture is None else picture.channel_axis,
+        "energy": list(direction.energy),
     }
 
 

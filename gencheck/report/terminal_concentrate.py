@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document
 from gencheck.report.terminal_certified import certified_section
+from gencheck.report.terminal_direction import direction_section
 
 _BAR_WIDTH = 40
 
@@ -156,7 +157,7 @@ def _blame(doc: Document) -> list[RenderableType]:
         "lacks. All shares add up to 100 %; those of the sample are negative.",
         style="dim",
     )
-    return [_section("Which items make it so?"), table, note]
+    return [_section("Which items make it so?"), table, note, *direction_section(doc)]
 
 
 def _costs(doc: Document) -> RenderableType:

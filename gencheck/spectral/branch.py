@@ -7,12 +7,14 @@ so far goes on to some start s (an input coordinate, or 1) through further gates
     max_s max( Σ_i (c_i f_i s_i)⁺, Σ_i (c_i f_i s_i)⁻ ).
 
 The beginning with the largest such bound is extended next, and one whose bound is no larger than the
-best path found is given up. What is left at any time brackets ‖v_k‖_∞ from above.
+best path found is given up. So is one that leads to the same cell with the same product of gates as
+another: both have the same completions. What is left at any time brackets ‖v_k‖_∞ from above.
 """
 
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -23,8 +25,11 @@ from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 # Entries of all beginnings that are held at one time; beyond, the least hopeful are let go.
 _HELD_ENTRIES = 2**26
 
+# Beginnings that are recognised when they come again.
+_REMEMBERED = 2**21
+
 # What one step of the search costs beside its products, at the nominal rate.
-_STEP_FLOPS = 2e6
+_STEP_FLOPS = 5e6
 
 # Entries of the products that one extension forms at a time.
 _PART_ENTRIES = 2**22
@@ -83,6 +88,7 @@ class BranchAndBound:
         # bounds are formed in the run's dtype: room for the rounding of their sums
         self.room = 1 + space.count * torch.finfo(space.like.dtype).eps
         self.open: list[_Beginning] = []
+        self.seen: set[bytes] = set()
         self.let_go = 0.0
         self.count, self.flops = 0, 0.0
 
@@ -139,11 +145,24 @@ class BranchAndBound:
         self._push_at(beginning.bound, at_map, cell, feature, path)
 
     def _push_at(self, bound: float, at_map: int, cell: int, feature: Tensor, path: Path) -> None:
+        if self._has_been(at_map, cell, feature):
+            return
         self.count += 1
         made = _Beginning((-bound, self.count), at_map, cell, feature, path)
         heapq.heappush(self.open, made)
         if len(self.open) * max(self.space.count, 1) > _HELD_ENTRIES:
             self._thin()
+
+    def _has_been(self, at_map: int, cell: int, feature: Tensor) -> bool:
+        """True where a beginning with the same completions is or was open."""
+        key = blake2b(feature.cpu().numpy().tobytes(), digest_size=16)
+        key.update(f"{at_map} {cell}".encode())
+        made = key.digest()
+        if made in self.seen:
+            return True
+        if len(self.seen) < _REMEMBERED:
+            self.seen.add(made)
+        return False
 
     def _thin(self) -> None:
         """Let go of the less hopeful half; the largest bound among them stays part of the upper end."""

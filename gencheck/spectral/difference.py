@@ -49,18 +49,3 @@ def squared_norms(gram: Gram, coefficients: Tensor) -> Tensor:
     product = gram.matmul(coefficients).cpu()
     # rounding can leave a tiny negative number where the vector is zero
     return (coefficients * product).sum(0).clamp(min=0.0)
-
-
-def eigenvalue_terms(gram: Gram, weights: Tensor, vector: Tensor) -> Tensor:
-    """The terms d_i (z_i·u)² of λ = Σ_i d_i (z_i·u)² for an eigenvector u = Σ_i a_i z_i, ‖u‖ = 1.
-
-    z_i·u = (K a)_i: one product with K. ``2**exponent`` of the Gram matrix times these figures.
-
-    Parameters
-    ----------
-    weights
-        d, shape (N,), float64.
-    vector
-        a, shape (N,), with ‖u‖ = 1 in units of the scaled kernel.
-    """
-    return weights * gram.matmul(vector[:, None])[:, 0].cpu().square()

@@ -1,6 +1,6 @@
 """What each item contributes to the path kernel: its coordinates and its gates, kept compact."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +107,14 @@ class Factors:
         """The memory that the factors take, in bytes."""
         stored = (self.items, *(plane.stored for plane in self.planes.values()))
         return sum(t.numel() * t.element_size() for t in stored)
+
+    def taken(self, rows: Tensor) -> "Factors":
+        """The factors of some items alone."""
+        planes = {
+            key: replace(plane, stored=plane.stored[rows.to(plane.stored.device)])
+            for key, plane in self.planes.items()
+        }
+        return Factors(self.items[rows.to(self.items.device)], planes, self.placed)
 
     def reader(self, rows: slice | Tensor) -> "FactorReader":
         """What makes the factors of batches for some of the items."""

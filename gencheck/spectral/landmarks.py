@@ -29,8 +29,8 @@ class LandmarkIntervals:
     ----------
     lower, upper
         λ_max of the operator on all of path space lies between them, where it is not negative.
-    terms
-        d_i (z_i·u)² with u the direction that attains `lower`; they add up to it. Shape (N,).
+    products
+        z_i·u with u the direction that attains `lower`, ``2**(exponent / 2)`` times; shape (N,).
     squares_lower, squares_upper
         Shape (K,).
     pairs
@@ -41,7 +41,7 @@ class LandmarkIntervals:
 
     lower: float
     upper: float
-    terms: Tensor
+    products: Tensor
     squares_lower: Tensor
     squares_upper: Tensor
     exponent: int
@@ -111,7 +111,7 @@ def landmark_intervals(
     return LandmarkIntervals(
         lower=lower,
         upper=upper + slack,
-        terms=(weights * direction.square()).cpu(),
+        products=direction.cpu(),
         squares_lower=squares.cpu(),
         squares_upper=(squares + residual.lengths.square()).cpu(),
         exponent=kernel.exponent,
