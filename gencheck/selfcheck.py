@@ -24,6 +24,8 @@ def output_deviation(subject: Subject, items: Tensor) -> float:
 
     Raises
     ------
+    InputError
+        The model's own outputs are not finite.
     SelfCheckError
         The two differ by more than rounding: the network is not the model.
     """
@@ -42,6 +44,7 @@ def output_deviation(subject: Subject, items: Tensor) -> float:
             f"self-check: the model returns shape {tuple(own.shape)}, its network "
             f"{tuple(ours.shape)}."
         )
+    require_finite_outputs(own, some.dtype, step)
     size = float(own.abs().max())
     deviation = float((ours - own).abs().max()) / (size or 1.0)
     tolerance = _OUTPUT_TOLERANCE[some.dtype]
@@ -54,8 +57,8 @@ def output_deviation(subject: Subject, items: Tensor) -> float:
     return deviation
 
 
-def require_finite_outputs(outputs: Tensor, dtype: torch.dtype) -> None:
-    """Do nothing where all outputs are finite.
+def require_finite_outputs(outputs: Tensor, dtype: torch.dtype, step: int = 1) -> None:
+    """Do nothing where all outputs, of every `step`-th item, are finite.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def require_finite_outputs(outputs: Tensor, dtype: torch.dtype) -> None:
     bad = ~torch.isfinite(outputs).all(1)
     if bool(bad.any()):
         raise InputError(
-            where=f"the model's outputs, pooled item {int(bad.int().argmax())}",
+            where=f"the model's outputs, pooled item {step * int(bad.int().argmax())}",
             found="NaN or infinity",
             required="finite outputs",
             remedy="Try --dtype float64." if dtype == torch.float32 else "",

@@ -49,7 +49,9 @@ def prior_variance(index: int) -> float:
 
 def prior_index(variance: float) -> int:
     """The j ≥ 1 whose prior variance is nearest to `variance`, in ratio."""
-    return max(1, round(PRIORS_PER_E_FOLD * math.log(LARGEST_PRIOR_VARIANCE / variance)))
+    return max(
+        1, round(PRIORS_PER_E_FOLD * (math.log(LARGEST_PRIOR_VARIANCE) - math.log(variance)))
+    )
 
 
 def log_prior_price(index: int) -> float:

@@ -12,7 +12,7 @@ another: both have the same completions. What is left at any time brackets ‖v_
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -62,6 +62,20 @@ class _Beginning:
     def bound(self) -> float:
         """The most that a completion can reach."""
         return -self.order[0]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The steps that some columns stand for, named one at a time: they are many, and few are kept."""
+
+    at_map: int
+    batch: int
+    block: int
+    units: Sequence[int]
+
+    def step(self, column: int) -> Step:
+        """The step of one column."""
+        return Step(self.at_map, self.batch, self.block, int(self.units[column]))
 
 
 class BranchAndBound:
@@ -115,14 +129,12 @@ class BranchAndBound:
         for b, batch, j in self.space.blocks(beginning.at_map, beginning.cell):
             columns = self.space.columns(beginning.at_map, b, j)
             for first, products in self._products(beginning.feature, columns.values):
-                steps = [
-                    Step(beginning.at_map, b, j, int(unit))
-                    for unit in columns.units[first : first + products.shape[1]]
-                ]
+                units = columns.units[first : first + products.shape[1]]
+                block = _Block(beginning.at_map, b, j, units)
                 if batch.carrier is None:
-                    self._finish_best(products, steps, beginning.path)
+                    self._finish_best(products, block, beginning.path)
                 else:
-                    self._branch(beginning, products, steps, batch.carrier, int(batch.at[j]))
+                    self._branch(beginning, products, block, batch.carrier, int(batch.at[j]))
 
     def _products(self, feature: Tensor, columns: Tensor) -> Iterator[tuple[int, Tensor]]:
         width = max(1, _PART_ENTRIES // max(self.space.count, 1))
@@ -130,13 +142,13 @@ class BranchAndBound:
             yield first, feature[:, None] * columns[:, first : first + width]
 
     def _branch(
-        self, beginning: _Beginning, products: Tensor, steps: list[Step], at_map: int, cell: int
+        self, beginning: _Beginning, products: Tensor, block: _Block, at_map: int, cell: int
     ) -> None:
         # no completion of a part exceeds one of the whole, whatever rounding says
         bounds = self._bounds(products).clamp(max=beginning.bound).tolist()
-        for column, (bound, step) in enumerate(zip(bounds, steps, strict=True)):
+        for column, bound in enumerate(bounds):
             if bound > self.lower:
-                path = (*beginning.path, step)
+                path = (*beginning.path, block.step(column))
                 self._push_at(bound, at_map, cell, products[:, column].clone(), path)
 
     def _push(
@@ -182,7 +194,7 @@ class BranchAndBound:
             plus, minus = plus + down @ self.negative, minus + up @ self.negative
         return torch.maximum(plus, minus).amax(1) * self.room
 
-    def _finish_best(self, products: Tensor, steps: list[Step], before: Path) -> None:
+    def _finish_best(self, products: Tensor, block: _Block, before: Path) -> None:
         """The best of complete paths that end in the same block."""
         if not products.shape[1]:
             return
@@ -191,7 +203,7 @@ class BranchAndBound:
         at = int(values.argmax())
         # evaluated anew only where rounding leaves it a chance
         if float(values[at]) * self.room > self.lower:
-            self._finish(products[:, at], (*before, steps[at]))
+            self._finish(products[:, at], (*before, block.step(at)))
 
     def _finish(self, feature: Tensor, path: Path) -> None:
         value = abs(float(self.exact_weights @ feature.double()))

@@ -9,7 +9,18 @@ from gencheck.network.program import Batch, Collapse, Slide
 from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 
 BEAM_WIDTH = 64
-RANDOM_STARTS = 64
+# Random starts: at least and at most so many, and between them one for so many operations of budget.
+FEWEST_STARTS, MOST_STARTS = 64, 1024
+_START_FLOPS = 2e8
+
+# From this share of the starts, the best of what they led to, two steps are changed at a time.
+_PAIRED_SHARE = 1 / 4
+
+# Steps that are changed together are at most so far apart.
+_PAIR_REACH = 4
+
+# Alternatives of the first of two steps that are tried at one time.
+_PAIR_ENTRIES = 2**22
 
 # Blocks of a batch in which beginnings are continued: those of the best cells.
 BLOCKS_VISITED = 64
@@ -43,28 +54,38 @@ class _Candidate:
     path: Path
 
 
-def best_path(space: PathSpace, weights: Tensor, seed: int) -> tuple[float, Path]:
+def best_path(
+    space: PathSpace, weights: Tensor, seed: int, budget: float = 0.0
+) -> tuple[float, Path]:
     """A path with a large |v_p| = |Σ_i c_i z_p(x_i)|, and that value in float64.
 
     Beam search forward through the maps, then coordinate ascent (one step of the path is changed at
     a time within its block, all alternatives tried at once) from the beam's best paths and from
-    random ones. The result is a lower end: some path attains it.
+    random ones, then the same with two steps at a time from the best of what that found. The result
+    is a lower end: some path attains it. A larger `budget`, in operations, gives more random starts.
     """
     narrow = weights.to(space.like.dtype)
     generator = torch.Generator().manual_seed(seed)
     starts = _beam(space, narrow)
-    starts += [path for _ in range(RANDOM_STARTS) if (path := _random(space, generator))]
-    best = -1.0
-    found: Path = ()
+    count = max(FEWEST_STARTS, min(MOST_STARTS, int(budget / _START_FLOPS)))
+    starts += [path for _ in range(count) if (path := _random(space, generator))]
     seen: set[Path] = set()
-    for start in starts:
-        path = _ascended(space, narrow, start, seen)
-        if path is None:
-            continue
-        value = abs(float(weights.double() @ space.feature(path).double()))
-        if value > best:
-            best, found = value, path
-    return max(best, 0.0), found
+    tops = [path for start in starts if (path := _ascended(space, narrow, start, seen)) is not None]
+    if not tops:
+        return 0.0, ()
+
+    def value(path: Path) -> float:
+        return abs(float(weights.double() @ space.feature(path).double()))
+
+    tops.sort(key=value, reverse=True)
+    paired: set[Path] = set()
+    tops += [
+        path
+        for top in tops[: int(count * _PAIRED_SHARE)]
+        if (path := _ascended_in_pairs(space, narrow, top, paired)) is not None
+    ]
+    found = max(tops, key=value)
+    return value(found), found
 
 
 def _beam(space: PathSpace, weights: Tensor) -> list[Path]:
@@ -274,6 +295,52 @@ def _ascended(space: PathSpace, weights: Tensor, path: Path, seen: set[Path]) ->
                 path = (*path[:position], changed, *path[position + 1 :])
                 improved = True
     return path
+
+
+def _ascended_in_pairs(
+    space: PathSpace, weights: Tensor, path: Path, seen: set[Path]
+) -> Path | None:
+    """The path after ascent by two steps at a time; None where another such ascent passed it."""
+    improved = True
+    while improved:
+        if path in seen:
+            return None
+        seen.add(path)
+        improved = False
+        free = [position for position, step in enumerate(path) if step.batch != BIAS]
+        for at, one in enumerate(free):
+            for other in free[at + 1 : at + 1 + _PAIR_REACH]:
+                changed = _best_pair(space, weights, path, one, other)
+                if changed is not None:
+                    path, improved = changed, True
+    return path
+
+
+def _best_pair(space: PathSpace, weights: Tensor, path: Path, one: int, other: int) -> Path | None:
+    """The path with its best two steps at two positions; None where it has them already."""
+    kept = [step for position, step in enumerate(path) if position not in (one, other)]
+    rest = space.feature(tuple(kept)) * weights
+    first, second = (
+        space.columns(step.map, step.batch, step.block) for step in (path[one], path[other])
+    )
+    own = rest * space.column(path[one])
+    best = abs(float(own @ space.column(path[other]))) * (1 + 1e-6)
+    found: tuple[int, int] | None = None
+    height = max(1, _PAIR_ENTRIES // max(space.count, 1))
+    for start in range(0, first.values.shape[1], height):
+        part = rest[:, None] * first.values[:, start : start + height]
+        values = (part.T @ second.values).abs()
+        at = int(values.argmax())
+        row, column = divmod(at, values.shape[1])
+        if float(values[row, column]) > best:
+            best, found = float(values[row, column]), (start + row, column)
+    if found is None:
+        return None
+    changed = list(path)
+    for position, columns, column in ((one, first, found[0]), (other, second, found[1])):
+        step = path[position]
+        changed[position] = Step(step.map, step.batch, step.block, int(columns.units[column]))
+    return tuple(changed)
 
 
 def _representative(space: PathSpace, step: Step) -> Step:

@@ -117,7 +117,7 @@ def _bracketed(
     space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
 ) -> tuple[float, Path, float]:
     """|v_p| of the best path found, that path, and an upper end."""
-    value, path = best_path(space, weights, seed)
+    value, path = best_path(space, weights, seed, budget)
     if not gates_lie_in_unit_interval:
         return value, path, float("inf")
     end = _parts_bound(space, weights)

@@ -1,5 +1,7 @@
 """The rows of the theories about what training does: posteriors, stability, robustness, sharpness."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -173,6 +175,7 @@ def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
         study.seed,
         progress,
     )
+    known = math.isfinite(facts.loss) and math.isfinite(facts.worst_loss)
     return TheoryRow(
         name="sharpness",
         subject="loss around the weights",
@@ -180,17 +183,18 @@ def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
         assumptions=(Assumption("the worst neighbour was found (here by ascent)", False),),
         sample_error=study.sample_error,
         is_bound=False,
-        measure=Magnitude.of(facts.percent),
+        measure=Magnitude.of(facts.percent) if known else None,
         unit="% of 1 + cross-entropy, at least",
         constants={
             "radius": _SHARPNESS_RADIUS,
             "items": len(items),
-            "loss": facts.loss,
-            "worst_loss": facts.worst_loss,
+            "loss": facts.loss if known else None,
+            "worst_loss": facts.worst_loss if known else None,
             "error": facts.error,
             "worst_error": facts.worst_error,
         },
-        reason="no theorem bounds the risk by it",
+        reason="no theorem bounds the risk by it"
+        + ("" if known else "; outputs near the weights overflow: try --dtype float64"),
     )
 
 

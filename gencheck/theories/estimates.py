@@ -192,7 +192,7 @@ def _loss_at(
     # a part at a time: the graph of all items at once would not fit for deep networks
     for part, their in zip(items.split(_ASCENT_BATCH), labels.split(_ASCENT_BATCH), strict=True):
         outputs = outputs_of(moved, part)
-        value = functional.cross_entropy(outputs, their, reduction="sum")
+        value = functional.cross_entropy(outputs.double(), their, reduction="sum")
         gradients = torch.autograd.grad(value, moving, allow_unused=True)
         totals = [t if g is None else t + g for t, g in zip(totals, gradients, strict=True)]
         loss += float(value.detach())

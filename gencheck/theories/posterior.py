@@ -115,6 +115,10 @@ def _fitted(
         loss = surrogate + torch.sqrt((divergence + constant) / (2 * m))
         optimiser.zero_grad()
         loss.backward()
+        for s in logs:
+            # outputs past the range of floats have no slope; the bound holds for any variances
+            assert s.grad is not None
+            s.grad.nan_to_num_(0.0, 0.0, 0.0)
         optimiser.step()
         progress.advance(1)
     progress.finish()
@@ -134,7 +138,7 @@ def _sharpening(network: Network, mean: list[Tensor], items: Tensor, labels: Ten
 
 
 def _start(weights: Tensor) -> Tensor:
-    size = max(float(weights.square().mean()), _FLOOR)
+    size = max(float(weights.double().square().mean()), _FLOOR)
     return torch.full_like(weights, math.log(_START * size))
 
 

@@ -244,6 +244,29 @@ def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
     assert f"10^{row['log10']['measure']:.1f}" in text.stdout
 
 
+def test_draws_whose_outputs_overflow_leave_a_posterior(tmp_path: Path) -> None:
+    """Outputs near the end of float32: the draws around these weights go past it."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(12, 12, bias=False), nn.ReLU(), nn.Linear(12, 3, bias=False))
+    x, y = arrays(60, 0)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    with torch.no_grad():
+        factor = math.sqrt(2.5e38 / float(module(torch.from_numpy(x).float()).abs().max()))
+        for layer in (module[0], module[2]):
+            layer.weight *= factor
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    arguments = (tmp_path / "m.pt", tmp_path / "d.npz", "--holdout", "0.5")
+    row = rows_of(document(*arguments))["pac-bayes"]
+    assert row["risk"] > 0.5
+    assert row["measure"] > 0
+    with torch.no_grad():
+        module[2].weight *= 10
+    torch.save(module.state_dict(), tmp_path / "m.pt")
+    message = refused(*arguments)
+    assert "finite outputs" in message
+    assert "--dtype float64" in message
+
+
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
     run = program("compare", case / "m.pt", case / "d.npz", *QUICK, COLUMNS=columns)

@@ -62,7 +62,7 @@ def test_document(case: Path) -> None:
     ]
     assert doc["model"]["operations"] == {"dense": 3, "relu": 2}
     assert doc["gap"]["gap"] <= doc["bound"]["tightest"]["value"] <= doc["bound"]["value"]
-    assert set(doc["timing"]["seconds"]) == {"load", "gates", "gram", "beta1", "beta2"}
+    assert set(doc["timing"]["seconds"]) == {"load", "gates", "gram", "beta1", "beta2", "direction"}
 
 
 def test_checkpoints_of_both_kinds_agree(case: Path) -> None:
