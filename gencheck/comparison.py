@@ -13,7 +13,7 @@ from gencheck.audit import Labelled, audit
 from gencheck.errors import InputError, SolverError
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
-from gencheck.result import ComparisonResult, ConcentrationResult, DataFacts, TheoryRow
+from gencheck.result import ConcentrationResult, DataFacts
 from gencheck.selfcheck import output_deviation, require_finite_outputs
 from gencheck.settings import AuditOptions
 from gencheck.subject import Subject, load_subject
@@ -33,6 +33,7 @@ from gencheck.theories.data_rows import (
 from gencheck.theories.norm_rows import chain_rademacher_row, graph_row, spectral_row
 from gencheck.theories.study import Study
 from gencheck.theories.weights import batched_outputs, weights_of
+from gencheck.theory import ComparisonResult, TheoryRow
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gencheck.report.concentrate import numbers
-from gencheck.result import ComparisonResult, TheoryRow
+from gencheck.theory import ComparisonResult, TheoryRow
 
 
 def compare_body(result: ComparisonResult) -> dict[str, Any]:

@@ -42,6 +42,11 @@ _WORDS = (
         "look at them first.",
     ),
     (
+        "where on the input",
+        "The direction of β1 weighs every path, and every path starts at an input coordinate or at a "
+        "bias. The picture shows how much of the direction starts where.",
+    ),
+    (
         "gap and bound",
         "The gap is the risk (mean squared loss) on the reference less that on the sample. The bound "
         "is a theorem on it: β1 Σ‖w‖₂² + 2 β2 Σ‖w‖₁ + β3, one term for each way in which the two sets "

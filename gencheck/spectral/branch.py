@@ -12,7 +12,7 @@ another: both have the same completions. What is left at any time brackets ‖v_
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -71,7 +71,7 @@ class _Block:
     at_map: int
     batch: int
     block: int
-    units: Sequence[int]
+    units: Tensor
 
     def step(self, column: int) -> Step:
         """The step of one column."""

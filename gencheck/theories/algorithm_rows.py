@@ -18,12 +18,12 @@ from gencheck.network.algebra import GatedNode, NumericAlgebra, Scaled, decided,
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Network
 from gencheck.progress import Progress
-from gencheck.result import Assumption, TheoryRow
 from gencheck.theories.capacity import has_trained_slope
 from gencheck.theories.estimates import cell_variation, last_layer_stability, sharpness
 from gencheck.theories.margins import margins_of, ramp_losses
 from gencheck.theories.posterior import gibbs_facts
 from gencheck.theories.study import INDEPENDENT, Study
+from gencheck.theory import Assumption, TheoryRow
 
 # The share of δ that pays for sampling the Gibbs error.
 _SAMPLING_SHARE = 0.1

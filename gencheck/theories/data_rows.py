@@ -13,9 +13,10 @@ from gencheck.bounds.vc import SOURCE as VC_SOURCE
 from gencheck.bounds.vc import vc_bound, vc_dimension
 from gencheck.network.algebra import log2_l2_squared, logits
 from gencheck.network.innerproducts import squared_feature_norms
-from gencheck.result import Assumption, ConcentrationResult, TheoryRow
+from gencheck.result import ConcentrationResult
 from gencheck.theories.capacity import layer_counts, uncounted_by_vc
 from gencheck.theories.study import INDEPENDENT, PER_OCTAVE, Study, uncovered
+from gencheck.theory import Assumption, TheoryRow
 
 _NORM_STEPS = 8
 _GATES = "the gates are independent of the sample (two-phase training)"

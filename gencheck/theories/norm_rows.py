@@ -16,7 +16,6 @@ from gencheck.bounds.path_norm_margin import (
 from gencheck.bounds.spectral_margin import SOURCE as SPECTRAL_SOURCE
 from gencheck.bounds.spectral_margin import spectral_complexity, spectral_margin_rademacher
 from gencheck.network.algebra import log2_l1
-from gencheck.result import Assumption, TheoryRow
 from gencheck.theories.capacity import graph_counts, has_bias, uncovered_by_graph_bound
 from gencheck.theories.layers import (
     LinearLayer,
@@ -32,6 +31,7 @@ from gencheck.theories.study import (
     least_over_margins,
     uncovered,
 )
+from gencheck.theory import Assumption, TheoryRow
 
 # Norms are rounded up to grids this fine.
 _PATH_NORM_STEPS = 8

@@ -13,8 +13,8 @@ from gencheck.bounds.classical import rademacher_bound
 from gencheck.bounds.grid import log_grid_price
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.ir import Network
-from gencheck.result import Assumption, TheoryRow
 from gencheck.theories.margins import margins_of, ramp_losses
+from gencheck.theory import Assumption, TheoryRow
 
 # Margins are taken on a grid of half octaves, this far down from the largest one seen.
 PER_OCTAVE, _MARGIN_STEPS = 2, 32

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.ascent import ascended, random_path
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.factors import forward
 from gencheck.spectral.paths import PathSpace
-from gencheck.spectral.pathsearch import _ascended, _random
 from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, entry, sup_norms
 from gencheck.subject import subject_of_module
 from gencheck.train.loop import Training, fit
@@ -91,8 +91,8 @@ def beaten(program: object, factors: object, column: torch.Tensor, count: int) -
             product = product * values[:, picks]
         best = max(best, float(product.sum(0).abs().max()))
         if start % 100_000 == 0:
-            path = _random(space, generator)
-            climbed = None if path is None else _ascended(space, weights, path, set())
+            path = random_path(space, generator)
+            climbed = None if path is None else ascended(space, weights, path, set())
             if climbed is not None:
                 best = max(best, entry(space, column[rows], climbed))
     return best

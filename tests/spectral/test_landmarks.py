@@ -74,9 +74,10 @@ def test_the_upper_end_solves_its_equation() -> None:
         a, b = random.normal(size=(2, 5, 5))
         operator, cross = torch.from_numpy(a + a.T), torch.from_numpy(b @ b.T * 0.1)
         rest = abs(float(random.normal()))
-        end = upper_end(operator, cross, rest)
+        top = float(torch.linalg.eigvalsh(operator)[-1])
+        end = upper_end(operator, cross, rest, top)
         inside = float(torch.linalg.eigvalsh(operator + cross / (end - rest))[-1])
         assert inside <= end * (1 + 1e-9)
         lower = end * (1 - 1e-3)
-        if lower > max(rest, float(torch.linalg.eigvalsh(operator)[-1])):
+        if lower > max(rest, top):
             assert float(torch.linalg.eigvalsh(operator + cross / (lower - rest))[-1]) >= lower
