@@ -19,7 +19,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Slide
+from gencheck.network.program import Collapse, Slide
 from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 
 # Entries of all beginnings that are held at one time; beyond, the least hopeful are let go.
@@ -133,6 +133,10 @@ class BranchAndBound:
                 block = _Block(beginning.at_map, b, j, units)
                 if batch.carrier is None:
                     self._finish_best(products, block, beginning.path)
+                elif self._is_first(batch.carrier):
+                    self._finish_pairs(
+                        products, block, beginning.path, batch.carrier, int(batch.at[j])
+                    )
                 else:
                     self._branch(beginning, products, block, batch.carrier, int(batch.at[j]))
 
@@ -204,6 +208,36 @@ class BranchAndBound:
         # evaluated anew only where rounding leaves it a chance
         if float(values[at]) * self.room > self.lower:
             self._finish(products[:, at], (*before, block.step(at)))
+
+    def _is_first(self, at_map: int) -> bool:
+        """True for a map at which all paths start."""
+        node = self.space.program.maps[at_map]
+        return isinstance(node, Collapse) and not node.sources
+
+    def _finish_pairs(
+        self, products: Tensor, block: _Block, before: Path, at_map: int, cell: int
+    ) -> None:
+        """The best of all completions whose next step is the last: as cheap as to bound them."""
+        if not products.shape[1]:
+            return
+        weighted = self.weights[:, None] * products
+        if self.space.program.maps[at_map].bias:
+            totals = weighted.sum(0).abs()
+            row = int(totals.argmax())
+            if float(totals[row]) * self.room > self.lower:
+                path = (*before, block.step(row), Step(at_map, BIAS, cell, 0))
+                self._finish(products[:, row], path)
+        for b, _, j in self.space.blocks(at_map, cell):
+            columns = self.space.columns(at_map, b, j)
+            if not len(columns.units):
+                continue
+            self.flops += 2.0 * weighted.numel() * len(columns.units) + _STEP_FLOPS
+            values = (weighted.T @ columns.values).abs()
+            row, column = divmod(int(values.argmax()), values.shape[1])
+            if float(values[row, column]) * self.room > self.lower:
+                last = _Block(at_map, b, j, columns.units)
+                path = (*before, block.step(row), last.step(column))
+                self._finish(products[:, row] * columns.values[:, column], path)
 
     def _finish(self, feature: Tensor, path: Path) -> None:
         value = abs(float(self.exact_weights @ feature.double()))

@@ -31,6 +31,10 @@ NOMINAL_FLOPS_PER_SECOND = 5e10
 # Merging equal and dead paths is worth its time where enumeration is too long by at most this factor.
 _MERGE_HOPE = 1e4
 
+# Where enumeration takes more operations than this, branch and bound is tried first: it may give up
+# most paths, and takes no longer than the enumeration would.
+_LONG_ENUMERATION = 5e9
+
 # Entries of a block of path features that is held at one time.
 _BLOCK_ENTRIES = 2**23
 
@@ -97,13 +101,17 @@ def sup_norms(
         path: Path = ()
         if space.count == 0:
             value, end = 0.0, 0.0
-        elif flops <= budget:
-            value, path = _enumerated(space, weights)
-            end = value
         else:
-            value, path, end = _bracketed(
-                space, weights, seed + k, budget / len(outputs), gates_lie_in_unit_interval
-            )
+            enumerable, share = flops <= budget, budget / len(outputs)
+            value, path, end = 0.0, (), float("inf")
+            if not enumerable or (gates_lie_in_unit_interval and flops > _LONG_ENUMERATION):
+                allowed = min(share, flops / len(outputs)) if enumerable else share
+                value, path, end = _bracketed(
+                    space, weights, seed + k, allowed, gates_lie_in_unit_interval
+                )
+            if enumerable and end > value:
+                value, path = _enumerated(space, weights)
+                end = value
         found.append((value, path))
         upper.append(max(value, end))
         progress.advance(1)

@@ -11,11 +11,12 @@ from torch import nn
 
 from gencheck.network.terms import kernel_program
 from gencheck.spectral import branch
+from gencheck.spectral.ascent import ascended, random_path
 from gencheck.spectral.branch import Bracket, BranchAndBound
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.factors import forward
 from gencheck.spectral.paths import PathSpace
-from gencheck.spectral.pathsearch import _ascended, _random, best_path
+from gencheck.spectral.pathsearch import best_path
 from gencheck.spectral.supnorm import _parts_bound, entry, sup_norms
 from gencheck.subject import subject_of_module
 from gencheck.train.loop import Training, fit
@@ -142,7 +143,7 @@ def test_random_paths_do_not_beat_the_search_on_mnist(mnist: Path) -> None:
                 product = product * values[:, picks]
             assert float(product.sum(0).abs().max()) <= found.lower[k] * (1 + 1e-5)
         for _ in range(20):
-            path = _random(space, generator)
-            climbed = None if path is None else _ascended(space, weights.float(), path, set())
+            path = random_path(space, generator)
+            climbed = None if path is None else ascended(space, weights.float(), path, set())
             if climbed is not None:
                 assert entry(space, weights, climbed) <= found.lower[k] * (1 + 1e-5)
