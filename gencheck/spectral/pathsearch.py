@@ -11,11 +11,11 @@ from gencheck.spectral.paths import BIAS, Path, PathSpace, Step
 
 BEAM_WIDTH = 64
 # Random starts: at least and at most so many, and between them one for so many operations of budget.
-FEWEST_STARTS, MOST_STARTS = 64, 1024
-_START_FLOPS = 2e8
+FEWEST_STARTS, MOST_STARTS = 64, 4096
+_START_FLOPS = 3e7
 
 # From this share of the starts, the best of what they led to, two steps are changed at a time.
-_PAIRED_SHARE = 1 / 4
+_PAIRED_SHARE = 1 / 8
 
 # Blocks of a batch in which beginnings are continued: those of the best cells.
 BLOCKS_VISITED = 64

@@ -125,11 +125,11 @@ def _bracketed(
     space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
 ) -> tuple[float, Path, float]:
     """|v_p| of the best path found, that path, and an upper end."""
-    value, path = best_path(space, weights, seed, budget)
+    value, path = best_path(space, weights, seed, budget / 4)
     if not gates_lie_in_unit_interval:
         return value, path, float("inf")
     end = _parts_bound(space, weights)
-    bracket = BranchAndBound(space, weights, value, path).bracketed(budget)
+    bracket = BranchAndBound(space, weights, value, path).bracketed(3 * budget / 4)
     return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
 
 
