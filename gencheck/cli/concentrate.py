@@ -110,7 +110,7 @@ def concentrate(
     beta2_budget: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="Enumerate paths where that takes at most this long."
+            min=0, metavar="SECONDS", help="Spend at most this long on β2; its interval narrows with more."
         ),
     ] = 10.0,
     certify: Annotated[
