@@ -1,6 +1,7 @@
 """What is to blame for β1: the items that make it up, and where on the input its direction lies."""
 
 from collections.abc import Sequence
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -14,8 +15,10 @@ from gencheck.spectral.difference import Difference
 from gencheck.spectral.energy import coordinate_energy
 from gencheck.spectral.factors import Factors
 
-# The items that the direction is projected on: this share of all, between these numbers.
+# The items that the direction is projected on: this share of all, between these numbers, and fewer
+# where their kernels would take more operations than this.
 _SHARE, _FEWEST, _MOST = 1 / 8, 256, 1024
+_OPERATIONS = 2e10
 
 
 def largest_shares(
@@ -68,8 +71,8 @@ def top_direction(
 ) -> Direction | None:
     """Where on the input the direction u lies that attains β1; None where β1 is not positive.
 
-    u is projected on the span of at most 1024 items: half of them those that u is made of most,
-    half at random.
+    u is projected on the span of at most 1024 items, fewer for large networks: half of them those
+    that u is made of most, half at random.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ def top_direction(
     # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
     parts = (weights * products).abs()
     total = len(products)
-    count = min(total, max(_FEWEST, min(_MOST, int(total * _SHARE))))
+    affordable = max(2, isqrt(int(2 * _OPERATIONS / program.flops_per_pair)))
+    count = min(total, affordable, max(_FEWEST, min(_MOST, int(total * _SHARE))))
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     parts[order[: count // 2]] = torch.inf
     chosen = parts.argsort(descending=True, stable=True)[:count].sort().values

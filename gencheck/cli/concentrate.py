@@ -110,7 +110,9 @@ def concentrate(
     beta2_budget: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="Spend at most this long on β2; its interval narrows with more."
+            min=0,
+            metavar="SECONDS",
+            help="Spend at most this long on β2; its interval narrows with more.",
         ),
     ] = 10.0,
     certify: Annotated[
