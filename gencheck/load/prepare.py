@@ -98,7 +98,7 @@ def prepared(
         )
     if split.items.dtype == np.uint8:
         steps.insert(0, "unsigned bytes divided by 255")
-        return np.divide(items, 255, dtype=dtype), steps
+        return np.divide(items, 255, dtype=dtype, order="C"), steps
     if split.items.dtype != np.dtype(dtype):
         steps.insert(0, f"{split.items.dtype} converted to {dtype}")
     return np.ascontiguousarray(items, dtype=dtype), steps

@@ -155,8 +155,10 @@ def _run_once(
     note: Note,
     dtype: torch.dtype,
 ) -> Tensor:
-    # a clone, because an in-place operator may write into the input
-    values: dict[str, Any] = {graph.input_name: items.clone()}
+    # a clone, because an in-place operator may write into the input; contiguous, because the graph
+    # was traced on such items and may take views of them
+    own_items = items.clone(memory_format=torch.contiguous_format)
+    values: dict[str, Any] = {graph.input_name: own_items}
     for name, constant in graph.constants.items():
         own = dtype if constant.is_floating_point() and dtype.is_floating_point else constant.dtype
         values[name] = constant.to(items.device, own)

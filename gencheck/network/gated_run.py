@@ -187,9 +187,11 @@ def gated_run(
     """
 
     def once(batch: Tensor) -> Tensor:
-        # clones, because an in-place operator may write into the input
-        deciding: dict[str, Any] = {graph.input_name: batch.clone(), **gates}
-        values: dict[str, Any] = {graph.input_name: batch.clone(), **weights}
+        # clones, because an in-place operator may write into the input; contiguous, because the
+        # graph was traced on such items and may take views of them
+        plain = torch.contiguous_format
+        deciding: dict[str, Any] = {graph.input_name: batch.clone(memory_format=plain), **gates}
+        values: dict[str, Any] = {graph.input_name: batch.clone(memory_format=plain), **weights}
         for call in graph.calls:
             gate = gate_of(call.target)
             if gate is None:

@@ -44,6 +44,19 @@ def test_with_its_own_gates_a_network_is_itself(name: str) -> None:
         torch.testing.assert_close(same, module(items), rtol=1e-12, atol=1e-12)
 
 
+def test_items_in_channels_last_memory() -> None:
+    """As images of colour come from a file: the same numbers, whatever their order in memory."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 5), nn.ReLU(), nn.Linear(5, 3))
+    items = torch.rand(6, 4, 4, 3).permute(0, 3, 1, 2)
+    assert not items.is_contiguous()
+    network = GatedNetwork(module, copy.deepcopy(module))
+    torch.testing.assert_close(network(items), network(items.contiguous()))
+    torch.testing.assert_close(network(items), module(items))
+    own = subject_of_module(module, [(3, 4, 4)]).own_output(items)
+    torch.testing.assert_close(own, module(items).detach())
+
+
 @pytest.mark.parametrize("name", ["three_hidden_batchnorm", "conv_pool", "residual"])
 def test_derivatives_are_those_of_a_function_linear_in_each_weight(name: str) -> None:
     """Outputs are linear in one layer's weights, so a finite step is the derivative itself."""
