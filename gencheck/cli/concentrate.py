@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import (
+    AsJson,
+    Debug,
+    Device,
+    Factory,
+    Holdout,
+    Limit,
+    Output,
+    TransformName,
+    XKey,
+    YKey,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +47,7 @@ def concentrate(
             help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:FACTORY",
-            help="The function that builds the model of a state dict. Runs your code.",
-        ),
-    ] = None,
+    model: Factory = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -64,30 +69,17 @@ def concentrate(
     reference: Annotated[
         Path | None, typer.Option(help="The reference T; default: the test split of DATA.")
     ] = None,
-    holdout: Annotated[
-        float | None,
-        typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many items of each set, shuffled.")
-    ] = None,
+    holdout: Holdout = None,
+    limit: Limit = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds shuffles and solvers.")] = 0,
-    x_key: Annotated[
-        str | None, typer.Option(help="The array of items, or feature columns with commas.")
-    ] = None,
-    y_key: Annotated[str | None, typer.Option(help="The array or column of targets.")] = None,
-    transform: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:FUNCTION",
-            help="The function that makes the model's item of a stored one. Runs your code.",
-        ),
-    ] = None,
+    x_key: XKey = None,
+    y_key: YKey = None,
+    transform: TransformName = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="By default whole-number targets are labels."),
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    device: Device = "auto",
     dtype: Annotated[
         Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
     ] = "float32",

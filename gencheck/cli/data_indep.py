@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, Output, XKey
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def data_indep(
         typer.Option(metavar="DIR", help="Instead: measure all of it on this two-phase run."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data that the run was trained on.")] = None,
-    x_key: Annotated[
-        str | None, typer.Option(help="The array of items, or feature columns with commas.")
-    ] = None,
+    x_key: XKey = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")

@@ -13,3 +13,29 @@ Output = Annotated[
     typer.Option("--output", help="Write the same JSON document to this file too, atomically."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]
+Factory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FACTORY",
+        help="The function that builds the model of a state dict. Runs your code.",
+    ),
+]
+Holdout = Annotated[
+    float | None,
+    typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="At most so many items of each set, shuffled.")
+]
+XKey = Annotated[
+    str | None, typer.Option(help="The array of items, or feature columns with commas.")
+]
+YKey = Annotated[str | None, typer.Option(help="The array or column of targets.")]
+TransformName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        help="The function that makes the model's item of a stored one. Runs your code.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]

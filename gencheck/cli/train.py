@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, Device, Output, XKey
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,11 +85,9 @@ def train(
         int | None, typer.Option(min=1, help="Train on at most so many items, shuffled.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds weights, split, order.")] = 0,
-    x_key: Annotated[
-        str | None, typer.Option(help="The array of items, or feature columns with commas.")
-    ] = None,
+    x_key: XKey = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    device: Device = "auto",
     max_test_error: Annotated[
         float | None, typer.Option(metavar="X", help="Fail (exit 1) above this 0-1 test error.")
     ] = None,
