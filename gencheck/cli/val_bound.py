@@ -43,7 +43,8 @@ def val_bound(
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
     ] = 0.05,
     val_error: Annotated[
-        float | None, typer.Option(metavar="E", help="The error on the items; default 0.")
+        float | None,
+        typer.Option(metavar="E", help="The error on the items, where no file gives it."),
     ] = None,
     c: Annotated[
         float | None, typer.Option("--c", metavar="C", help="C of the theorem; worst case 1.")
@@ -68,6 +69,10 @@ def val_bound(
             metavar="FILE", help="Columns label and prediction, or label and score_0, score_1, …"
         ),
     ] = None,
+    id_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that names items, each of them once."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
     solve: Annotated[
         Literal["m-val", "n-models", "delta"] | None,
@@ -91,7 +96,12 @@ def val_bound(
         from gencheck.gate import Gate, maximum_check
         from gencheck.report.json import document
         from gencheck.report.val_bound import val_bound_body, val_bound_inputs
-        from gencheck.validation import ValidationRequest, validation_result
+        from gencheck.validation import (
+            items_that_would_pass,
+            refuse_gate_on_a_p_value,
+            validation_result,
+        )
+        from gencheck.validation_evidence import ValidationRequest
 
         request = ValidationRequest(
             m_val=m_val,
@@ -107,19 +117,24 @@ def val_bound(
             loss_range=loss_range,
             losses=losses,
             predictions=predictions,
+            id_key=id_key,
             seed=seed,
             solve=solve,
             target=target,
         )
         result = validation_result(request)
         certified = result.certified
+        refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
-        checks = maximum_check("max-risk", max_risk, risk)
+        checks = tuple(maximum_check("max-risk", max_risk, risk))
+        gate = Gate(checks) if checks else None
+        if gate is not None and max_risk is not None and not gate.passed:
+            gate = Gate(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
             val_bound_inputs(request, result) | {"max_risk": max_risk},
             val_bound_body(result),
-            Gate(tuple(checks)) if checks else None,
+            gate,
         )
         deliver(doc, _report, as_json, output)
 

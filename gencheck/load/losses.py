@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError
+from gencheck.load.item_ids import refuse_repeated_ids
 from gencheck.load.table import Table, read_table
 
 Losses = NDArray[np.float64]
@@ -35,15 +36,16 @@ class Predictions:
     ties: int
 
 
-def load_losses(path: Path) -> Losses:
+def load_losses(path: Path, id_key: str | None = None) -> Losses:
     """One loss an item, from the only column or the one called ``loss``. Shape (m,).
 
     Raises
     ------
     InputError
-        No such column, text, NaN or infinity; names the first bad row.
+        No such column, text, NaN or infinity, an item twice; names the first bad row.
     """
     table = read_table(path)
+    refuse_repeated_ids(table, id_key)
     if "loss" not in table.columns and len(table.columns) != 1:
         raise InputError(
             where=str(path),
@@ -86,7 +88,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def load_predictions(path: Path) -> Predictions:
+def load_predictions(path: Path, id_key: str | None = None) -> Predictions:
     """0-1 losses from columns ``label`` and ``prediction``, or ``label`` and ``score_0``, ….
 
     Labels and predictions may be numbers or text. Score columns are ``score_K``, ``logit_K`` or
@@ -95,18 +97,20 @@ def load_predictions(path: Path) -> Predictions:
     Raises
     ------
     InputError
-        A column is missing, a cell is empty or not finite, a prediction is not a class, or a label
-        has no score column.
+        A column is missing, a cell is empty or not finite, a label or a prediction is not a class, a
+        label has no score column, or an item is there twice.
     """
     table = read_table(path)
+    refuse_repeated_ids(table, id_key)
     if "label" not in table.columns:
         raise _columns_error(table)
     if "prediction" in table.columns:
         label, prediction = _comparable(table, "label"), _comparable(table, "prediction")
         if label.dtype != prediction.dtype and "f" in label.dtype.kind + prediction.dtype.kind:
             raise _kinds_error(table, "prediction" if label.dtype.kind == "f" else "label")
-        if label.dtype.kind == "f" and (label == np.floor(label)).all():
-            _refuse_fractions(table, prediction)
+        for name, column in (("label", label), ("prediction", prediction)):
+            if column.dtype.kind == "f":
+                _refuse_fractions(table, name, column)
         return Predictions((label != prediction).astype(np.float64), 0)
     return _from_scores(table)
 
@@ -138,15 +142,20 @@ def _kinds_error(table: Table, text_name: str) -> InputError:
     )
 
 
-def _refuse_fractions(table: Table, prediction: Losses) -> None:
-    bad = prediction != np.floor(prediction)
+def _refuse_fractions(table: Table, name: str, column: Losses) -> None:
+    """A measurement is not a class: that two of them differ in the last digit is no error of 1."""
+    bad = column != np.floor(column)
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            where=f"{table.where}, column 'prediction', row {row}",
-            found=f"{prediction[row]:g}, while all labels are whole",
-            required="the predicted class",
-            remedy="Probabilities belong in columns prob_0, prob_1, …, one for each class.",
+            where=f"{table.where}, column {name!r}, row {row}",
+            found=f"{column[row]:g}",
+            required="a class: a whole number or text",
+            remedy=(
+                "Numbers that are measured or predicted are scored by a loss of your own: "
+                "--losses FILE --loss bounded, with --loss-range A B where it is not in [0, 1]. "
+                "Probabilities of classes belong in columns prob_0, prob_1, …"
+            ),
         )
 
 
