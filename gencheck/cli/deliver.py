@@ -69,7 +69,7 @@ def deliver(
         Console(highlight=False, emoji=False).print(renderer()(doc))
     if not doc.get("gate", {"passed": True})["passed"]:
         if as_json:
-            from gencheck.gate import failure_line
+            from gencheck.report.limits import failure_line
 
             print(f"gencheck: {failure_line(doc['gate'])}", file=sys.stderr)
         raise typer.Exit(GATE_FAILED)

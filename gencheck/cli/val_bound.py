@@ -93,15 +93,15 @@ def val_bound(
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
     with errors_as_exit_codes(debug):
-        from gencheck.gate import Gate, maximum_check
-        from gencheck.report.json import document
-        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
-        from gencheck.validation import (
+        from gencheck.guarantees.evidence import ValidationRequest
+        from gencheck.guarantees.validation import (
             items_that_would_pass,
             refuse_gate_on_a_p_value,
             validation_result,
         )
-        from gencheck.validation_evidence import ValidationRequest
+        from gencheck.report.json import document
+        from gencheck.report.limits import LimitReport, maximum_check
+        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
 
         request = ValidationRequest(
             m_val=m_val,
@@ -127,9 +127,9 @@ def val_bound(
         refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
         checks = tuple(maximum_check("max-risk", max_risk, risk))
-        gate = Gate(checks) if checks else None
+        gate = LimitReport(checks) if checks else None
         if gate is not None and max_risk is not None and not gate.passed:
-            gate = Gate(checks, items_that_would_pass(result, max_risk))
+            gate = LimitReport(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
             val_bound_inputs(request, result) | {"max_risk": max_risk},
@@ -140,6 +140,6 @@ def val_bound(
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_bounds import render_val_bound
+    from gencheck.report.terminal.bounds import render_val_bound
 
     return render_val_bound

@@ -4,8 +4,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.validation import ValidationResult
-from gencheck.validation_evidence import ValidationRequest
+from gencheck.guarantees.evidence import ValidationRequest
+from gencheck.guarantees.validation import ValidationResult
 
 
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
