@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,14 +52,8 @@ def val_bound(
     gamma2: Annotated[
         float | None, typer.Option(metavar="G", help="γ² of the theorem; worst case 1.")
     ] = None,
-    loss: Annotated[
-        Literal["zero-one", "bounded"] | None,
-        typer.Option(help="Losses are 0 or 1 (the default), or anywhere between."),
-    ] = None,
-    loss_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="A B", help="The range of another bounded loss."),
-    ] = None,
+    loss: Loss = None,
+    loss_range: LossRange = None,
     losses: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One loss an item: .npy, .csv, .parquet.")
     ] = None,
@@ -69,10 +63,7 @@ def val_bound(
             metavar="FILE", help="Columns label and prediction, or label and score_0, score_1, …"
         ),
     ] = None,
-    id_key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column that names items, each of them once."),
-    ] = None,
+    id_key: IdKey = None,
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
     solve: Annotated[
         Literal["m-val", "n-models", "delta"] | None,

@@ -10,6 +10,7 @@ from gencheck.bounds.validation import Evidence, count_of
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
+    from gencheck.load.item_scores import ScoreKeys
     from gencheck.load.losses import Losses
 
 
@@ -67,6 +68,23 @@ def evidence_of(
         class_assumption=class_assumption,
     )
     return changed, record
+
+
+def score_keys(
+    loss: str | None, loss_range: tuple[float, float] | None, **columns: str | None
+) -> "ScoreKeys":
+    """How files of scores are read, by the options of the command line.
+
+    Raises
+    ------
+    InputError
+        The range is none, or contradicts the kind of loss.
+    """
+    from gencheck.load.item_scores import ScoreKeys
+
+    request = ValidationRequest(loss=loss, loss_range=loss_range)
+    low, high = _range(request)
+    return ScoreKeys(low=low, high=high, bounded=not _is_binary(request), **columns)
 
 
 def _is_binary(request: ValidationRequest) -> bool:

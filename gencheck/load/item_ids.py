@@ -1,6 +1,9 @@
 """The column that names items, in which nothing may stand twice."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gencheck.errors import InputError
 from gencheck.load.table import Table
@@ -39,6 +42,17 @@ def refuse_repeated_ids(table: Table, id_key: str | None) -> None:
         return
     column = table.columns[name]
     ids = column.astype(str) if column.dtype.kind == "O" else column
+    refuse_repeats(ids, f"{table.where}, column {name!r}")
+
+
+def refuse_repeats(ids: NDArray[Any], where: str) -> None:
+    """Check that every id stands once.
+
+    Raises
+    ------
+    InputError
+        One stands twice; names its rows.
+    """
     values, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
     repeated = int((counts > 1).sum())
     if not repeated:
@@ -47,9 +61,9 @@ def refuse_repeated_ids(table: Table, id_key: str | None) -> None:
     first = int(np.argmax((counts > 1)[inverse]))
     rows = np.flatnonzero(inverse == inverse[first])
     more = f", and {repeated - 1} more ids repeated" if repeated > 1 else ""
+    shown = ", ".join(map(str, rows[:5])) + ("" if len(rows) <= 5 else ", …")
     raise InputError(
-        where=f"{table.where}, column {name!r}, rows {', '.join(map(str, rows[:5]))}"
-        + ("" if len(rows) <= 5 else ", …"),
+        where=f"{where}, rows {shown}",
         found=f"the id {str(values[inverse[first]])[:40]!r} {len(rows)} times{more}",
         required="every item once",
         remedy=(

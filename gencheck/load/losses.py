@@ -46,17 +46,23 @@ def load_losses(path: Path, id_key: str | None = None) -> Losses:
     """
     table = read_table(path)
     refuse_repeated_ids(table, id_key)
+    return losses_of(table)
+
+
+def losses_of(table: Table) -> Losses:
+    """The losses of a table, as `load_losses` reads them."""
     if "loss" not in table.columns and len(table.columns) != 1:
         raise InputError(
-            where=str(path),
+            where=table.where,
             found=f"columns {', '.join(table.columns)}",
             required="one column, or one called 'loss'",
         )
     name = "loss" if "loss" in table.columns else next(iter(table.columns))
-    return _numbers(table, name)
+    return numbers_of(table, name)
 
 
-def _numbers(table: Table, name: str) -> Losses:
+def numbers_of(table: Table, name: str) -> Losses:
+    """The column as finite floats; names the first cell that is none."""
     column = table.columns[name]
     try:
         numbers = column.astype(np.float64)
@@ -102,6 +108,11 @@ def load_predictions(path: Path, id_key: str | None = None) -> Predictions:
     """
     table = read_table(path)
     refuse_repeated_ids(table, id_key)
+    return predictions_of(table)
+
+
+def predictions_of(table: Table) -> Predictions:
+    """The 0-1 losses of a table, as `load_predictions` reads them."""
     if "label" not in table.columns:
         raise _columns_error(table)
     if "prediction" in table.columns:
@@ -119,7 +130,7 @@ def _comparable(table: Table, name: str) -> NDArray[Any]:
     """The column as floats or text, every cell of which names a class."""
     column = table.columns[name]
     if column.dtype.kind in "biuf":
-        numbers = _numbers(table, name)
+        numbers = numbers_of(table, name)
         bad = np.abs(numbers) >= _LARGEST_CLASS
         required = "a class number below 2^53"
     elif column.dtype.kind == "U":
@@ -170,8 +181,8 @@ def _from_scores(table: Table) -> Predictions:
         )
     if sorted(classes) != list(range(len(classes))) or len(classes) < 2:
         raise _columns_error(table)
-    scores = np.stack([_numbers(table, classes[k]) for k in range(len(classes))], axis=1)
-    labels = _numbers(table, "label")
+    scores = np.stack([numbers_of(table, classes[k]) for k in range(len(classes))], axis=1)
+    labels = numbers_of(table, "label")
     bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= len(classes))
     if bad.any():
         row = int(np.argmax(bad))

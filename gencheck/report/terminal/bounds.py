@@ -42,7 +42,7 @@ def render_val_bound(doc: Document) -> RenderableType:
         parts += [Text(f"assumes: {text}", style="dim") for text in sure["assumes"]]
     if "solution" in doc:
         parts.append(Padding(Text(_solution(doc)), (1, 0, 0, 0)))
-    return Group(*parts, *_gate(doc), _val_bound_verdict(doc))
+    return Group(*parts, *gate_lines(doc), _val_bound_verdict(doc))
 
 
 def _val_bound_facts(doc: Document) -> RenderableType:
@@ -131,7 +131,8 @@ def _answer(solution: dict[str, Any]) -> str:
     return f"none: {solution['reason']}"
 
 
-def _gate(doc: Document) -> list[RenderableType]:
+def gate_lines(doc: Document) -> list[RenderableType]:
+    """One line for each limit of the document's gate, and what would pass; none without a gate."""
     if "gate" not in doc:
         return []
     lines: list[RenderableType] = [Text("")]
@@ -215,7 +216,7 @@ def render_data_indep(doc: Document) -> RenderableType:
         facts,
         Padding(terms, (1, 0, 1, 0)),
         *assumed,
-        *_gate(doc),
+        *gate_lines(doc),
         Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
     )
 
@@ -268,7 +269,7 @@ def _render_measured(doc: Document) -> RenderableType:
         Padding(table, (1, 0, 1, 0)),
         *sources,
         *assumed,
-        *_gate(doc),
+        *gate_lines(doc),
         Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
     )
 
