@@ -88,10 +88,10 @@ def val_bound(
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
     with errors_as_exit_codes(debug):
-        from gencheck.gate import Gate, maximum_check
+        from gencheck.guarantees.validation import ValidationRequest, validation_result
         from gencheck.report.json import document
+        from gencheck.report.limits import LimitReport, maximum_check
         from gencheck.report.val_bound import val_bound_body, val_bound_inputs
-        from gencheck.validation import ValidationRequest, validation_result
 
         request = ValidationRequest(
             m_val=m_val,
@@ -119,12 +119,12 @@ def val_bound(
             "val-bound",
             val_bound_inputs(request, result) | {"max_risk": max_risk},
             val_bound_body(result),
-            Gate(tuple(checks)) if checks else None,
+            LimitReport(tuple(checks)) if checks else None,
         )
         deliver(doc, _report, as_json, output)
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_bounds import render_val_bound
+    from gencheck.report.terminal.bounds import render_val_bound
 
     return render_val_bound

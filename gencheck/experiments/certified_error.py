@@ -12,14 +12,14 @@ from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import MeasuredBound, constants_for, margin_bound
 from gencheck.experiments.experiment import Comparison, ExperimentOptions, ExperimentResult, Row
 from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
 from gencheck.network.innerproducts import squared_feature_norms
 from gencheck.network.ir import Network
-from gencheck.network.lowering import lowered
-from gencheck.network.trace import traced
 from gencheck.progress import Progress
-from gencheck.train.loop import Training, fit
-from gencheck.train.path_ridge import PathKernel, RidgePlan, path_kernel
-from gencheck.train.phases import phase_positions
+from gencheck.training.loop import Training, fit
+from gencheck.training.path_ridge import PathKernel, RidgeOptions, path_kernel
+from gencheck.training.phases import phase_positions
 
 DELTA = 0.05
 ALPHAS = (0.1, 0.3, 0.5)
@@ -95,8 +95,8 @@ def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, se
     targets = torch.eye(classes)[labels]
     training = Training(scale.epochs, 64, cosine=True)
     fit(model, images.train_items[first], targets[first], training, seed)
-    network = lowered(traced(model, shape))
-    plan = RidgePlan(landmarks=scale.landmarks, centred=True, seed=seed)
+    network = lower(trace(model, shape))
+    plan = RidgeOptions(landmarks=scale.landmarks, centred=True, seed=seed)
     kernel = path_kernel(network, images.train_items[second], images.test_items, plan)
     base = kernel.in_order(kernel.base)
     wanted = targets[second].double() - base[: len(second)]

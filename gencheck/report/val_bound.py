@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.validation import ValidationRequest, ValidationResult
+from gencheck.guarantees.validation import ValidationRequest, ValidationResult
 
 
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gencheck.spectral.gram import Gram
+from gencheck.spectral.kernel.gram import Gram
 
 
 @dataclass(frozen=True)

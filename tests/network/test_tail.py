@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.api import audit_module
+from gencheck.audit.model import AuditedModel, load_model, model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import Labelled, audit
 from gencheck.errors import InputError, UnsupportedModel
-from gencheck.modules import audit_module
-from gencheck.network.runnable import computes_on_tensors
-from gencheck.settings import AuditOptions
-from gencheck.subject import Subject, load_subject, subject_of_module
+from gencheck.network.frontend.runnable import computes_on_tensors
 from tests.cases import Case
 
 
@@ -75,7 +75,7 @@ def labelled(count: int, shape: tuple[int, ...], classes: int, seed: int) -> Lab
     return Labelled(items, torch.eye(classes, dtype=torch.float64)[labels])
 
 
-def entering(subject: Subject, part: Labelled) -> Labelled:
+def entering(subject: AuditedModel, part: Labelled) -> Labelled:
     assert subject.head is not None
     with torch.no_grad():
         return Labelled(subject.head(part.items, torch.float64), part.targets)
@@ -83,7 +83,7 @@ def entering(subject: Subject, part: Labelled) -> Labelled:
 
 def test_every_figure_of_a_tail_equals_enumeration() -> None:
     module = built(Attentive)
-    subject = subject_of_module(module, [(2, 3)], from_layer="rest")
+    subject = model_of_module(module, [(2, 3)], from_layer="rest")
     assert subject.network.input_shape == (2, 4)
     sample, reference = labelled(9, (2, 3), 3, 0), labelled(11, (2, 3), 3, 1)
     case = Case(
@@ -109,22 +109,22 @@ def test_every_figure_of_a_tail_equals_enumeration() -> None:
 
 def test_the_refusal_names_the_layers_nearest_to_the_input_first() -> None:
     with pytest.raises(UnsupportedModel, match="--from rest\n") as caught:
-        subject_of_module(built(Attentive), [(2, 3)])
+        model_of_module(built(Attentive), [(2, 3)])
     assert caught.value.layers == ["rest", "rest.0", "rest.1", "rest.2", "rest.3", "rest.4"]
 
 
 def test_a_layer_with_a_way_around_it_is_refused_and_not_named() -> None:
     module = built(Around)
     with pytest.raises(UnsupportedModel) as caught:
-        subject_of_module(module, [(4,)])
+        model_of_module(module, [(4,)])
     assert caught.value.layers == ["head"]
     with pytest.raises(InputError, match="goes around it"):
-        subject_of_module(module, [(4,)], from_layer="block")
+        model_of_module(module, [(4,)], from_layer="block")
 
 
 def test_an_unknown_layer_is_refused_with_some_that_exist() -> None:
     with pytest.raises(InputError, match=r"'nowhere'.*such as.*head"):
-        subject_of_module(built(Around), [(4,)], from_layer="nowhere")
+        model_of_module(built(Around), [(4,)], from_layer="nowhere")
 
 
 def test_texts_are_whole_numbers() -> None:
@@ -149,8 +149,8 @@ def test_the_tail_of_a_saved_program(tmp_path: Path, dynamic: bool) -> None:
     program = torch.export.export(module, (example,), dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.raises(UnsupportedModel, match="--from rest\n"):
-        load_subject(tmp_path / "m.pt2", None, [])
-    subject = load_subject(tmp_path / "m.pt2", None, [], "rest")
+        load_model(tmp_path / "m.pt2", None, [])
+    subject = load_model(tmp_path / "m.pt2", None, [], "rest")
     assert subject.head is not None
     items = torch.randn(7, 2, 3)
     with torch.no_grad():
@@ -170,7 +170,7 @@ def test_a_head_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
     program = torch.export.export(Random(), (torch.randn(3, 4),))
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.raises(UnsupportedModel, match=r"aten\.linalg_svdvals\.default before head"):
-        load_subject(tmp_path / "m.pt2", None, [], "head")
+        load_model(tmp_path / "m.pt2", None, [], "head")
 
 
 def _nested(module: nn.Module, depth: int) -> nn.Module:
@@ -197,7 +197,7 @@ class Gated(nn.Module):
 
 def test_every_product_is_named_and_a_tail_is_found_among_hundreds_of_layers() -> None:
     with pytest.raises(UnsupportedModel) as caught:
-        subject_of_module(built(Gated), [(3,)])
+        model_of_module(built(Gated), [(3,)])
     assert len(caught.value.offenders) == 2
     assert caught.value.layers[0] == "head"
     assert len(caught.value.layers) == 241
@@ -226,9 +226,9 @@ def test_tensors_from_numbers_and_views_may_stand_before_a_tail(
     if saved:
         program = torch.export.export(module, (torch.randn(3, 4),))
         torch.export.save(program, tmp_path / "m.pt2")
-        subject = load_subject(tmp_path / "m.pt2", None, [], "head")
+        subject = load_model(tmp_path / "m.pt2", None, [], "head")
     else:
-        subject = subject_of_module(module, [(4,)], from_layer="head")
+        subject = model_of_module(module, [(4,)], from_layer="head")
     assert subject.head is not None
     with torch.no_grad():
         own = subject.own_output(subject.head(items, torch.float32))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.modules import audit_module
-from gencheck.subject import load_subject, subject_of_module
+from gencheck.audit.api import audit_module
+from gencheck.audit.model import load_model, model_of_module
 
 transformers = pytest.importorskip("transformers")
 
@@ -114,8 +114,8 @@ def test_a_saved_program_that_keeps_the_last_token_that_is_not_padding(tmp_path:
     items[:3, 3:] = 0
     program = torch.export.export(module, (items[:3],))
     torch.export.save(program, tmp_path / "m.pt2")
-    own = subject_of_module(module, [(5,)], from_layer="whole.score")
-    for subject in (own, load_subject(tmp_path / "m.pt2", None, [], "whole.score")):
+    own = model_of_module(module, [(5,)], from_layer="whole.score")
+    for subject in (own, load_model(tmp_path / "m.pt2", None, [], "whole.score")):
         assert subject.head is not None
         with torch.no_grad():
             output = subject.own_output(subject.head(items, torch.float32))

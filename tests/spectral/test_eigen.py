@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from gencheck.audit.memory_plan import memory_plan
 from gencheck.errors import InputError, SolverError
-from gencheck.memory import parsed_bytes, shown_bytes
+from gencheck.memory import parse_bytes, shown_bytes
 from gencheck.network.terms import kernel_program
-from gencheck.plan import memory_plan
-from gencheck.spectral.eigen import top_eigenvalue
-from gencheck.spectral.gram import Gram
-from gencheck.spectral.tiles import Tile, pair_count, upper_tiles
+from gencheck.spectral.beta1.lanczos import top_eigenvalue
+from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.tiles import Tile, pair_count, upper_tiles
 from tests.cases import random_case
 
 
@@ -77,14 +77,14 @@ def test_products_with_tiles_are_products_with_the_matrix() -> None:
 
 
 def test_amounts_of_memory() -> None:
-    assert parsed_bytes("4GiB") == 4 * 2**30
-    assert parsed_bytes("500MB") == 500 * 10**6
-    assert parsed_bytes("1e9") == 10**9
-    assert parsed_bytes("1.5 kib") == 1536
+    assert parse_bytes("4GiB") == 4 * 2**30
+    assert parse_bytes("500MB") == 500 * 10**6
+    assert parse_bytes("1e9") == 10**9
+    assert parse_bytes("1.5 kib") == 1536
     assert shown_bytes(1.5 * 2**30) == "1.5 GiB"
     for text in ("", "4 apples", "-1GB", "0", "1..2GB", "1e99"):
         with pytest.raises(InputError, match="--memory"):
-            parsed_bytes(text)
+            parse_bytes(text)
 
 
 def test_the_plan_grows_as_the_square() -> None:

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from gencheck.audit import audit
+from gencheck.audit.memory_plan import memory_plan, require_memory
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.errors import InputError
 from gencheck.network.terms import kernel_program
 from gencheck.network.windows import adaptive_sources, sliding
-from gencheck.plan import memory_plan, require_memory
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.grid import common_grid
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.grid import common_grid
 from tests.cases import random_case
 from tests.networks import ZOO
 

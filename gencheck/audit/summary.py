@@ -1,0 +1,150 @@
+"""From what the stages of an audit measured to its result: norms, gap, bounds, facts."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gencheck.audit.beta1 import Moments
+from gencheck.audit.certify import CertifiedBetas, certified
+from gencheck.audit.model import AuditedModel
+from gencheck.audit.result import (
+    Argmax,
+    Beta2,
+    CacheFacts,
+    ConcentrationResult,
+    DataFacts,
+    Direction,
+    GapFacts,
+    ItemShare,
+    ModelFacts,
+    PathNorms,
+    PermutationFacts,
+)
+from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
+from gencheck.bounds.magnitude import Magnitude, smallest, total
+from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
+from gencheck.network.ir import Network
+from gencheck.network.program import Program
+from gencheck.spectral.beta2.paths import describe_path
+from gencheck.spectral.beta2.sup_norm import SupNorm
+from gencheck.spectral.difference import Difference
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What the stages leave for the assembly of the result.
+
+    `program` is what the Gram matrix was formed by, `walks` what paths were searched in.
+    """
+
+    program: Program
+    walks: Program
+    difference: Difference
+    outputs: Tensor
+    moments: Moments
+    sup: SupNorm
+    self_check: float
+    executor: str
+    tiles: CacheFacts | None
+    permutation: PermutationFacts | None
+    attribution: tuple[ItemShare, ...]
+    direction: Direction | None = None
+    betas: CertifiedBetas | None = None
+
+
+def summarise(
+    subject: AuditedModel, measured: Measurements, task: str, seconds: dict[str, float]
+) -> ConcentrationResult:
+    """The result of an audit from what its stages measured.
+
+    Parameters
+    ----------
+    seconds
+        By stage.
+    """
+    network, sup, moments = subject.network, measured.sup, measured.moments
+    beta1, v_l2 = moments.beta1, moments.v_l2
+    norms = _path_norms(network)
+    l2, l1 = list(norms.l2_squared_per_output), list(norms.l1_per_output)
+    # ‖v‖_∞ ≤ ‖v‖₂ is a further upper end where paths were not enumerated
+    v_sup = [
+        Magnitude.of(end) if sup.exact else smallest(Magnitude.of(end), norm)
+        for end, norm in zip(sup.upper, v_l2, strict=True)
+    ]
+    upper = max(float(end) for end in v_sup)
+    gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
+    betas = measured.betas
+    return ConcentrationResult(
+        model=model_facts(subject),
+        data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
+        beta1=beta1,
+        beta2=Beta2(
+            value=upper,
+            lower=max(sup.lower),
+            upper=upper,
+            exact=sup.exact,
+            argmax=Argmax(sup.output, tuple(describe_path(sup.path, measured.walks))),
+        ),
+        beta3=beta3,
+        v_l2=tuple(v_l2),
+        v_l2_lower=None if moments.v_l2_lower is None else tuple(moments.v_l2_lower),
+        path_norms=norms,
+        gap=gap,
+        bound=data_dependent_bound(beta1.upper, upper, beta3, l2, l1),
+        tightest=tightest_bound(beta1.upper, beta3, v_sup, v_l2, l2, l1),
+        largest_loss=largest,
+        self_check=measured.self_check,
+        seconds=seconds,
+        pairs_per_second=moments.pairs / seconds["gram"],
+        flops=moments.pairs * measured.program.flops_per_pair,
+        executor=measured.executor,
+        tiles=measured.tiles,
+        certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
+        permutation=measured.permutation,
+        attribution=measured.attribution,
+        direction=measured.direction,
+        nbytes=moments.nbytes,
+    )
+
+
+def _path_norms(network: Network) -> PathNorms:
+    l2 = [Magnitude.from_log2(x) for x in log2_l2_squared(network).tolist()]
+    l1 = [Magnitude.from_log2(x) for x in log2_l1(network).tolist()]
+    return PathNorms(total(l2), total(l1), tuple(l2), tuple(l1))
+
+
+def model_facts(subject: AuditedModel) -> ModelFacts:
+    """What the model is: parameters, paths, shapes, operations."""
+    network = subject.network
+    return ModelFacts(
+        parameters=subject.parameters,
+        log10_paths=log2_path_count(network) * math.log10(2),
+        input_shape=network.input_shape,
+        outputs=network.output_count,
+        operations=network.operations(),
+        smooth=network.smooth,
+    )
+
+
+def _gap(difference: Difference, outputs: Tensor, task: str) -> tuple[GapFacts, float, float]:
+    """The gap with its terms, β3, and the largest squared loss of any pooled item."""
+    targets = difference.targets
+    losses = (outputs - targets).square().sum(1)
+    sample_risk, reference_risk = difference.mean(losses)
+    squares = difference.mean(outputs.square().sum(1))
+    products = difference.mean((outputs * targets).sum(1))
+    sizes = difference.mean(targets.square().sum(1))
+    beta3 = sizes[1] - sizes[0]
+    errors: tuple[float, float] | tuple[None, None] = (None, None)
+    if task == "classification":
+        errors = difference.mean((outputs.argmax(1) != targets.argmax(1)).double())
+    facts = GapFacts(
+        sample_risk=sample_risk,
+        reference_risk=reference_risk,
+        gap=reference_risk - sample_risk,
+        terms=(squares[1] - squares[0], 2 * (products[0] - products[1]), beta3),
+        sample_error=errors[0],
+        reference_error=errors[1],
+    )
+    return facts, beta3, float(losses.max())
