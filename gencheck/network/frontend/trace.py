@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
 
 # Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
 # be taken for one of the model's own sizes.
@@ -99,9 +100,11 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
             found=f"{len(inputs)} inputs and {len(outputs)} outputs",
             required="one input tensor and one output tensor",
         )
-    return AtenGraph(
+    graph = AtenGraph(
         inputs[0], shape, _TRACE_BATCH, constants, tuple(calls), outputs[0].name, origins=fqns
     )
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return with_positions_chosen_first(graph, lambda name: values[name].dim())
 
 
 def _detached(tensor: Tensor) -> Tensor:
