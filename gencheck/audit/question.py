@@ -12,6 +12,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.difference import Difference
+from gencheck.spectral.kernel.path_kernel import PathKernel
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Question:
     def count(self) -> int:
         """N + m."""
         return len(self.sample.items) + len(self.reference.items)
+
+    def kernel(self) -> PathKernel:
+        """The path kernel of the network, under its own gates or another's."""
+        return PathKernel.of(self.network, gates=self.model.gates, options=self.options.kernel)
 
     def entering(self) -> Tensor:
         """The pooled tensors that enter the network: the items, or what the head makes of them."""

@@ -74,20 +74,30 @@ def audit(
     SolverError
         Lanczos did not converge.
     """
-    options = options or AuditOptions()
+    question = Question(
+        model=model,
+        sample=sample,
+        reference=reference,
+        task=task,
+        options=options or AuditOptions(),
+        progress=progress,
+    )
+    return _answer(question, _Clock({"load": load_seconds}))
+
+
+def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
+    """The stages, in their order."""
+    options = question.options
     options.require_consistency()
-    question = Question(model, sample, reference, task, options, progress)
-    clock = _Clock({"load": load_seconds})
-    kernel = PathKernel.of(model.network, gates=model.gates, options=options.kernel)
+    kernel = question.kernel()
     budget = require_memory(kernel, question.count, options)
     kernel = budget.within(kernel)
     with clock.stage("gates"):
         items = _entering(question)
-        self_check = output_deviation(model, items)
+        self_check = output_deviation(question.model, items)
         features = _features(question, kernel, items, budget)
     with clock.stage("gram"):
-        make = WholeGram if options.landmarks is None else FromLandmarks
-        view: KernelView = make(question, kernel, features)
+        view = _view(question, kernel, features)
     with clock.stage("beta1"):
         moments = view.moments()
     with clock.stage("beta2"):
@@ -119,6 +129,12 @@ def audit(
     result = summarise(question, measured, clock.seconds)
     require_gap_within_bounds(result, options.dtype, _size(question, features))
     return result
+
+
+def _view(question: Question, kernel: PathKernel, features: PathFeatures) -> KernelView:
+    """The whole Gram matrix, or what landmarks say of it."""
+    make = WholeGram if question.options.landmarks is None else FromLandmarks
+    return make(question, kernel, features)
 
 
 def _entering(question: Question) -> Tensor:
