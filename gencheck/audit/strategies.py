@@ -87,7 +87,12 @@ class WholeGram:
         """All statistics under the same relabellings."""
         windows, factors = self.kernel.windows, self.features.factors
         return permutation_test(
-            self.question, self.gram, observed=self.top.value, sup=sup, paths=(windows, factors)
+            self.question,
+            self.gram,
+            self.features.outputs,
+            observed=self.top.value,
+            sup=sup,
+            paths=(windows, factors),
         )
 
 
