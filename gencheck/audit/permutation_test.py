@@ -181,8 +181,8 @@ def _beta2(
         needed = "" if not math.isfinite(work) else f" of {work / NOMINAL_FLOPS_PER_SECOND:.2g} s"
         return NullComparison(
             "β2 by enumeration of all paths",
-            reason="paths are not enumerated for every relabelling within "
-            f"--beta2-permutation-budget; that would need a budget{needed}",
+            reason="paths are not enumerated for every relabelling; that would take a "
+            f"--beta2-permutation-budget{needed}",
         )
     targets = question.difference.targets
     values = sup_norms_under(*paths, targets, labels)

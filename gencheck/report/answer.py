@@ -18,6 +18,9 @@ KINDS = {
     "beta3": "the size of the targets",
 }
 
+# They depend on the weights as well as on the gates.
+LOSSES = {"squared_gap", "zero_one_gap", "cross_entropy_gap"}
+
 NAMES = {
     "beta1": "β1",
     "beta1_normalised": "β1, normalised",
@@ -102,6 +105,11 @@ def verdict(doc: Document) -> str:
     found = doc["permutation"]
     if found["rounds"] == 0:
         return f"Verdict: {theory(doc)}"
+    if found["differing"] and set(found["differing"]) <= LOSSES:
+        return (
+            "Verdict: the sets differ in the model's loss alone. If it was trained on the sample, "
+            "that is its generalization gap; if not, one set is harder for it."
+        )
     if found["differing"]:
         return (
             "Verdict: do not treat the sample as one more draw of what the reference is; look at "

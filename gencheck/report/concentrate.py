@@ -19,7 +19,8 @@ _OVERFLOW = "past the range of a float; see log10"
 
 _INDEPENDENT = (
     "The gates saw neither set, so a small p-value is evidence that sample and reference come from "
-    "different distributions."
+    "different distributions. The losses depend on the weights too: where those were trained on the "
+    "sample, a gap in loss is what training makes."
 )
 _ADAPTED = (
     "The gates may have been trained on the sample. Then sample and reference are not exchangeable "
