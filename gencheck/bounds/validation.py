@@ -67,6 +67,8 @@ class Evidence:
         Why ln|F| is what it is.
     stakes_level
         The L for which the bets of the betting bound are tuned; None for the level asked about.
+    assumes
+        What else the caller assumes, one statement each.
     """
 
     m: int
@@ -80,6 +82,7 @@ class Evidence:
     seed: int = 0
     class_assumption: str = FIXED_CLASS
     stakes_level: float | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def width(self) -> float:
@@ -145,6 +148,7 @@ class _Rule:
             assumes=(
                 INDEPENDENT,
                 evidence.class_assumption,
+                *evidence.assumes,
                 *_range_assumption(evidence),
                 *self.assumes,
                 *_extra_assumption(self.name, evidence),

@@ -64,6 +64,27 @@ def val_bound(
         ),
     ] = None,
     id_key: IdKey = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Instead: the store of the trials, which gives F and E (Optuna, MLflow, …).",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study or experiment of that store.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric by which the best was chosen.")
+    ] = None,
+    direction: Annotated[
+        Literal["max", "min"] | None,
+        typer.Option(help="More of the metric is better, or less, where the store does not say."),
+    ] = None,
+    count: Annotated[
+        Literal["trials", "scores"] | None,
+        typer.Option(help="Count one model a trial, or one a score (every epoch)."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
     solve: Annotated[
         Literal["m-val", "n-models", "delta"] | None,
@@ -109,6 +130,11 @@ def val_bound(
             losses=losses,
             predictions=predictions,
             id_key=id_key,
+            study=study,
+            name=name,
+            metric=metric,
+            direction=direction,
+            count=count,
             seed=seed,
             solve=solve,
             target=target,

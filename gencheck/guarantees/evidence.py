@@ -32,6 +32,11 @@ class ValidationRequest:
     losses: Path | None = None
     predictions: Path | None = None
     id_key: str | None = None
+    study: Path | None = None
+    name: str | None = None
+    metric: str | None = None
+    direction: str | None = None
+    count: str | None = None
     seed: int = 0
     solve: str | None = None
     target: float | None = None

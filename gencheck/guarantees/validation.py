@@ -16,6 +16,7 @@ from gencheck.bounds.validation import (
 )
 from gencheck.errors import InputError
 from gencheck.guarantees.evidence import ValidationRequest, evidence_of
+from gencheck.guarantees.study import with_study
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class ValidationResult:
     observed
         True where the empirical risk comes from a file of what happened, not from a number, which may
         be a plan.
+    study
+        What was counted in the study that was given, as `guarantees.study` records it.
     """
 
     evidence: Evidence
@@ -42,6 +45,7 @@ class ValidationResult:
     solution: Solution | None
     record: dict[str, Any]
     observed: bool
+    study: dict[str, Any] | None = None
 
     @property
     def certified(self) -> Bound | None:
@@ -59,8 +63,11 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         An option is out of range, missing, or in conflict with another; a file cannot be used.
     """
     require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
+    request, study = with_study(request)
     log_models, class_assumption = _log_models(request)
     evidence, record = evidence_of(request, class_assumption)
+    if study:
+        evidence = replace(evidence, assumes=tuple(study.pop("assumes")))
     if request.solve == "delta":
         evidence = replace(evidence, stakes_level=log_models - math.log(request.delta))
     solution = _solution(request, evidence, log_models)
@@ -84,7 +91,8 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         bounds,
         solution,
         record,
-        observed=evidence.losses is not None,
+        observed=evidence.losses is not None or (bool(study) and study["best"] is not None),
+        study=study or None,
     )
 
 

@@ -11,7 +11,9 @@ from gencheck.guarantees.validation import ValidationResult
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
     """Everything needed to repeat the run: the options as given, and what was made of them."""
     given = {
-        name: str(value) if name in {"losses", "predictions"} and value is not None else value
+        name: str(value)
+        if name in {"losses", "predictions", "study"} and value is not None
+        else value
         for name, value in asdict(request).items()
     }
     return given | {
@@ -49,6 +51,8 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
             "empirical_risk": result.evidence.low + result.evidence.width * result.evidence.mean,
         },
     }
+    if result.study is not None:
+        body["study"] = result.study
     if solution is not None:
         answer = {k: v for k, v in vars(solution).items() if v is not None}
         body["solution"] = {"value": None} | answer

@@ -50,6 +50,8 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
+    for name, text in _study_facts(doc):
+        facts.add_row(name, text)
     if "file" in inputs:
         facts.add_row("file", inputs["file"]["path"])
     errors = f" ({inputs['errors']:,} errors)" if "errors" in inputs and at["m_val"] else ""
@@ -65,6 +67,24 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     if inputs.get("ties"):
         facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
     return facts
+
+
+def _study_facts(doc: Document) -> list[tuple[str, str]]:
+    """What was counted in the study, and why."""
+    if "study" not in doc:
+        return []
+    study = doc["study"]
+    states = ", ".join(f"{count} {state}" for state, count in sorted(study["states"].items()))
+    left = f"; {study['left_out']} without a score not counted" if study["left_out"] else ""
+    rows = [
+        ("study", f"{study['kind']}: {study['name']}"),
+        ("trials", f"{states}{left}"),
+        ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
+    ]
+    if study["best"] is not None:
+        best = study["best"]
+        rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
+    return rows + [("note", note) for note in study["notes"]]
 
 
 def _decimals(values: list[float]) -> int:
