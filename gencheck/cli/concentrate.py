@@ -254,24 +254,10 @@ def _run(
         case.reference,
         case.task,
         options,
-        ProgressBars(),
-        load_seconds,
+        progress=ProgressBars(),
+        load_seconds=load_seconds,
     )
-    return result, case.record | {
-        "device": options.device,
-        "dtype": str(options.dtype).removeprefix("torch."),
-        "batch_size": options.batch_size,
-        "tile": options.tile,
-        "memory": options.memory,
-        "beta2_budget": options.beta2_budget,
-        "executor": options.executor,
-        "permutations": options.permutations,
-        "top": options.top,
-        "landmarks": options.landmarks,
-        "gates_independent": options.gates_independent,
-        "cache": None if options.cache is None else str(options.cache),
-        "certificate": None if options.certificate is None else vars(options.certificate),
-    }
+    return result, case.record | options.record()
 
 
 def _report() -> "Callable[[Document], RenderableType]":

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gencheck.audit.api import audit_module
 from gencheck.audit.model import AuditedModel, load_model, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.runnable import computes_on_tensors
 from tests.cases import Case

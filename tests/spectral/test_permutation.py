@@ -13,8 +13,9 @@ from torch import nn
 
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import PermutationFacts
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.errors import SolverError
 from gencheck.spectral.beta1 import batched_lanczos as lockstep
 from gencheck.spectral.beta1.batched_lanczos import columns_at_once, top_eigenvalues
