@@ -43,8 +43,9 @@ def squared_feature_norms(
         gates = (gate_values(node, plane, value.mantissa) for plane in held[position])
         return [gate.square() for gate in gates]
 
-    start = items.square()
-    norms = interpret(network, NumericAlgebra(start, torch.ones_like, squared))
+    tokens = network.takes_tokens
+    start = items if tokens else items.square()
+    norms = interpret(network, NumericAlgebra(start, torch.ones_like, squared, tokens))
     return Scaled(norms.mantissa[:, 0], norms.exponent)
 
 
@@ -65,7 +66,7 @@ def path_inner_products(one: Network, two: Network) -> list[tuple[float, int]]:
 def _multiplied(one: Node, two: Node) -> Node:
     """A node whose weights and constants are the products of those of two nodes."""
     changes: dict[str, Any] = {}
-    for name in ("weight", "bias", "scale", "shift", "constants"):
+    for name in ("weight", "bias", "scale", "shift", "constants", "value"):
         value = getattr(one, name, None)
         if isinstance(value, Tensor):
             changes[name] = value.double() * getattr(two, name).double()
