@@ -9,21 +9,29 @@ import torch
 from torch import Tensor
 
 from gencheck.bounds.magnitude import Magnitude, total
-from gencheck.bounds.multiclass import Constant, MeasuredBound, constants_for, margin_bound
+from gencheck.bounds.multiclass import (
+    Ball,
+    Constant,
+    MeasuredBound,
+    constants_for,
+    margin_bound,
+    margin_unit,
+    margins_of,
+)
 from gencheck.errors import InputError
 from gencheck.load.dataset import load_dataset
 from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import candidate_shapes, prepared, target_rows
 from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
 from gencheck.load.split import Array, Split
+from gencheck.network.algebra import logits
 from gencheck.network.innerproducts import squared_feature_norms
 from gencheck.network.ir import Network
 from gencheck.network.terms import kernel_program
 from gencheck.pathweights import (
+    Solution,
     Weights,
     difference_of_two,
-    norms_around,
-    norms_of_solution,
     squared_distances,
     weights_from,
 )
@@ -50,7 +58,10 @@ class Certificate:
     feature_norm
         C_σ: the root of their mean of ‖z‖².
     unit
-        The grid's unit of margins: the same figure on the standard phase's items.
+        The unit of the grid of γ: the same figure on the standard phase's items.
+    margin_unit
+        The unit of the grid of ρ: the mean absolute margin of the standard phase's network on its
+        own items.
     weights
         Norms, from each origin.
     bounds
@@ -64,6 +75,7 @@ class Certificate:
     error: float
     feature_norm: Magnitude
     unit: Magnitude
+    margin_unit: float
     weights: tuple[Weights, ...]
     bounds: tuple[MeasuredBound, ...]
     origins: tuple[str, ...]
@@ -82,6 +94,7 @@ class _Scores:
     labels: Array
     feature_norm: Magnitude
     unit: Magnitude
+    margin_unit: float
 
 
 def measured_certificate(
@@ -94,8 +107,13 @@ def measured_certificate(
 ) -> Certificate:
     """Certify the 0-1 risk of the network in the folder of a two-phase run, on the run's own data.
 
-    Everything comes from the freeze phase's items, which the gates have not seen, but the grid's
-    unit, which comes from the others.
+    Everything comes from the freeze phase's items, which the gates have not seen, but the grids'
+    units, which come from the others.
+
+    Parameters
+    ----------
+    delta
+        1 − the confidence of this run alone: of several that are compared, each gets its share.
 
     Raises
     ------
@@ -128,8 +146,7 @@ def _of_network(
     gates = subject.gates
     assert gates is not None
     _, outputs = forward(subject.network, items, _BATCH, progress, gates=gates)
-    unit = _feature_norm(gates, _items(subject, standard)[0])
-    scores = _Scores(outputs, labels, _feature_norm(gates, items), unit)
+    scores = _scores(gates, subject, (outputs, items, labels), standard)
     networks = [(subject.network, gates)]
     if subject.network.output_count == 2:
         networks.append((difference_of_two(subject.network), difference_of_two(gates)))
@@ -148,7 +165,7 @@ def _of_ridge(
 ) -> Certificate:
     subject = load_subject(run.gates, None, shapes)
     network = subject.network
-    coefficients, marks, centred = _solution(run, freeze)
+    found, marks, centred = _solution(run, freeze)
     items, labels = _items(subject, freeze)
     rest = np.setdiff1d(np.arange(len(items)), marks)
     order = torch.from_numpy(np.concatenate([marks, rest]))
@@ -157,31 +174,40 @@ def _of_ridge(
     program = kernel_program(network, patches=executor == "matrix")
     factors, base = forward(network, items[order], _BATCH, progress)
     kernel, exponent = kernel_columns(program, factors, len(marks), _BATCH, executor, progress)
+    # the run's kernel was of more items, so perhaps in other units
+    coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
     own = torch.cat([rows.double() @ coefficients for rows in kernel.split(_BATCH)])
     outputs = (own + base if centred else own)[order.argsort()]
-    square = coefficients.T @ (kernel[: len(marks)].double() @ coefficients)
-    moved = [norms_of_solution(square, exponent)]
-    at_marks = base[: len(marks)]
-    inner = coefficients.T @ at_marks  # ⟨u_k, w⁰_l⟩ in units of the kernel's inverse scale
+    count = len(marks)
+    solution = Solution(coefficients, kernel[:count], exponent, base[:count])
     if centred:
         weights = [
-            Weights("standard phase", moved[0]),
-            Weights("zero", norms_around(network, square, inner, exponent)),
+            Weights("standard phase", solution.norms()),
+            Weights("zero", solution.norms_around(network)),
         ]
     else:
-        weights = [Weights("zero", moved[0])]
-    unit = _feature_norm(network, _items(subject, standard)[0])
-    scores = _Scores(outputs, labels, _feature_norm(network, items), unit)
+        weights = [Weights("zero", solution.norms())]
+    scores = _scores(network, subject, (outputs, items, labels), standard)
     return _certificate(scores, weights, delta)
 
 
-def _solution(run: RunFolder, freeze: Split) -> tuple[Tensor, Array, bool]:
+@dataclass(frozen=True)
+class _Coefficients:
+    """Of a ridge solution: b of shape (L, K), for a kernel in units of 2**exponent."""
+
+    values: Tensor
+    exponent: int
+
+
+def _solution(run: RunFolder, freeze: Split) -> tuple[_Coefficients, Array, bool]:
     """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
     try:
         with np.load(run.solution, allow_pickle=False) as arrays:
-            coefficients = torch.from_numpy(arrays["coefficients"])
+            coefficients = _Coefficients(
+                torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
+            )
             positions, centred = arrays["landmarks"], bool(arrays["centred"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             where=str(run.solution),
             found=f"{type(error).__name__}: {error}",
@@ -196,25 +222,34 @@ def _items(subject: Subject, split: Split) -> tuple[Tensor, Array]:
     return torch.from_numpy(items), rows.argmax(1)
 
 
-def _feature_norm(gates: Network, items: Tensor) -> Magnitude:
-    """The root of the mean of ‖z‖²."""
-    if not len(items):
-        return Magnitude.of(1.0)
-    sums = []
+def _scores(
+    gates: Network, subject: Subject, freeze: tuple[Tensor, Tensor, Array], standard: Split
+) -> _Scores:
+    """What the bound needs of the freeze phase's outputs, items, labels, and the grids' units."""
+    outputs, items, labels = freeze
+    others, their_labels = _items(subject, standard)
+    unit, own = 1.0, Magnitude.of(1.0)
+    if len(others):
+        own, base = _norm_and_outputs(gates, others)
+        unit = margin_unit(margins_of(base.numpy(), their_labels))
+    return _Scores(outputs, labels, _norm_and_outputs(gates, items)[0], own, unit)
+
+
+def _norm_and_outputs(gates: Network, items: Tensor) -> tuple[Magnitude, Tensor]:
+    """The root of the mean of ‖z‖², and h⁰ of shape (N, K), by one forward pass."""
+    sums, outputs = [], []
     for part in items.split(_BATCH):
-        squares = squared_feature_norms(gates, part.double())
+        own, planes = logits(gates, part.double())
+        squares = squared_feature_norms(gates, part.double(), planes)
         sums.append(Magnitude.of(float(squares.mantissa.sum()), squares.exponent))
-    return (total(sums) * Magnitude.of(1 / len(items))).sqrt()
+        outputs.append(own.plain())
+    return (total(sums) * Magnitude.of(1 / len(items))).sqrt(), torch.cat(outputs)
 
 
 def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certificate:
     outputs, labels = scores.outputs.numpy(), scores.labels
     classes = outputs.shape[1]
-    rows = np.arange(len(labels))
-    own = outputs[rows, labels]
-    others = outputs.copy()
-    others[rows, labels] = -np.inf
-    margins = own - others.max(1)
+    margins = margins_of(outputs, labels)
     best = [
         _best(margins, constant, classes, scores, weights, delta)
         for constant in constants_for(classes)
@@ -225,6 +260,7 @@ def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certi
         error=float((margins <= 0).mean()),
         feature_norm=scores.feature_norm,
         unit=scores.unit,
+        margin_unit=scores.margin_unit,
         weights=tuple(weights),
         bounds=tuple(bound for bound, _ in best),
         origins=tuple(origin for _, origin in best),
@@ -247,7 +283,9 @@ def _best(
         size = float(scores.feature_norm * _inverse(scores.unit))
         if not math.isfinite(radius):
             radius = 1e300
-        bound = margin_bound(margins, constant, classes, radius, size, delta / _ORIGINS)
+        offset = None if seen.origin == "zero" else scores.margin_unit
+        ball = Ball(radius, size, offset)
+        bound = margin_bound(margins, constant, classes, ball, delta / _ORIGINS)
         found.append((bound, seen.origin))
     return min(found, key=lambda pair: pair[0].risk)
 
