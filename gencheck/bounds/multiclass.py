@@ -24,14 +24,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Margins of the grid in one octave.
-STEPS_PER_OCTAVE = 4
+# Points of the grid of γ in one octave where it is the only one; and of the two grids with an offset,
+# where being coarse costs less than the price of many points.
+STEPS_PER_OCTAVE, OFFSET_STEPS_PER_OCTAVE = 4, 1
 
 # Σ over whole numbers j of 1/(1 + |j|)², which makes probabilities of them.
 _TOTAL = 2 * math.pi**2 / 6 - 1
 
-# Grid points tried on either side of the unit: 40 octaves.
-_REACH = 40 * STEPS_PER_OCTAVE
+# Octaves tried on either side of the unit.
+_OCTAVES = 40
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def margin_unit(margins: NDArray[np.float64]) -> float:
 
 
 def share_of_delta(step: int) -> float:
-    """The part of δ that grid point unit · 2^(step/4) gets: 1/(1 + |step|)² over their sum."""
+    """The part of δ that the grid point so many steps from the unit gets: ∝ 1/(1 + |step|)²."""
     return 1 / (_TOTAL * (1 + abs(step)) ** 2)
 
 
@@ -194,14 +195,16 @@ def margin_bound(
     # a ball of radius 0 is inside every other one, and beyond 1e270 every loss is 1
     least = max(1e-9 * float(np.abs(margins).max()), np.finfo(float).tiny)
     size = min(max(ball.radius, least), 1e270)
-    steps = np.arange(-_REACH, _REACH + 1)
+    per_octave = STEPS_PER_OCTAVE if ball.offset_unit is None else OFFSET_STEPS_PER_OCTAVE
+    steps = np.arange(-_OCTAVES * per_octave, _OCTAVES * per_octave + 1)
+    factors = 2.0 ** (steps / per_octave)
     prices = np.array([-math.log(share_of_delta(int(step))) for step in steps])
-    gammas = ball.unit * 2.0 ** (steps / STEPS_PER_OCTAVE)
+    gammas = ball.unit * factors
     if ball.offset_unit is None:
         rhos, allowed = gammas * size, np.eye(len(steps), dtype=bool)
         price = np.broadcast_to(prices, allowed.shape)
     else:
-        rhos = ball.offset_unit * 2.0 ** (steps / STEPS_PER_OCTAVE)
+        rhos = ball.offset_unit * factors
         allowed = gammas * size <= rhos[:, None]
         price = prices[:, None] + prices
     losses = _ramp_losses(margins, rhos)[:, None]
@@ -233,13 +236,12 @@ def _ramp_losses(margins: NDArray[np.float64], rhos: NDArray[np.float64]) -> NDA
 
 def assumptions(origins: Sequence[str], runs: int = 1) -> tuple[str, ...]:
     """What must hold for the measured bounds of weights measured from `origins`."""
-    grid = f"on a geometric grid, {STEPS_PER_OCTAVE} an octave"
     said = {
-        "zero": f"from zero: one union over margins ρ/C {grid}, in units of C_σ on the standard "
-        "phase's items; ρ and C may be chosen after seeing the items",
-        "standard phase": f"from the standard phase's weights: a union over ρ {grid}, in units of its "
-        "mean absolute margin on its own items, times one over ρ/C; ρ and C may be chosen after "
-        "seeing the items",
+        "zero": "from zero: one union over margins ρ/C on a geometric grid, "
+        f"{STEPS_PER_OCTAVE} an octave, in units of C_σ on the standard phase's items; ρ and C may be chosen after seeing the items",
+        "standard phase": "from the standard phase's weights: a union over ρ on a geometric grid, "
+        f"{OFFSET_STEPS_PER_OCTAVE} an octave, in units of its mean absolute margin on its own items, "
+        "times one over ρ/C; ρ and C may be chosen after seeing the items",
     }
     compared = (
         "no other run (architecture, seed, alpha) was compared on these items; --runs pays for those "
