@@ -238,7 +238,8 @@ def assumptions(origins: Sequence[str], runs: int = 1) -> tuple[str, ...]:
     """What must hold for the measured bounds of weights measured from `origins`."""
     said = {
         "zero": "from zero: one union over margins ρ/C on a geometric grid, "
-        f"{STEPS_PER_OCTAVE} an octave, in units of C_σ on the standard phase's items; ρ and C may be chosen after seeing the items",
+        f"{STEPS_PER_OCTAVE} an octave, in units of C_σ on the standard phase's items; ρ and C may be "
+        "chosen after seeing the items",
         "standard phase": "from the standard phase's weights: a union over ρ on a geometric grid, "
         f"{OFFSET_STEPS_PER_OCTAVE} an octave, in units of its mean absolute margin on its own items, "
         "times one over ρ/C; ρ and C may be chosen after seeing the items",
