@@ -12,7 +12,7 @@ _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _DEFAULT_SHARE = 0.8
 
 
-def parsed_bytes(text: str) -> int:
+def parse_bytes(text: str) -> int:
     """The number of bytes that ``4GiB``, ``500MB`` or ``1e9`` mean.
 
     Raises

@@ -10,27 +10,27 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gencheck.audit.model import load_model
 from gencheck.bounds.multiclass import Ball, constants_for, margin_bound, margin_unit, margins_of
 from gencheck.cli.app import app
 from gencheck.errors import InputError
-from gencheck.independent import Certificate, measured_certificate
+from gencheck.guarantees.two_phase_margin import Certificate, measured_certificate
 from gencheck.report.json import document, to_json
 from gencheck.report.schema import schema_text
-from gencheck.subject import load_subject
-from gencheck.train.loop import Training
-from gencheck.train.path_ridge import RidgePlan
-from gencheck.trainrun.choice import TrainChoice, choice_record
-from gencheck.trainrun.run import train
+from gencheck.training.loop import Training
+from gencheck.training.path_ridge import RidgeOptions
+from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.run import train
 from tests.brute import enumerate_paths
 from tests.train_data import blobs
 
 
-def run_folder(folder: Path, classes: int, solver: str, plan: RidgePlan) -> tuple[Path, Path]:
+def run_folder(folder: Path, classes: int, solver: str, plan: RidgeOptions) -> tuple[Path, Path]:
     """A finished run on small data, and the data."""
     data = folder / "d.npz"
     items, targets = blobs(70, shape=(4,), classes=classes)
     np.savez(data, x=items.numpy(), y=targets.argmax(1).numpy())
-    choice = TrainChoice(
+    choice = TrainRequest(
         data,
         "mlp:4,3",
         folder / "run",
@@ -43,22 +43,22 @@ def run_folder(folder: Path, classes: int, solver: str, plan: RidgePlan) -> tupl
     )
     train(choice)
     (folder / "run" / "run.json").write_text(
-        to_json(document("train", choice_record(choice), {}, None))
+        to_json(document("train", request_record(choice), {}, None))
     )
     return folder / "run", data
 
 
 def brute_force(
-    folder: Path, data: Path, solver: str, plan: RidgePlan, delta: float
+    folder: Path, data: Path, solver: str, plan: RidgeOptions, delta: float
 ) -> dict[str, float]:
     """Every bound's risk from z and w themselves."""
     with np.load(data) as arrays, np.load(folder / "split.npz") as split:
         x, y = arrays["x"], arrays["y"]
         freeze, standard = split["freeze"], split["standard"]
-    gates = load_subject(folder / "gates.pt2", None, [(4,)]).network
+    gates = load_model(folder / "gates.pt2", None, [(4,)]).network
     z, w0 = enumerate_paths(gates, x.astype(np.float64))
     if solver == "sgd":
-        _, w = enumerate_paths(load_subject(folder / "weights.pt2", None, [(4,)]).network, x[:1])
+        _, w = enumerate_paths(load_model(folder / "weights.pt2", None, [(4,)]).network, x[:1])
     else:
         with np.load(folder / "ridge.npz") as arrays:
             scale = 2.0 ** -float(arrays["exponent"])
@@ -98,11 +98,11 @@ def norm(u: np.ndarray, kind: str) -> float:
 @pytest.mark.parametrize(
     ("solver", "plan"),
     [
-        ("sgd", RidgePlan()),
-        ("ridge", RidgePlan(penalty=0.01)),
-        ("ridge", RidgePlan(penalty=0.01, centred=True)),
-        ("ridge", RidgePlan(penalty=0.01, landmarks=9)),
-        ("ridge", RidgePlan(penalty=0.01, landmarks=9, centred=True)),
+        ("sgd", RidgeOptions()),
+        ("ridge", RidgeOptions(penalty=0.01)),
+        ("ridge", RidgeOptions(penalty=0.01, centred=True)),
+        ("ridge", RidgeOptions(penalty=0.01, landmarks=9)),
+        ("ridge", RidgeOptions(penalty=0.01, landmarks=9, centred=True)),
     ],
     ids=["sgd", "exact", "centred", "landmarks", "landmarks-centred"],
 )
@@ -110,7 +110,7 @@ def test_equals_brute_force(
     tmp_path: Path,
     classes: int,
     solver: str,
-    plan: RidgePlan,
+    plan: RidgeOptions,
 ) -> None:
     folder, data = run_folder(tmp_path, classes, solver, plan)
     certificate = measured_certificate(folder, data, 0.1)
@@ -129,7 +129,7 @@ def assert_ordered(certificate: Certificate) -> None:
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:
-    folder, data = run_folder(tmp_path, 2, "sgd", RidgePlan())
+    folder, data = run_folder(tmp_path, 2, "sgd", RidgeOptions())
     other = tmp_path / "other.npz"
     with np.load(data) as arrays:
         np.savez(other, x=arrays["x"] + 1, y=arrays["y"])
@@ -150,7 +150,7 @@ def test_a_network_that_did_not_move_pays_for_nothing() -> None:
 
 def test_runs_are_paid_for(tmp_path: Path) -> None:
     """--runs N certifies at δ/N, and says so; without --checkpoint it is refused."""
-    folder, data = run_folder(tmp_path, 3, "ridge", RidgePlan(penalty=0.01, centred=True))
+    folder, data = run_folder(tmp_path, 3, "ridge", RidgeOptions(penalty=0.01, centred=True))
     runner = CliRunner()
     base = ["data-indep", "--checkpoint", str(folder), "--data", str(data), "--json"]
     docs = {}
@@ -195,18 +195,18 @@ def test_a_solution_in_other_units_is_read_in_its_own(tmp_path: Path) -> None:
     np.savez(
         data, x_train=items[:60], y_train=labels[:60], x_test=items[60:] * 1e4, y_test=labels[60:]
     )
-    choice = TrainChoice(
+    choice = TrainRequest(
         data,
         "mlp:4,3",
         tmp_path / "run",
         alpha=0.4,
         solver="ridge",
         training=Training(epochs=4, batch_size=8, learning_rate=0.02),
-        ridge=RidgePlan(penalty=0.01),
+        ridge=RidgeOptions(penalty=0.01),
     )
     made = train(choice)
     (tmp_path / "run" / "run.json").write_text(
-        to_json(document("train", choice_record(choice), {}, None))
+        to_json(document("train", request_record(choice), {}, None))
     )
     certificate = measured_certificate(tmp_path / "run", data, 0.1)
     assert made.freeze is not None

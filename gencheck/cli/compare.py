@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.case import Case, DataChoice
-    from gencheck.comparison import ComparisonOptions
+    from gencheck.audit.inputs import AuditInputs, DataSelection
+    from gencheck.comparison.run import ComparisonOptions
     from gencheck.network.ir import Network
     from gencheck.report.json import Document
 
@@ -91,11 +91,11 @@ def compare(
     Example: gencheck compare model.pt2 data.npz
     """
     with errors_as_exit_codes(debug):
-        from gencheck.case import DataChoice
+        from gencheck.audit.inputs import DataSelection
         from gencheck.report.compare import compare_body
         from gencheck.report.json import document
 
-        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
         result, inputs = _run(checkpoint, model, choice, prior, options)
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
@@ -111,15 +111,15 @@ def _options(
     dtype: str,
     seed: int,
 ) -> "ComparisonOptions":
-    from gencheck.checks import log_of_count, require_between
+    from gencheck.arguments import log_of_count, require_between
 
     require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
     log_models = log_of_count("--n-models", n_models)
     import torch
 
+    from gencheck.audit.options import AuditOptions
     from gencheck.cli.devices import chosen_device
-    from gencheck.comparison import ComparisonOptions
-    from gencheck.settings import AuditOptions
+    from gencheck.comparison.run import ComparisonOptions
 
     audit = AuditOptions(device=chosen_device(device), dtype=getattr(torch, dtype), seed=seed)
     return ComparisonOptions(delta, log_models, steps, draws, audit)
@@ -128,17 +128,17 @@ def _options(
 def _run(
     checkpoint: Path,
     model: str | None,
-    choice: "DataChoice",
+    choice: "DataSelection",
     prior: Path | None,
     options: "ComparisonOptions",
 ) -> tuple[Any, dict[str, Any]]:
-    from gencheck.case import open_case
+    from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.comparison import compare as compared
+    from gencheck.comparison.run import compare as compared
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_case(checkpoint, model, choice, options.audit.dtype)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype)
     _require_classification(case.task)
     mean = None if prior is None else _prior(prior, model, case)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
@@ -150,8 +150,8 @@ def _run(
     }
 
 
-def _prior(path: Path, model: str | None, case: "Case") -> "Network":
-    from gencheck.comparison import prior_network
+def _prior(path: Path, model: str | None, case: "AuditInputs") -> "Network":
+    from gencheck.comparison.run import prior_network
 
     return prior_network(path, model, case.subject.item_shape)
 
@@ -170,6 +170,6 @@ def _require_classification(task: str) -> None:
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_compare import render
+    from gencheck.report.terminal.compare import render
 
     return render

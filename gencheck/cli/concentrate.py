@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from gencheck.audit.options import AuditOptions
+    from gencheck.audit.result import ConcentrationResult
     from gencheck.report.json import Document
-    from gencheck.result import ConcentrationResult
-    from gencheck.settings import AuditOptions
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
@@ -168,15 +168,15 @@ def concentrate(
     Example: gencheck concentrate model.pt2 data.npz --max-beta1 0.5
     """
     with errors_as_exit_codes(debug):
-        from gencheck.case import DataChoice
+        from gencheck.audit.certificate_request import certificate_request
+        from gencheck.audit.inputs import DataSelection
         from gencheck.cli.concentrate_gate import concentrate_gate, require_p_values
-        from gencheck.declarations import certificate_request
-        from gencheck.gate import maximum_check
+        from gencheck.report.limits import maximum_check
 
         # of a run's folder it is known only once its data have been compared
         independent = gates_independent or gates is not None or checkpoint.is_dir()
         request = certificate_request(certify, confidence, input_range, target_range, independent)
-        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device=device,
             dtype=dtype,
@@ -214,14 +214,14 @@ def concentrate(
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
     import torch
 
+    from gencheck.audit.options import AuditOptions
     from gencheck.cli.devices import chosen_device
-    from gencheck.memory import parsed_bytes
-    from gencheck.settings import AuditOptions
+    from gencheck.memory import parse_bytes
 
     return AuditOptions(
         device=chosen_device(device),
         dtype=getattr(torch, dtype),
-        memory=None if memory is None else parsed_bytes(memory),
+        memory=None if memory is None else parse_bytes(memory),
         **others,
     )
 
@@ -235,13 +235,15 @@ def _run(
     gates: Path | None,
     gates_independent: bool,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
-    from gencheck.audit import audit
-    from gencheck.case import open_case
+    from gencheck.audit.certificate_request import require_independent_gates
+    from gencheck.audit.inputs import open_inputs
+    from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.declarations import require_independent_gates
 
     started = time.perf_counter()
-    case = open_case(checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent)
+    case = open_inputs(
+        checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent
+    )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
         require_independent_gates(case.gates_independent)
@@ -252,33 +254,19 @@ def _run(
         case.reference,
         case.task,
         options,
-        ProgressBars(),
-        load_seconds,
+        progress=ProgressBars(),
+        load_seconds=load_seconds,
     )
-    return result, case.record | {
-        "device": options.device,
-        "dtype": str(options.dtype).removeprefix("torch."),
-        "batch_size": options.batch_size,
-        "tile": options.tile,
-        "memory": options.memory,
-        "beta2_budget": options.beta2_budget,
-        "executor": options.executor,
-        "permutations": options.permutations,
-        "top": options.top,
-        "landmarks": options.landmarks,
-        "gates_independent": options.gates_independent,
-        "cache": None if options.cache is None else str(options.cache),
-        "certificate": None if options.certificate is None else vars(options.certificate),
-    }
+    return result, case.record | options.record()
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_concentrate import render
+    from gencheck.report.terminal.concentrate import render
 
     return render
 
 
 def _explained_report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_explained import render_explained
+    from gencheck.report.terminal.explained import render_explained
 
     return render_explained

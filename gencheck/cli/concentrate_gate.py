@@ -3,12 +3,12 @@
 import math
 from typing import TYPE_CHECKING
 
-from gencheck.checks import require_between
+from gencheck.arguments import require_between
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from gencheck.gate import Gate
-    from gencheck.result import ConcentrationResult
+    from gencheck.audit.result import ConcentrationResult
+    from gencheck.report.limits import LimitReport
 
 
 def require_p_values(limit: float | None, rounds: int) -> None:
@@ -34,13 +34,13 @@ def require_p_values(limit: float | None, rounds: int) -> None:
 
 def concentrate_gate(
     result: "ConcentrationResult", limits: dict[str, float | None], min_p_value: float | None
-) -> "Gate | None":
+) -> "LimitReport | None":
     """The outcome of all limits that were asked for; None where none was.
 
     An upper end past floats, or none at all, fails its limit; every p-value that there is must
     reach `min_p_value`.
     """
-    from gencheck.gate import Gate, maximum_check, minimum_check
+    from gencheck.report.limits import LimitReport, maximum_check, minimum_check
 
     values = {
         "max-beta1": float(result.beta1.upper),
@@ -59,4 +59,4 @@ def concentrate_gate(
                 checks += minimum_check(
                     f"min-p-value-{name.replace('_', '-')}", min_p_value, p_value
                 )
-    return Gate(tuple(checks)) if checks else None
+    return LimitReport(tuple(checks)) if checks else None

@@ -75,9 +75,9 @@ def data_indep(
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
     with errors_as_exit_codes(debug):
-        from gencheck.checks import require_between
-        from gencheck.gate import Gate, maximum_check
+        from gencheck.arguments import require_between
         from gencheck.report.json import document
+        from gencheck.report.limits import LimitReport, maximum_check
 
         require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
         maximum_check("max-risk", max_risk, None)
@@ -101,7 +101,7 @@ def data_indep(
             inputs, body, risk = _from_numbers(given, delta)
         checks = maximum_check("max-risk", max_risk, risk)
         inputs |= {"delta": delta, "max_risk": max_risk}
-        gate = Gate(tuple(checks)) if checks else None
+        gate = LimitReport(tuple(checks)) if checks else None
         deliver(document("data-indep", inputs, body, gate), _report, as_json, output)
 
 
@@ -139,9 +139,9 @@ def _measured(
     delta: float,
     runs: str | None,
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
-    from gencheck.checks import require_between, whole_number
+    from gencheck.arguments import require_between, whole_number
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.independent import measured_certificate
+    from gencheck.guarantees.two_phase_margin import measured_certificate
     from gencheck.load.digest import sha256_of
     from gencheck.report.data_indep import measured_body
 
@@ -161,8 +161,8 @@ def _measured(
 def _from_numbers(
     given: dict[str, Any], delta: float
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.arguments import require_between
     from gencheck.bounds.margin import ASSUMES, SOURCE, independent_bound
-    from gencheck.checks import require_between
 
     for name in ("d_y", "c_sigma", "c_w"):
         if given[name] is None:
@@ -201,8 +201,8 @@ def _from_numbers(
 
 def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> int:
     """m_σ as given, or ⌊(1 − α) m⌋, a product that is whole up to rounding taken as whole."""
+    from gencheck.arguments import require_between, whole_number
     from gencheck.bounds.validation import count_of
-    from gencheck.checks import require_between, whole_number
 
     if m_sigma is not None:
         if m is not None or alpha is not None:
@@ -229,6 +229,6 @@ def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> in
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_bounds import render_data_indep
+    from gencheck.report.terminal.bounds import render_data_indep
 
     return render_data_indep

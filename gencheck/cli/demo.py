@@ -24,8 +24,8 @@ def demo(
     with errors_as_exit_codes(debug):
         from rich.console import Console
 
+        from gencheck.cli.demo_files import make_demo
         from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.demo import make_demo
 
         console = Console(highlight=False)
         files = make_demo(folder, progress=ProgressBars())
@@ -43,7 +43,7 @@ def demo(
 
 
 def _commands(run: Path, data: Path, predictions: Path) -> list[tuple[str, list[str]]]:
-    from gencheck.demo import WEIGHT_DECAYS
+    from gencheck.cli.demo_files import WEIGHT_DECAYS
 
     count = str(len(WEIGHT_DECAYS))
     return [

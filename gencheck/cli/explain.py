@@ -12,7 +12,7 @@ def explain(
 
     Example: gencheck explain supported
     """
-    from gencheck.network.lowering import BUILDERS
+    from gencheck.network.frontend.lowering import BUILDERS
 
     print(
         "The path view covers networks that are, for one fixed input, linear maps of their weights:\n"

@@ -21,15 +21,15 @@ from gencheck.bounds.multiclass import (
 )
 from gencheck.experiments.experiment import Comparison, ExperimentOptions, ExperimentResult, Row
 from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
+from gencheck.guarantees.path_weight_norms import Solution
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
 from gencheck.network.innerproducts import squared_feature_norms
 from gencheck.network.ir import Network
-from gencheck.network.lowering import lowered
-from gencheck.network.trace import traced
-from gencheck.pathweights import Solution
 from gencheck.progress import Progress
-from gencheck.train.loop import Training, fit
-from gencheck.train.path_ridge import PathKernel, RidgePlan, path_kernel
-from gencheck.train.phases import phase_positions
+from gencheck.training.loop import Training, fit
+from gencheck.training.path_ridge import RidgeKernel, RidgeOptions, ridge_kernel
+from gencheck.training.phases import phase_positions
 
 DELTA = 0.05
 ALPHAS = (0.1, 0.3, 0.5)
@@ -125,9 +125,9 @@ def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, se
     targets = torch.eye(classes)[labels]
     training = Training(scale.epochs, 64, cosine=True)
     fit(model, images.train_items[first], targets[first], training, seed)
-    network = lowered(traced(model, shape))
-    plan = RidgePlan(landmarks=scale.landmarks, centred=True, seed=seed)
-    kernel = path_kernel(network, images.train_items[second], images.test_items, plan)
+    network = lower(trace(model, shape))
+    plan = RidgeOptions(landmarks=scale.landmarks, centred=True, seed=seed)
+    kernel = ridge_kernel(network, images.train_items[second], images.test_items, plan)
     base = kernel.in_order(kernel.base)
     wanted = targets[second].double() - base[: len(second)]
     # in units of the standard phase's feature norm neither norm overflows
@@ -180,7 +180,7 @@ class _Judged:
 
 
 def _fitted_at(
-    kernel: PathKernel, base: Tensor, wanted: Tensor, penalty: float, judged: _Judged
+    kernel: RidgeKernel, base: Tensor, wanted: Tensor, penalty: float, judged: _Judged
 ) -> Fitted:
     """The ridge solution at one λ, and what the bound says of it."""
     solution = kernel.fitted(wanted, penalty)

@@ -13,7 +13,7 @@ from gencheck.errors import InputError, MissingDependency
 from gencheck.load.archive import read_archive
 from gencheck.load.code import named_attribute
 from gencheck.load.files import suffix_of
-from gencheck.load.wrapping import SHARD_INDEX, read_shards, unwrapped, without_prefixes
+from gencheck.load.wrapping import SHARD_INDEX, read_shards, unwrap, without_prefixes
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _pickled(path: Path) -> StateDict:
             found=f"a {type(content).__name__}" if content else "nothing",
             required="a state dict: names and tensors",
         )
-    under, wrapped = unwrapped(content, path)
+    under, wrapped = unwrap(content, path)
     for name, value in wrapped.items():
         if not isinstance(value, Tensor):
             raise InputError(

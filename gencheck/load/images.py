@@ -18,7 +18,7 @@ _KEPT = frozenset({"L", "RGB", "RGBA"})
 _MAIN, _TEST = ("train",), ("test", "val", "validation")
 
 
-def decoded(raw: bytes, where: str) -> tuple[Array, str | None]:
+def decode_image(raw: bytes, where: str) -> tuple[Array, str | None]:
     """An encoded image as bytes of shape (height, width) or (height, width, channels).
 
     Returns
@@ -119,7 +119,7 @@ def _split(folder: Path, classes: list[str]) -> Rows:
     def read(positions: Array) -> Chosen:
         images, notes = [], [f"labels from class folders: {shown}"]
         for position in positions.tolist():
-            image, note = decoded(files[position].read_bytes(), str(files[position]))
+            image, note = decode_image(files[position].read_bytes(), str(files[position]))
             images.append(image)
             notes += [note] if note and note not in notes else []
         return Chosen(images, targets[positions], tuple(notes))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError, MissingDependency
-from gencheck.load.images import decoded
+from gencheck.load.images import decode_image
 from gencheck.load.split import Array, Chosen, Rows
 
 TARGET_COLUMNS = ("label", "y", "target")
@@ -198,7 +198,7 @@ def _images(cells: Array, targets: Array, path: Path, name: str, positions: Arra
             raise InputError(
                 where=where, found="no bytes", required="the bytes of an encoded image"
             )
-        image, note = decoded(raw, where)
+        image, note = decode_image(raw, where)
         images.append(image)
         notes += [note] if note and note not in notes else []
     return Chosen(images, targets, tuple(notes))

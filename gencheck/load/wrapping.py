@@ -20,7 +20,7 @@ _WRAPPERS = {"module.": "DataParallel", "_orig_mod.": "torch.compile"}
 _LIGHTNING = "model."
 
 
-def unwrapped(content: dict[Any, Any], path: Path) -> tuple[str | None, dict[Any, Any]]:
+def unwrap(content: dict[Any, Any], path: Path) -> tuple[str | None, dict[Any, Any]]:
     """The state dict in what a checkpoint holds, and the key that it stood under.
 
     Raises

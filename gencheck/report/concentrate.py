@@ -4,15 +4,15 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.bounds.concentrated import GapBound
-from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import (
+from gencheck.audit.result import (
     Certified,
     ConcentrationResult,
     Direction,
     NullComparison,
     PermutationFacts,
 )
+from gencheck.bounds.concentrated import GapBound
+from gencheck.bounds.magnitude import Magnitude
 
 _OVERFLOW = "past the range of a float; see log10"
 

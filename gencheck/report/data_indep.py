@@ -3,7 +3,7 @@
 from typing import Any
 
 from gencheck.bounds.multiclass import MeasuredBound, assumptions
-from gencheck.independent import Certificate
+from gencheck.guarantees.two_phase_margin import Certificate
 from gencheck.report.concentrate import numbers
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gencheck import __version__
 from gencheck.errors import InputError
-from gencheck.gate import Gate
+from gencheck.report.limits import LimitReport
 
 Document = dict[str, Any]
 
@@ -34,14 +34,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-def document(command: str, inputs: dict[str, Any], body: Any, gate: Gate | None) -> Document:
+def document(command: str, inputs: dict[str, Any], body: Any, gate: LimitReport | None) -> Document:
     """One command's document: schema, version, inputs, the command's own keys, the gate if asked."""
     head = {
         "schema": f"gencheck.{command}/1",
         "gencheck": __version__,
         "inputs": plain(inputs),
     }
-    tail = {} if gate is None else {"gate": {"passed": gate.passed, "checks": plain(gate.checks)}}
+    tail: Document = {}
+    if gate is not None:
+        tail = {"gate": {"passed": gate.passed, "checks": plain(gate.checks)}}
+        if gate.would_pass is not None:
+            tail["gate"]["would_pass"] = plain(gate.would_pass)
     own: Document = plain(body)
     return head | own | tail
 

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.gate import Gate
 from gencheck.load.run_folder import RECORD
 from gencheck.report.concentrate import numbers
 from gencheck.report.json import Document, document, to_json, write_atomically
-from gencheck.trainrun.choice import TrainChoice, choice_record
-from gencheck.trainrun.ridge_facts import RidgeFacts, RidgeGap
-from gencheck.trainrun.run import Phase, TrainResult
+from gencheck.report.limits import LimitReport
+from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.ridge_facts import RidgeFacts, RidgeGap
+from gencheck.training.run import Phase, TrainResult
 
 _NEEDS_WHOLE_KERNEL = (
     "needs the Gram matrix of all items; --landmarks at least the number of freeze items forms it"
@@ -17,7 +17,7 @@ _NEEDS_WHOLE_KERNEL = (
 
 
 def write_record(
-    choice: TrainChoice, result: TrainResult, more: dict[str, Any], gate: Gate | None
+    choice: TrainRequest, result: TrainResult, more: dict[str, Any], gate: LimitReport | None
 ) -> Document:
     """The document of a run, which is also written into its folder: ``run.json``.
 
@@ -26,7 +26,7 @@ def write_record(
     more
         Inputs beyond those of the choice.
     """
-    doc = document("train", choice_record(choice) | more, train_body(result), gate)
+    doc = document("train", request_record(choice) | more, train_body(result), gate)
     write_atomically(choice.out / RECORD, to_json(doc))
     return doc
 

@@ -4,7 +4,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.validation import ValidationRequest, ValidationResult
+from gencheck.guarantees.evidence import ValidationRequest
+from gencheck.guarantees.validation import ValidationResult
 
 
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
@@ -51,4 +52,6 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
     if solution is not None:
         answer = {k: v for k, v in vars(solution).items() if v is not None}
         body["solution"] = {"value": None} | answer
+        if solution.variable == "delta" and {"value", "log10"} & answer.keys():
+            body["solution"]["reading"] = "p-value" if result.observed else "planned"
     return body

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.spectral.gram import Gram
+from gencheck.spectral.kernel.gram import Gram
 
 # Values this close, relative to the sums that they are differences of, are ties: only rounding
 # tells them apart.
@@ -46,7 +46,7 @@ class NullDistribution:
         return float(np.quantile(self.values.numpy(), share, method="inverted_cdf"))
 
 
-def relabelled(weights: Tensor, rounds: int, seed: int) -> Tensor:
+def relabel(weights: Tensor, rounds: int, seed: int) -> Tensor:
     """`weights` in random order, `rounds` times, independently. Shape (N, rounds), float64."""
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(weights), generator=generator) for _ in range(rounds)]

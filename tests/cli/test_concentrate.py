@@ -225,7 +225,7 @@ def test_unsupported_models_are_exit_3(tmp_path: Path, case: Path) -> None:
 
 
 def test_the_self_check_is_exit_4(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gencheck.network.lowering as lowering
+    import gencheck.network.frontend.lowering as lowering
 
     # a defect on purpose: every ReLU is read as a tanh
     monkeypatch.setitem(
@@ -237,8 +237,8 @@ def test_the_self_check_is_exit_4(case: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_solvers_that_do_not_converge_are_exit_4(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import gencheck.moments as moments
-    from gencheck.spectral.eigen import top_eigenvalue
+    import gencheck.audit.beta1 as moments
+    from gencheck.spectral.beta1.lanczos import top_eigenvalue
 
     def impatient(*args: Any, **kwargs: Any) -> Any:
         return top_eigenvalue(*args, **kwargs, max_iterations=2)
@@ -316,7 +316,7 @@ def test_outputs_that_overflow(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mnist(mnist: Path, tmp_path: Path) -> None:
     """Real items through a trained network, in float32 against float64."""
-    from gencheck.train.loop import Training, fit
+    from gencheck.training.loop import Training, fit
 
     with np.load(mnist) as archive:
         x = torch.from_numpy(archive["x_train"][:3000].reshape(-1, 784) / 255).float()
