@@ -97,7 +97,7 @@ def _constant(z: np.ndarray, weight: float) -> Unit:
     return Unit(z, np.array([weight]), np.array([-1]))
 
 
-def _units(
+def _units(  # noqa: C901 - one case a kind of node
     node: ir.Node, read: list[list[Unit]], shapes: list[ir.Shape], items: np.ndarray
 ) -> list[Unit]:
     ones = np.ones((len(items), 1))

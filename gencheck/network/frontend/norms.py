@@ -112,8 +112,8 @@ def _rms_norm(made: Construction, call: Call) -> Value:
     square = made.insert(call, "aten.mul.Tensor", source, source)
     mean = made.insert(call, "aten.mean.dim", Ref(square), list(range(-axes, 0)), keepdim=True)
     name = _reciprocal_root(made, call, mean, eps)
-    traced = made.traced_shape(source)
-    shape = (*traced[: len(traced) - axes], *[1] * axes)
+    trace = made.traced_shape(source)
+    shape = (*trace[: len(trace) - axes], *[1] * axes)
     value = scaled(made, call, source, name, "1/rms of a normalisation", shape)
     if gain is not None:
         if not isinstance(value, At):
