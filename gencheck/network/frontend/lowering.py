@@ -111,5 +111,5 @@ def _lower(made: Construction, call: Call) -> None:
             made.values[call.name] = made.folded_constant(call)
             return
         made.values[call.name] = build(made, call)
-    except (Refused, ValueError) as refusal:
+    except (Refused, ValueError, MemoryError, OverflowError) as refusal:
         made.refuse(call, str(refusal))

@@ -8,6 +8,7 @@ from torch import Tensor
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref, run
 from gencheck.network.frontend.lowering import RUNNABLE, lower, offending_calls
+from gencheck.network.windows import MOST_UNITS
 
 # Operators that a head may use beyond those that are covered: composites that torch.export leaves
 # whole. They compute on tensors alone, which is what makes a graph from a file harmless.
@@ -148,6 +149,8 @@ def coverable_layers(graph: AtenGraph, probe: Tensor, limit: int = 200) -> list[
     candidates = list(dict.fromkeys(_modules(graph, last)))[:limit]
     if not candidates or not all(may_run(call.target) for call in graph.calls):
         return []
+    if _makes_too_much(graph, probe):
+        return []
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, value: object) -> None:
@@ -160,6 +163,26 @@ def coverable_layers(graph: AtenGraph, probe: Tensor, limit: int = 200) -> list[
         # the probe's values do not suit the model; then no layer is named
         return []
     return [layer for layer in candidates if _is_covered(graph, layer, shapes)]
+
+
+def _makes_too_much(graph: AtenGraph, probe: Tensor) -> bool:
+    """True where a tensor on the way is larger than any that is held for an item.
+
+    Shapes alone are computed, on torch's meta device, so that a file that names a huge one costs
+    nothing. Where they cannot be, the probe itself will tell.
+    """
+
+    def note(name: str, value: object) -> None:
+        if isinstance(value, Tensor) and value.numel() > MOST_UNITS * max(len(probe), 1):
+            raise MemoryError(name)
+
+    try:
+        run(graph, probe.to("meta"), may_run, note)
+    except MemoryError:
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def _modules(graph: AtenGraph, last: int) -> list[str]:
