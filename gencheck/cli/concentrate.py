@@ -14,6 +14,7 @@ from gencheck.cli.options import (
     Device,
     Factory,
     Holdout,
+    Key,
     Limit,
     Output,
     TransformName,
@@ -37,7 +38,7 @@ def concentrate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="The model: .pt2, .safetensors, .pt or .pth, or a two-phase run's folder.",
+            help="The model: .pt2, .safetensors, .pt, .pth, .ckpt, or a two-phase run's folder.",
             show_default=False,
         ),
     ],
@@ -48,6 +49,7 @@ def concentrate(
         ),
     ],
     model: Factory = None,
+    key: Key = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -226,7 +228,7 @@ def concentrate(
         require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent
+            checkpoint, model, from_layer, choice, options, gates, gates_independent, key=key
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
@@ -269,16 +271,20 @@ def _run(
     options: "AuditOptions",
     gates: Path | None,
     gates_independent: bool,
+    *,
+    key: str | None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
     from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.memory import memory_limit
 
     started = time.perf_counter()
-    case = open_inputs(
-        checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent
-    )
+    with memory_limit(options.memory):
+        case = open_inputs(
+            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, key=key
+        )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
         require_independent_gates(case.gates_independent)

@@ -133,7 +133,9 @@ def compare(
     )
 
 
-def prior_network(path: Path, factory: str | None, shape: tuple[int, ...]) -> Network:
+def prior_network(
+    path: Path, factory: str | None, shape: tuple[int, ...], key: str | None = None
+) -> Network:
     """The network of the checkpoint that gives the PAC-Bayes prior its mean.
 
     Raises
@@ -141,7 +143,7 @@ def prior_network(path: Path, factory: str | None, shape: tuple[int, ...]) -> Ne
     InputError, UnsupportedModel
         As the reader raises them.
     """
-    return load_model(path, factory, [shape]).network
+    return load_model(path, factory, [shape], key=key).network
 
 
 def _study(

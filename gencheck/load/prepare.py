@@ -7,6 +7,7 @@ import numpy as np
 
 from gencheck.errors import InputError
 from gencheck.load.split import Array, Rows, Split
+from gencheck.memory import require_memory
 
 Shape = tuple[int, ...]
 
@@ -70,6 +71,7 @@ def prepared(
         No such step leads from the stored shape to the model's.
     """
     stored, items = tuple(split.items.shape[1:]), split.items
+    require_memory(items.size * np.dtype(dtype).itemsize, split.where, f"{len(items)} items")
     steps = list(split.notes)
     if not automatic:
         if stored != shape:

@@ -75,6 +75,8 @@ class AtenGraph:
         The name of the value returned.
     origins
         The qualified name in the module of each constant that has one, where the module is at hand.
+    parameters
+        The names of those constants that are parameters; the others are buffers and numbers.
     """
 
     input_name: str
@@ -85,11 +87,13 @@ class AtenGraph:
     output: str
     whole_numbers: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
+    parameters: frozenset[str] = frozenset()
 
     @property
     def parameter_count(self) -> int:
-        """The number of floating-point constants: parameters, and statistics of normalisation."""
-        return sum(c.numel() for c in self.constants.values() if c.is_floating_point())
+        """The number of entries of all parameters; one that two modules share counts once."""
+        own = {id(self.constants[name]): self.constants[name].numel() for name in self.parameters}
+        return sum(own.values())
 
 
 # Arithmetic on sizes that depend on the batch.

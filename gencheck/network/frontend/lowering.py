@@ -82,7 +82,7 @@ def _lower(made: Construction, call: Call) -> None:
     call = _with_sizes(made, call)
     try:
         value = _built(made, call)
-    except (Refused, ValueError) as refusal:
+    except (Refused, ValueError, MemoryError, OverflowError) as refusal:
         made.refusals[call.name] = str(refusal)
         value = Off(call.name)
         if call.target.removeprefix("aten.").split(".")[0].endswith("_"):

@@ -19,7 +19,7 @@ from gencheck.network.frontend.construction import (
     per_item,
 )
 from gencheck.network.ir import Add, Affine, AvgPool, Concat, Constant, Shape
-from gencheck.network.windows import Index, adaptive_sources, by_axis, sliding
+from gencheck.network.windows import MOST_UNITS, Index, adaptive_sources, by_axis, sliding
 
 
 def _add(made: Construction, call: Call) -> Value:
@@ -226,6 +226,11 @@ def _pad(made: Construction, call: Call) -> Value:
         axis = len(shape) - 1 - count
         if axis < 0:
             raise Refused("of the batch")
+        extent = units.shape[axis] + sum(amounts[2 * count : 2 * count + 2])
+        if extent < 1:
+            raise Refused(f"that crops {units.shape[axis]} positions to {extent}")
+        if units.size * extent > MOST_UNITS * max(units.shape[axis], 1):
+            raise Refused(f"to {extent} positions on an axis, more than can be held")
         units = _padded(units, axis, amounts[2 * count], amounts[2 * count + 1])
     return made.selected(call, source, units)
 
