@@ -44,7 +44,8 @@ def concentrate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
+            help="The sample S: .npz, .safetensors, .csv, .parquet, a folder of images or IDX.",
+            show_default=False,
         ),
     ],
     model: Factory = None,
@@ -168,6 +169,7 @@ def concentrate(
     Example: gencheck concentrate model.pt2 data.npz --max-beta1 0.5
     """
     with errors_as_exit_codes(debug):
+        from gencheck.arguments import require_between
         from gencheck.audit.certificate_request import certificate_request
         from gencheck.audit.inputs import DataSelection
         from gencheck.cli.concentrate_gate import concentrate_gate, require_p_values
@@ -195,6 +197,7 @@ def concentrate(
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        require_between("--beta2-budget", beta2_budget, 0)
         require_p_values(min_p_value, permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
