@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -51,10 +51,27 @@ class _Commands(TyperGroup):
     """All commands; what goes wrong before or after one of them ends in the same way."""
 
     def main(
-        self, args: Any = None, *others: Any, standalone_mode: bool = True, **more: Any
+        self,
+        args: Any = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **more: Any,
     ) -> Any:
         """Run the command line, and end the process with its exit code if `standalone_mode`."""
-        run = partial(super().main, args, *others, **more, standalone_mode=False)
+        parent: Callable[..., Any] = super().main
+
+        def run() -> Any:
+            return parent(
+                args,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **more,
+            )
+
         if not standalone_mode:
             return run()
         try:
