@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gencheck.audit.model import model_of_module
 from gencheck.network.innerproducts import path_inner_products, squared_feature_norms
 from tests.brute import enumerate_paths
-from tests.cases import random_case
-from tests.networks import ZOO, build
+from tests.cases import random_case, zoo_subject
+from tests.networks import ZOO
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -24,7 +23,7 @@ def test_squared_feature_norms(name: str) -> None:
 def test_path_inner_products(name: str) -> None:
     shape = ZOO[name][1]
     one = random_case(name).subject.network
-    two = model_of_module(build(name, 9), [shape]).network
+    two = zoo_subject(name, 9)[1].network
     flat = torch.zeros((1, int(np.prod(shape)))).double().numpy()
     _, w = enumerate_paths(one, flat)
     _, other = enumerate_paths(two, flat)
