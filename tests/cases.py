@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gencheck.audit.model import AuditedModel, model_of_module
-from gencheck.audit.run import Labelled
+from gencheck.audit.question import Labelled
 from gencheck.network.frontend.aten import AtenGraph
 from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
@@ -94,19 +94,20 @@ def _with_weights_of(module: nn.Module, graph: AtenGraph) -> AtenGraph:
     return replace(graph, constants=constants)
 
 
-@cache
-def zoo_subject(
-    name: str, seed: int, gates_seed: int | None = None
-) -> tuple[nn.Module, AuditedModel]:
-    """The zoo network with weights from `seed`, as the audit sees it; read once in a process.
+def zoo_subject(name: str, module: nn.Module, gates: nn.Module | None = None) -> AuditedModel:
+    """A module of the zoo's network `name`, with whatever weights, as the audit sees it.
 
-    With `gates_seed`, the gates are those of a second network with weights of its own.
+    With `gates`, they are those of a second such module.
     """
-    module = build(name, seed)
-    gates = None if gates_seed is None else build(name, gates_seed)
     graph = _exported(name)
     with patch("gencheck.audit.model.trace", lambda traced, *_: _with_weights_of(traced, graph)):
-        return module, model_of_module(module, [ZOO[name][1]], gates=gates)
+        return model_of_module(module, [ZOO[name][1]], gates=gates)
+
+
+@cache
+def _drawn(name: str, seed: int, two_phase: bool) -> tuple[nn.Module, AuditedModel]:
+    module, gates = build(name, seed), build(name, seed + 100) if two_phase else None
+    return module, zoo_subject(name, module, gates)
 
 
 def random_case(
@@ -121,7 +122,7 @@ def random_case(
 
     With `two_phase`, the gates are those of a second network with weights of its own.
     """
-    module, subject = zoo_subject(name, seed, seed + 100 if two_phase else None)
+    module, subject = _drawn(name, seed, two_phase)
     shape = ZOO[name][1]
     outputs = subject.network.output_count
     generator = torch.Generator().manual_seed(1000 + seed)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 
 from gencheck.audit.model import AuditedModel, load_model
-from gencheck.audit.run import Labelled
+from gencheck.audit.question import Labelled
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset
@@ -153,6 +153,8 @@ def open_inputs(
     from_layer: str | None = None,
     gates: Path | None = None,
     gates_independent: bool = False,
+    *,
+    key: str | None = None,
 ) -> AuditInputs:
     """The model and the data of one audit, with everything that is needed to repeat it.
 
@@ -167,6 +169,8 @@ def open_inputs(
         The checkpoint that decides the gates; to name it is to declare that it saw neither set.
     gates_independent
         Declared by the user: the gates saw neither set.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
 
     Raises
     ------
@@ -183,7 +187,7 @@ def open_inputs(
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(choice, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates)
+    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key)
     network = subject.network
     task = task_of(sample, choice.task)
     name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
@@ -210,6 +214,7 @@ def open_inputs(
         task,
         _record(checkpoint, factory, choice, steps, subject)
         | {
+            "key": key,
             "from": from_layer,
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
             "gates_independent": gates_independent,
