@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gencheck.audit.model import AuditedModel, model_of_module
-from gencheck.audit.run import Labelled
+from gencheck.audit.question import Labelled
 from gencheck.network.ir import Network
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build

@@ -9,8 +9,9 @@ from torch import nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import ConcentrationResult
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.factors import forward

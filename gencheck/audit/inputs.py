@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 
 from gencheck.audit.model import AuditedModel, load_model
-from gencheck.audit.run import Labelled
+from gencheck.audit.question import Labelled
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset

@@ -13,6 +13,7 @@ from gencheck.errors import InputError, UnsupportedModel
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
+from gencheck.network.frontend.extents import require_bounded
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.plain_copy import plain_copy
 from gencheck.network.frontend.tail import coverable_layers, head_of, may_run, tail_of
@@ -239,6 +240,7 @@ def load_model(
             )
         graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
         with sound_program(path):
+            require_bounded(graph)
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
         return _guarded(subject, path)
     module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
@@ -268,6 +270,8 @@ def _load_pair(
             for program, where in ((one, path), (two, gates))
         ]
         with sound_program(path):
+            for graph in graphs:
+                require_bounded(graph)
             subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
         return _guarded(subject, path)
     if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):

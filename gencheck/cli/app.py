@@ -10,6 +10,7 @@ import typer
 
 from gencheck import __version__
 from gencheck.cli.compare import compare
+from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED
@@ -48,6 +49,7 @@ def gencheck(
 
 
 app.command("val-bound")(val_bound)
+app.command("compare-scores")(compare_scores)
 app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(train)

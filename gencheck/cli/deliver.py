@@ -44,6 +44,8 @@ def deliver(
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
 
+    With JSON a gate that failed says so in one line on stderr too, for the log of a pipeline.
+
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
     rich to be imported.
 
@@ -66,4 +68,8 @@ def deliver(
 
         Console(highlight=False, emoji=False).print(renderer()(doc))
     if not doc.get("gate", {"passed": True})["passed"]:
+        if as_json:
+            from gencheck.report.limits import failure_line
+
+            print(f"gencheck: {failure_line(doc['gate'])}", file=sys.stderr)
         raise typer.Exit(GATE_FAILED)

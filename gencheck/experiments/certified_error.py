@@ -18,7 +18,7 @@ from gencheck.network.innerproducts import squared_feature_norms
 from gencheck.network.ir import Network
 from gencheck.progress import Progress
 from gencheck.training.loop import Training, fit
-from gencheck.training.path_ridge import PathKernel, RidgeOptions, path_kernel
+from gencheck.training.path_ridge import RidgeKernel, RidgeOptions, ridge_kernel
 from gencheck.training.phases import phase_positions
 
 DELTA = 0.05
@@ -97,7 +97,7 @@ def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, se
     fit(model, images.train_items[first], targets[first], training, seed)
     network = lower(trace(model, shape))
     plan = RidgeOptions(landmarks=scale.landmarks, centred=True, seed=seed)
-    kernel = path_kernel(network, images.train_items[second], images.test_items, plan)
+    kernel = ridge_kernel(network, images.train_items[second], images.test_items, plan)
     base = kernel.in_order(kernel.base)
     wanted = targets[second].double() - base[: len(second)]
     # in units of the standard phase's feature norm neither norm overflows
@@ -130,7 +130,7 @@ class _Judged:
 
 
 def _bound_at(
-    kernel: PathKernel, base: Tensor, wanted: Tensor, penalty: float, judged: _Judged
+    kernel: RidgeKernel, base: Tensor, wanted: Tensor, penalty: float, judged: _Judged
 ) -> tuple[MeasuredBound, float, float]:
     """The bound of one ridge solution, its error on the freeze items and on the test items."""
     solution = kernel.fitted(wanted, penalty)

@@ -2,46 +2,21 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gencheck.arguments import log_of_count, require_between, whole_number
+from gencheck.arguments import log_of_count, require_between
 from gencheck.bounds.bound import Bound
 from gencheck.bounds.solve import Solution, fewest_items, largest_class, smallest_delta
 from gencheck.bounds.validation import (
     FIXED_CLASS,
     Evidence,
     certified_name,
-    count_of,
     validation_bounds,
     with_items,
 )
 from gencheck.errors import InputError
-
-if TYPE_CHECKING:
-    from gencheck.load.losses import Losses
-
-
-@dataclass(frozen=True)
-class ValidationRequest:
-    """What the user asks; None where an option was not given. See the command's options."""
-
-    m_val: str | None = None
-    n_models: str | None = None
-    log_n_models: float | None = None
-    adaptive_rounds: int | None = None
-    scores_per_round: float | None = None
-    delta: float = 0.05
-    val_error: float | None = None
-    c: float | None = None
-    gamma2: float | None = None
-    loss: str | None = None
-    loss_range: tuple[float, float] | None = None
-    losses: Path | None = None
-    predictions: Path | None = None
-    seed: int = 0
-    solve: str | None = None
-    target: float | None = None
+from gencheck.guarantees.evidence import ValidationRequest, evidence_of
+from gencheck.guarantees.study import with_study
 
 
 @dataclass(frozen=True)
@@ -56,6 +31,11 @@ class ValidationResult:
         ln|F|.
     bounds
         Empty where `--solve m-val` has no answer to evaluate them at.
+    observed
+        True where the empirical risk comes from a file of what happened, not from a number, which may
+        be a plan.
+    study
+        What was counted in the study that was given, as `guarantees.study` records it.
     """
 
     evidence: Evidence
@@ -64,6 +44,8 @@ class ValidationResult:
     bounds: tuple[Bound, ...]
     solution: Solution | None
     record: dict[str, Any]
+    observed: bool
+    study: dict[str, Any] | None = None
 
     @property
     def certified(self) -> Bound | None:
@@ -81,8 +63,13 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         An option is out of range, missing, or in conflict with another; a file cannot be used.
     """
     require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
+    request, study = with_study(request)
     log_models, class_assumption = _log_models(request)
-    evidence, record = _evidence(request, class_assumption)
+    evidence, record = evidence_of(request, class_assumption)
+    if study:
+        evidence = replace(evidence, assumes=tuple(study.pop("assumes")))
+    if request.solve == "delta":
+        evidence = replace(evidence, stakes_level=log_models - math.log(request.delta))
     solution = _solution(request, evidence, log_models)
     delta, evidence_at, log_at = request.delta, evidence, log_models
     if solution is not None and solution.value is not None:
@@ -97,7 +84,60 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
     bounds: tuple[Bound, ...] = ()
     if evidence_at.m > 0:
         bounds = _finite(validation_bounds(evidence_at, log_at - math.log(delta)))
-    return ValidationResult(evidence_at, log_at, delta, bounds, solution, record)
+    return ValidationResult(
+        evidence_at,
+        log_at,
+        delta,
+        bounds,
+        solution,
+        record,
+        observed=evidence.losses is not None or (bool(study) and study["best"] is not None),
+        study=study or None,
+    )
+
+
+def refuse_gate_on_a_p_value(result: ValidationResult, max_risk: float | None) -> None:
+    """Check that a limit is not held against a bound whose confidence was found from the items.
+
+    Raises
+    ------
+    InputError
+        It is: such a gate would pass by its own making.
+    """
+    solved = result.solution is not None and result.solution.variable == "delta"
+    if max_risk is not None and solved and result.observed:
+        raise InputError(
+            where="--max-risk and --solve delta",
+            found="both, with a file of what was observed",
+            required="one of them",
+            remedy="A gate needs a confidence fixed before the items were seen: --delta D.",
+        )
+
+
+def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str, Any]:
+    """How many items of the same mean loss would bring the certified risk to `max_risk`.
+
+    For losses one by one it is answered by their mean alone (`hoeffding-bentkus`), which a small
+    variance only improves on.
+
+    Returns
+    -------
+    dict
+        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved.
+    """
+    seen = result.evidence
+    target = (max_risk - seen.low) / seen.width
+    level = result.log_models - math.log(result.delta)
+    solution = fewest_items(seen.mean, seen.binary, target, level)
+    reason = solution.reason
+    if target <= seen.mean:
+        risk = seen.low + seen.width * seen.mean
+        reason = f"no number of items, since the limit is not above their mean loss, {risk:.6g}"
+    answer = {
+        "m_val": solution.value,
+        "counted_by": "binomial" if seen.binary else "hoeffding-bentkus",
+    }
+    return answer if reason is None else answer | {"reason": reason}
 
 
 def _finite(bounds: tuple[Bound, ...]) -> tuple[Bound, ...]:
@@ -144,131 +184,6 @@ def _log_models(request: ValidationRequest) -> tuple[float, str]:
         required="the number of models tried, --log-n-models, or --adaptive-rounds",
         remedy="Count every model and setting that was compared on these items; 1 for a single one.",
     )
-
-
-def _evidence(request: ValidationRequest, class_assumption: str) -> tuple[Evidence, dict[str, Any]]:
-    low, high = _range(request)
-    record: dict[str, Any] = {"loss": "zero-one" if _is_binary(request) else "bounded"}
-    if request.losses is not None or request.predictions is not None:
-        values = _losses_from_files(request, record)
-        evidence = _evidence_of_losses(request, values, low, high)
-    else:
-        evidence = _evidence_of_numbers(request, low, high, record)
-    for name, value in (("--c", request.c), ("--gamma2", request.gamma2)):
-        if value is not None:
-            require_between(name, value, 0, open_low=True)
-    record |= {"m_val": evidence.m or None, "val_error": low + (high - low) * evidence.mean}
-    if evidence.binary and evidence.m:
-        record["errors"] = evidence.count
-    changed = replace(
-        evidence,
-        c=request.c,
-        gamma2=request.gamma2,
-        seed=request.seed,
-        class_assumption=class_assumption,
-    )
-    return changed, record
-
-
-def _is_binary(request: ValidationRequest) -> bool:
-    return request.loss != "bounded" and request.loss_range is None
-
-
-def _range(request: ValidationRequest) -> tuple[float, float]:
-    if request.loss_range is None:
-        return 0.0, 1.0
-    low, high = request.loss_range
-    require_between("--loss-range, lower end", low, -math.inf)
-    require_between("--loss-range, upper end", high, low, open_low=True)
-    require_between("--loss-range, its width", high - low, 1e-300)
-    if request.loss == "zero-one":
-        raise InputError(
-            where="--loss zero-one and --loss-range", found="both", required="one of them"
-        )
-    if request.predictions is not None:
-        raise InputError(
-            where="--loss-range and --predictions", found="both", required="one of them"
-        )
-    return low, high
-
-
-def _losses_from_files(request: ValidationRequest, record: dict[str, Any]) -> "Losses":
-    from gencheck.load.digest import sha256_of
-    from gencheck.load.losses import load_losses, load_predictions
-
-    if request.losses is not None and request.predictions is not None:
-        raise InputError(where="--losses and --predictions", found="both", required="one of them")
-    for name, value in (("--m-val", request.m_val), ("--val-error", request.val_error)):
-        if value is not None:
-            raise InputError(
-                where=name,
-                found=f"{value} beside a file",
-                required="the file alone, which gives it",
-            )
-    if request.predictions is not None:
-        if request.loss == "bounded":
-            raise InputError(
-                where="--loss bounded",
-                found="--predictions, whose loss is 0 or 1",
-                required="--loss zero-one",
-            )
-        predictions = load_predictions(request.predictions)
-        record |= {"ties": predictions.ties}
-        path, values = request.predictions, predictions.losses
-    else:
-        assert request.losses is not None
-        path, values = request.losses, load_losses(request.losses)
-    record["file"] = {"path": str(path), "sha256": sha256_of(path)}
-    return values
-
-
-def _evidence_of_losses(
-    request: ValidationRequest, values: "Losses", low: float, high: float
-) -> Evidence:
-    binary = _is_binary(request)
-    bad = (values != 0) & (values != 1) if binary else (values < low) | (values > high)
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(
-            where=f"{request.losses}, row {row}",
-            found=f"loss {values[row]:g}",
-            required="0 or 1" if binary else f"a loss from {low:g} to {high:g}",
-            remedy=(
-                "For losses between 0 and 1 pass --loss bounded."
-                if binary
-                else "State the loss's range with --loss-range LOW HIGH."
-            ),
-        )
-    scaled = (values - low) / (high - low)
-    return Evidence(len(scaled), float(scaled.mean()), binary, scaled, low, high)
-
-
-def _evidence_of_numbers(
-    request: ValidationRequest, low: float, high: float, record: dict[str, Any]
-) -> Evidence:
-    error = low if request.val_error is None else request.val_error
-    require_between("--val-error", error, low, high)
-    mean, binary = (error - low) / (high - low), _is_binary(request)
-    if request.solve == "m-val":
-        if request.m_val is not None:
-            raise InputError(
-                where="--m-val", found="a number", required="nothing, since --solve m-val seeks it"
-            )
-        # no items yet: the evidence at the solution follows
-        return Evidence(0, mean, binary, None, low, high)
-    if request.m_val is None:
-        raise InputError(
-            where="--m-val",
-            found="nothing",
-            required="the number of validation items, or --losses or --predictions",
-        )
-    m = whole_number("--m-val", request.m_val)
-    if binary:
-        count = count_of(m, mean)
-        if abs(count - m * mean) > 1e-6 * max(1.0, m * mean):
-            record["rounded"] = f"{m} · {error:g} = {m * mean:g} errors, rounded up to {count}"
-        mean = count / m
-    return Evidence(m, mean, binary, None, low, high)
 
 
 def _solution(request: ValidationRequest, evidence: Evidence, log_models: float) -> Solution | None:

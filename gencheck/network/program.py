@@ -179,11 +179,6 @@ class Program:
         return sum(2 * int(batch.counts.sum()) for _, _, batch in self.batches() if batch.columns)
 
     @property
-    def cells_per_pair(self) -> int:
-        """The cells of all maps."""
-        return sum(made.cells for made in self.maps)
-
-    @property
     def factors_per_item(self) -> int:
         """The numbers that the factors of one item take, padding included."""
         return sum(b.blocks * b.width for _, _, b in self.batches() if b.columns)

@@ -41,7 +41,11 @@ def document(command: str, inputs: dict[str, Any], body: Any, gate: LimitReport 
         "gencheck": __version__,
         "inputs": plain(inputs),
     }
-    tail = {} if gate is None else {"gate": {"passed": gate.passed, "checks": plain(gate.checks)}}
+    tail: Document = {}
+    if gate is not None:
+        tail = {"gate": {"passed": gate.passed, "checks": plain(gate.checks)}}
+        if gate.would_pass is not None:
+            tail["gate"]["would_pass"] = plain(gate.would_pass)
     own: Document = plain(body)
     return head | own | tail
 

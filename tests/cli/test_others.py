@@ -39,7 +39,11 @@ def test_demo(program: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["val-bound", "data-indep", "concentrate", "compare", "reproduce", "train"]
+    "name",
+    [
+        *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
+        "train",
+    ],
 )
 def test_schemas(name: str) -> None:
     result = runner.invoke(app, ["schema", name])
@@ -54,9 +58,13 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert "compare, concentrate, data-indep, reproduce, train, val-bound" in result.stderr
+    assert (
+        "compare, compare-scores, concentrate, data-indep, reproduce, train, val-bound"
+        in result.stderr
+    )
     assert schema_names() == [
         "compare",
+        "compare-scores",
         "concentrate",
         "data-indep",
         "reproduce",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
 
 _PREFIX = "torch.ops."
 
@@ -88,7 +89,7 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
     meta = graph["tensor_values"][inputs[0]]
     batch, shape = _sizes(meta["sizes"], where)
     calls = tuple(call for node in graph["nodes"] for call in _calls(node))
-    return AtenGraph(
+    made = AtenGraph(
         inputs[0],
         shape,
         batch,
@@ -98,6 +99,8 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
         meta["dtype"] in _WHOLE,
         parameters=frozenset(parameters),
     )
+    sizes = {name: value["sizes"] for name, value in graph["tensor_values"].items()}
+    return with_positions_chosen_first(made, lambda name: len(sizes[name]))
 
 
 def _only(mapping: dict[str, Any]) -> tuple[str, Any]:

@@ -57,18 +57,6 @@ FOLDABLE = frozenset(
 RUNNABLE = frozenset(BUILDERS)
 
 
-def offending_calls(graph: AtenGraph) -> list[int]:
-    """The numbers of the calls that are outside the path view."""
-    made = Construction(graph)
-    found = []
-    for number, call in enumerate(graph.calls):
-        before = len(made.offenders)
-        _lower(made, call)
-        if len(made.offenders) > before:
-            found.append(number)
-    return found
-
-
 def lower(graph: AtenGraph) -> Network:
     """The network of a traced model: normalisation folded, what does nothing left out.
 
@@ -105,6 +93,7 @@ def _lower(made: Construction, call: Call) -> None:
             raise Refused("")
         if any(isinstance(value, Unknown) for value in read):
             made.values[call.name] = Unknown()
+            _refuse_regardless(call, read)
             return
         made.refuse_overwritten(read)
         if call.target in FOLDABLE and read and all(isinstance(v, Tensor) for v in read):
@@ -113,3 +102,13 @@ def _lower(made: Construction, call: Call) -> None:
         made.values[call.name] = build(made, call)
     except (Refused, ValueError, MemoryError, OverflowError) as refusal:
         made.refuse(call, str(refusal))
+
+
+def _refuse_regardless(call: Call, read: list[Value]) -> None:
+    """Refuse what is not covered whatever it reads: it is to be named beside what stands before it."""
+    operator = call.target.removeprefix("aten.").split(".")[0].removesuffix("_")
+    constants = sum(isinstance(value, Tensor) for value in read)
+    if operator in {"mul", "div"} and len(read) - constants > 1:
+        raise Refused("of two tensors computed from the input; covered: by a constant")
+    if operator == "add" and constants:
+        raise Refused("adds a bare parameter or number; covered: the sum of two layers")

@@ -24,7 +24,13 @@ from gencheck.network.windows import MOST_UNITS, Index, adaptive_sources, by_axi
 def _add(made: Construction, call: Call) -> Value:
     if call.kwargs.get("alpha", 1) != 1:
         raise Refused("with a factor alpha")
-    if any(made.is_constant(operand) for operand in call.args[:2]):
+    constants = [made.is_constant(operand) for operand in call.args[:2]]
+    if any(constants) and not all(constants):
+        number = call.args[constants.index(True)]
+        # Python's sum of a list of layers starts at the number 0
+        if not isinstance(number, Ref) and number == 0:
+            return At(made.position(call.args[constants.index(False)]))
+    if any(constants):
         raise Refused("adds a bare parameter or number; covered: the sum of two layers")
     left, right = (made.position(operand) for operand in call.args[:2])
     if made.shape(left) != made.shape(right):

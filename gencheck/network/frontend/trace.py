@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
 from gencheck.network.frontend.plain_copy import plain_copy
 
 # Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
@@ -100,7 +101,7 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
             found=f"{len(inputs)} inputs and {len(outputs)} outputs",
             required="one input tensor and one output tensor",
         )
-    return AtenGraph(
+    graph = AtenGraph(
         inputs[0],
         shape,
         _TRACE_BATCH,
@@ -110,6 +111,8 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
         origins=fqns,
         parameters=frozenset(signature.inputs_to_parameters),
     )
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return with_positions_chosen_first(graph, lambda name: values[name].dim())
 
 
 def _detached(tensor: Tensor) -> Tensor:

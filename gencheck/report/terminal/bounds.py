@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.limits import would_pass_sentence
 
 
 def render_val_bound(doc: Document) -> RenderableType:
     """The report of one `val-bound` document: the bounds side by side, the certified one last."""
-    at, certified = doc["evaluated_at"], doc["certified"]["name"]
+    certified = doc["certified"]["name"]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("bound", "risk ≤", "slack", ""):
         table.add_column(name, justify="left" if name in {"bound", ""} else "right", no_wrap=True)
@@ -32,7 +33,7 @@ def render_val_bound(doc: Document) -> RenderableType:
         )
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
-        _val_bound_facts(doc["inputs"], at),
+        _val_bound_facts(doc),
     ]
     if doc["bounds"]:
         parts.append(Padding(table, (1, 0, 0, 0)))
@@ -41,13 +42,16 @@ def render_val_bound(doc: Document) -> RenderableType:
         parts += [Text(f"assumes: {text}", style="dim") for text in sure["assumes"]]
     if "solution" in doc:
         parts.append(Padding(Text(_solution(doc)), (1, 0, 0, 0)))
-    return Group(*parts, *_gate(doc), _val_bound_verdict(doc))
+    return Group(*parts, *gate_lines(doc), _val_bound_verdict(doc))
 
 
-def _val_bound_facts(inputs: dict[str, Any], at: dict[str, Any]) -> RenderableType:
+def _val_bound_facts(doc: Document) -> RenderableType:
+    inputs, at, solution = doc["inputs"], doc["evaluated_at"], doc.get("solution", {})
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
+    for name, text in _study_facts(doc):
+        facts.add_row(name, text)
     if "file" in inputs:
         facts.add_row("file", inputs["file"]["path"])
     errors = f" ({inputs['errors']:,} errors)" if "errors" in inputs and at["m_val"] else ""
@@ -56,12 +60,31 @@ def _val_bound_facts(inputs: dict[str, Any], at: dict[str, Any]) -> RenderableTy
             "items", f"{at['m_val']:,}, empirical risk {at['empirical_risk']:.6g}{errors}"
         )
     facts.add_row("models", _count_in_words(at["log_n_models"]))
-    facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
+    if solution.get("reading") != "p-value":
+        facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
     if "rounded" in inputs:
         facts.add_row("note", inputs["rounded"])
     if inputs.get("ties"):
         facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
     return facts
+
+
+def _study_facts(doc: Document) -> list[tuple[str, str]]:
+    """What was counted in the study, and why."""
+    if "study" not in doc:
+        return []
+    study = doc["study"]
+    states = ", ".join(f"{count} {state}" for state, count in sorted(study["states"].items()))
+    left = f"; {study['left_out']} without a score not counted" if study["left_out"] else ""
+    rows = [
+        ("study", f"{study['kind']}: {study['name']}"),
+        ("trials", f"{states}{left}"),
+        ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
+    ]
+    if study["best"] is not None:
+        best = study["best"]
+        rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
+    return rows + [("note", note) for note in study["notes"]]
 
 
 def _decimals(values: list[float]) -> int:
@@ -99,22 +122,41 @@ def _solution(doc: Document) -> str:
         "n-models": "most models",
         "delta": "smallest delta",
     }[solution["variable"]]
-    if solution["value"] is not None:
-        value = solution["value"]
-        answer = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
-    elif "log10" in solution:
-        answer = f"10^{solution['log10']:.6g}"
-    else:
-        answer = f"none: {solution['reason']}"
-    return (
+    answer = _answer(solution)
+    found = (
         f"Solved for a certified risk of at most {_number(inputs['target'])}: {question} {answer}"
     )
+    if solution.get("reading") == "p-value":
+        return f"{found}\nThis is a p-value: {_P_VALUE}"
+    if solution.get("reading") == "planned":
+        return (
+            f"{found}\nIf {_number(inputs['val_error'])} is a plan. From an error that was observed it "
+            f"is a p-value: {_P_VALUE}"
+        )
+    return found
 
 
-def _gate(doc: Document) -> list[RenderableType]:
+_P_VALUE = (
+    "if the chosen model's risk is above the target, evidence as strong as this has at most this "
+    "probability. It was found from the items, so it is no confidence; that is fixed before, by --delta."
+)
+
+
+def _answer(solution: dict[str, Any]) -> str:
+    value = solution["value"]
+    if value is not None:
+        return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    if "log10" in solution:
+        return f"10^{solution['log10']:.6g}"
+    return f"none: {solution['reason']}"
+
+
+def gate_lines(doc: Document) -> list[RenderableType]:
+    """One line for each limit of the document's gate, and what would pass; none without a gate."""
     if "gate" not in doc:
         return []
     lines: list[RenderableType] = [Text("")]
+    advice = would_pass_sentence(doc["gate"])
     for check in doc["gate"]["checks"]:
         value = "n/a" if check["value"] is None else _number(check["value"])
         lines.append(
@@ -124,7 +166,7 @@ def _gate(doc: Document) -> list[RenderableType]:
                 style="green" if check["passed"] else "red",
             )
         )
-    return lines
+    return [*lines, Text(advice)] if advice else lines
 
 
 def _val_bound_verdict(doc: Document) -> RenderableType:
@@ -138,6 +180,12 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
         if bound["vacuous"]:
             text = f"Verdict: vacuous. No risk below the largest possible is certified ({bound['name']})."
             style = "yellow"
+        elif doc.get("solution", {}).get("reading") == "p-value":
+            text = (
+                f"Verdict: p = {_answer(doc['solution'])} against a true risk above "
+                f"{_number(doc['inputs']['target'])}, whichever model was chosen ({bound['name']})."
+            )
+            style = "green"
         else:
             text = (
                 f"Verdict: true risk at most {_at_most(certified['risk'], decimals)} with probability "
@@ -188,7 +236,7 @@ def render_data_indep(doc: Document) -> RenderableType:
         facts,
         Padding(terms, (1, 0, 1, 0)),
         *assumed,
-        *_gate(doc),
+        *gate_lines(doc),
         Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
     )
 
@@ -241,7 +289,7 @@ def _render_measured(doc: Document) -> RenderableType:
         Padding(table, (1, 0, 1, 0)),
         *sources,
         *assumed,
-        *_gate(doc),
+        *gate_lines(doc),
         Padding(Text(verdict, style=f"bold {style}"), (1, 0, 0, 0)),
     )
 
