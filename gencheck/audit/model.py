@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from gencheck.audit.saved_model import module_of_state, sound_program
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
+from gencheck.load.hugging_face import PretrainedFolder
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
 from gencheck.network.frontend.extents import require_bounded
@@ -63,6 +65,8 @@ def model_of_module(
     notes: tuple[str, ...] = (),
     from_layer: str | None = None,
     gates: nn.Module | None = None,
+    *,
+    output: str | None = None,
 ) -> AuditedModel:
     """A live module, which is copied, never changed.
 
@@ -74,6 +78,8 @@ def model_of_module(
         Audit the tail from this layer on, with the tensor entering it as x.
     gates
         A module of the same architecture that decides the gates.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -84,12 +90,15 @@ def model_of_module(
     """
     parameters = sum(p.numel() for p in module.parameters())
     module = plain_copy(module)
-    graph = _first_traceable(module, list(shapes))
+    graph = _first_traceable(module, list(shapes), output)
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        other = trace(plain_copy(gates), graph.input_shape, graph.whole_numbers)
+        other = trace(
+            plain_copy(gates), graph.input_shape, graph.whole_numbers, output=output, logits=True
+        )
         return _subject_of_pair(graph, other, parameters, notes)
-    if from_layer is not None:
+    # what the module itself returns are the logits only where nothing was chosen or taken off
+    if from_layer is not None or graph.taken_off or graph.part_of_output:
         return _subject_of_graph(graph, parameters, notes, from_layer)
     copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
 
@@ -98,12 +107,15 @@ def model_of_module(
         if key not in copies:
             copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
         with torch.no_grad():
-            output = copies[key](items)
-        assert isinstance(output, Tensor)
-        return output
+            made = copies[key](items)
+        assert isinstance(made, Tensor)
+        return made
 
     network = _lowered_or_advised(graph)
     return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+
+
+_Saved: TypeAlias = SavedProgram | StateDict | PretrainedFolder
 
 
 def refuse_tail_with_gates(from_layer: str | None) -> None:
@@ -138,24 +150,34 @@ def _subject_of_pair(
         network,
         own_output,
         parameters,
-        notes,
+        (*notes, *_taken_off(weights)),
         weights.input_shape,
         weights.whole_numbers,
         gates=deciding,
     )
 
 
-def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
+def _first_traceable(
+    module: nn.Module, shapes: list[tuple[int, ...]], output: str | None
+) -> AtenGraph:
     failure: InputError | None = None
     for whole_numbers in (False, True):
         for shape in shapes:
             try:
-                return trace(module, shape, whole_numbers)
+                return trace(module, shape, whole_numbers, output=output, logits=True)
             except InputError as error:
                 failure = failure or error
     if failure is None:
         raise ValueError("no item shape to try")
     raise failure
+
+
+def _taken_off(graph: AtenGraph) -> tuple[str, ...]:
+    """For the record: what stood behind the outputs that are audited."""
+    if not graph.taken_off:
+        return ()
+    steps = ", ".join(graph.taken_off)
+    return (f"taken off behind the last dense layer: {steps}; the logits are audited",)
 
 
 def _lowered_or_advised(graph: AtenGraph) -> Network:
@@ -190,7 +212,7 @@ def _subject_of_graph(
         _lowered_or_advised(graph),
         own_output,
         parameters,
-        notes,
+        (*notes, *_taken_off(graph)),
         whole.input_shape,
         whole.whole_numbers,
         head,
@@ -205,6 +227,7 @@ def load_model(
     gates: Path | None = None,
     *,
     key: str | None = None,
+    output: str | None = None,
 ) -> AuditedModel:
     """The model in a checkpoint file.
 
@@ -220,6 +243,8 @@ def load_model(
         The checkpoint of the network that decides the gates, of the same kind and architecture.
     key
         The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -229,7 +254,7 @@ def load_model(
     if gates is not None:
         refuse_tail_with_gates(from_layer)
         pair = load_checkpoint(path, key), load_checkpoint(gates, key)
-        return _load_pair(pair, (path, gates), factory, list(shapes))
+        return _load_pair(pair, (path, gates), factory, list(shapes), output=output)
     checkpoint = load_checkpoint(path, key)
     if isinstance(checkpoint, SavedProgram):
         if factory is not None:
@@ -238,13 +263,13 @@ def load_model(
                 found=f"a factory for {path}, which brings its own graph",
                 required="--model only with a state dict",
             )
-        graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
+        graph = from_archive(checkpoint.document, checkpoint.weights, str(path), output)
         with sound_program(path):
             require_bounded(graph)
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
         return _guarded(subject, path)
     module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
-    return model_of_module(module, shapes, notes, from_layer)
+    return model_of_module(module, shapes, notes, from_layer, output=output)
 
 
 def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
@@ -258,15 +283,17 @@ def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
 
 
 def _load_pair(
-    pair: tuple[SavedProgram | StateDict, SavedProgram | StateDict],
+    pair: tuple[_Saved, _Saved],
     paths: tuple[Path, Path],
     factory: str | None,
     shapes: list[tuple[int, ...]],
+    *,
+    output: str | None,
 ) -> AuditedModel:
     (one, two), (path, gates) = pair, paths
     if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
         graphs = [
-            from_archive(program.document, program.weights, str(where))
+            from_archive(program.document, program.weights, str(where), output)
             for program, where in ((one, path), (two, gates))
         ]
         with sound_program(path):
@@ -282,4 +309,4 @@ def _load_pair(
         )
     module, notes, wanted = module_of_state(one, factory, shapes, str(path))
     deciding, *_ = module_of_state(two, factory, shapes, str(gates))
-    return model_of_module(module, wanted, notes, gates=deciding)
+    return model_of_module(module, wanted, notes, gates=deciding, output=output)

@@ -15,6 +15,7 @@ from gencheck.cli.options import (
     Key,
     Limit,
     Output,
+    OutputName,
     TransformName,
     XKey,
     YKey,
@@ -45,6 +46,7 @@ def compare(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The reference T, unseen in training; default: the test split of DATA."),
@@ -102,7 +104,9 @@ def compare(
 
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
-        result, inputs = _run(checkpoint, model, choice, prior, options, key=key)
+        result, inputs = _run(
+            checkpoint, model, choice, prior, options, chosen={"key": key, "output": output_name}
+        )
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
         deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
 
@@ -137,7 +141,7 @@ def _run(
     prior: Path | None,
     options: "ComparisonOptions",
     *,
-    key: str | None,
+    chosen: dict[str, str | None],
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
@@ -145,9 +149,9 @@ def _run(
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype, **chosen)
     _require_classification(case.task)
-    mean = None if prior is None else _prior(prior, model, case, key)
+    mean = None if prior is None else _prior(prior, model, case, chosen)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
@@ -157,10 +161,12 @@ def _run(
     }
 
 
-def _prior(path: Path, model: str | None, case: "AuditInputs", key: str | None) -> "Network":
+def _prior(
+    path: Path, model: str | None, case: "AuditInputs", chosen: dict[str, str | None]
+) -> "Network":
     from gencheck.comparison.run import prior_network
 
-    return prior_network(path, model, case.subject.item_shape, key)
+    return prior_network(path, model, case.subject, **chosen)
 
 
 def _require_classification(task: str) -> None:

@@ -17,6 +17,7 @@ from gencheck.cli.options import (
     Key,
     Limit,
     Output,
+    OutputName,
     TransformName,
     XKey,
     YKey,
@@ -50,6 +51,7 @@ def concentrate(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -228,7 +230,14 @@ def concentrate(
         require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent, key=key
+            checkpoint,
+            model,
+            from_layer,
+            choice,
+            options,
+            gates,
+            gates_independent,
+            chosen={"key": key, "output": output_name},
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
@@ -272,7 +281,7 @@ def _run(
     gates: Path | None,
     gates_independent: bool,
     *,
-    key: str | None,
+    chosen: dict[str, str | None],
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
@@ -283,7 +292,7 @@ def _run(
     started = time.perf_counter()
     with memory_limit(options.memory):
         case = open_inputs(
-            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, key=key
+            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, **chosen
         )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
