@@ -16,9 +16,9 @@ from gencheck.load.hugging_face import PretrainedFolder
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
 from gencheck.network.frontend.extents import require_bounded
-from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.lowering import lower, may_run
 from gencheck.network.frontend.plain_copy import plain_copy
-from gencheck.network.frontend.tail import coverable_layers, head_of, may_run, tail_of
+from gencheck.network.frontend.tail import coverable_layers, head_of, tail_of
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network

@@ -46,7 +46,8 @@ def concentrate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
+            help="The sample S: .npz, .safetensors, .csv, .parquet, a folder of images or IDX.",
+            show_default=False,
         ),
     ],
     model: Factory = None,
@@ -189,6 +190,7 @@ def concentrate(
     Example: gencheck concentrate model.pt2 data.npz --min-p-value 0.05
     """
     with errors_as_exit_codes(debug):
+        from gencheck.arguments import require_between
         from gencheck.audit.certificate_request import certificate_request
         from gencheck.audit.inputs import DataSelection
         from gencheck.cli.concentrate_gate import (
@@ -226,6 +228,7 @@ def concentrate(
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
+        require_between("--beta2-budget", beta2_budget, 0)
         require_p_values(min_p_value, options.permutations)
         require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)

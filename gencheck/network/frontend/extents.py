@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gencheck.errors import UnsupportedModel
 from gencheck.network.frontend.aten import AtenGraph, run
-from gencheck.network.frontend.tail import may_run
+from gencheck.network.frontend.lowering import may_run
 from gencheck.network.windows import MOST_UNITS
 
 

@@ -139,6 +139,8 @@ def _started(
     space: PathSpace, at: tuple[int, int], batch: Batch, weights: Tensor, complete: bool
 ) -> list[_Candidate]:
     """The best paths that start in a batch: at an input coordinate, a bias or a constant."""
+    if batch.vocabulary:
+        return _started_at_tokens(space, at, batch, weights, complete)
     factor = space.reader.batch(batch)
     score = _score(weights, factor, complete)
     # padding has no unit to name
@@ -150,6 +152,24 @@ def _started(
         found = float(score[block, slot])
         cell = int(batch.cells[block])
         made.append(_Candidate(found, cell, factor[block, :, slot], (step,)))
+    return made
+
+
+def _started_at_tokens(
+    space: PathSpace, at: tuple[int, int], batch: Batch, weights: Tensor, complete: bool
+) -> list[_Candidate]:
+    """The best paths that start at a token of a place."""
+    made = []
+    for block in range(batch.blocks):
+        columns = space.columns(*at, block)
+        score = _score(weights, columns.values[None], complete)[0]
+        for place in _top(score):
+            step = Step(*at, block, int(columns.units[place]))
+            made.append(
+                _Candidate(
+                    float(score[place]), int(batch.cells[block]), columns.values[:, place], (step,)
+                )
+            )
     return made
 
 

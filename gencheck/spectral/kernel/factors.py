@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
-from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.ir import Clamp, Computed, Gate, MaxPool, Network
 from gencheck.network.program import Batch, Column
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
@@ -277,5 +277,5 @@ def widest_pass(network: Network) -> int:
 
 def _gated(network: Network, position: int) -> GatedNode:
     node = network.nodes[position]
-    assert isinstance(node, Gate | Clamp | MaxPool)
+    assert isinstance(node, Gate | Clamp | MaxPool | Computed)
     return node

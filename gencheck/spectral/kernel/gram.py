@@ -9,6 +9,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity
@@ -23,6 +24,9 @@ from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
+
+# Where a kernel's largest value may lie: its rounding is the dtype's, its cube a float64.
+_RANGE = {torch.float32: (1e-30, 1e38), torch.float64: (1e-90, 1e90)}
 
 
 class Gram(LinearOperator):
@@ -230,7 +234,9 @@ def gram_matrix(
         if cache is not None:
             cache.save(tile, block)
     progress.finish()
-    return Gram(tiles, blocks, factors.count, work.exponent)
+    gram = Gram(tiles, blocks, factors.count, work.exponent)
+    require_in_range(gram.diagonal(), factors.items.dtype)
+    return gram
 
 
 def kernel_columns(
@@ -263,6 +269,7 @@ def kernel_columns(
             if tile.on_diagonal:
                 columns[left, right] = block
     progress.finish()
+    require_in_range(columns.diagonal(), factors.items.dtype)
     return columns, work.exponent
 
 
@@ -299,6 +306,35 @@ def kernel_product(
         product.add(tile, block)
     progress.finish()
     return product.sum, work.exponent
+
+
+def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
+    """Do nothing where products of three kernels, which the solvers form, are floats.
+
+    Parameters
+    ----------
+    diagonal
+        K(i, i), which no K(i, j) exceeds by more than the geometric mean of two of them.
+    dtype
+        What the kernel was formed in.
+
+    Raises
+    ------
+    InputError
+        The kernel is past the range of `dtype`, or its cube past float64's.
+    """
+    low, high = _RANGE[dtype]
+    largest = float(diagonal.max())
+    if diagonal.isfinite().all() and (low < largest < high or largest == 0):
+        return
+    name = str(dtype).removeprefix("torch.")
+    raise InputError(
+        where="the path kernel of the items",
+        found=f"values of up to {largest:.3g} in {name}",
+        required=f"a largest one between {low:g} and {high:g}",
+        remedy="Divide the items by a constant near their size"
+        + (", or pass --dtype float64." if dtype == torch.float32 else "."),
+    )
 
 
 def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
