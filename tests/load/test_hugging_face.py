@@ -201,3 +201,14 @@ def test_at_the_command_line(folder: Path, tmp_path: Path) -> None:
     document = json.loads(result.stdout)
     assert "ResNetForImageClassification" in document["inputs"]["assumptions"][0]
     assert not document["inputs"]["gates_independent"]
+
+
+def test_a_text_classifier_whole(tmp_path: Path) -> None:
+    bert().save_pretrained(tmp_path / "m")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.integers(0, 9, (12, 6)), y=np.arange(12) % 2)
+    arguments = ["concentrate", tmp_path / "m", tmp_path / "d.npz", "--holdout", "0.5", "--json"]
+    fast = ["--permutations", "0", "--beta2-budget", "0", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*map(str, arguments), *fast])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["model"]["outputs"] == 2
