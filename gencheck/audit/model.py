@@ -107,12 +107,13 @@ def model_of_module(
         if key not in copies:
             copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
         with torch.no_grad():
-            made = copies[key](items)
+            made = copies[key](items.long() if graph.whole_numbers else items)
         assert isinstance(made, Tensor)
         return made
 
     network = _lowered_or_advised(graph)
-    return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+    shape, tokens = graph.input_shape, graph.whole_numbers
+    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
 
 
 _Saved: TypeAlias = SavedProgram | StateDict | PretrainedFolder
@@ -206,7 +207,9 @@ def _subject_of_graph(
         graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
 
     def own_output(items: Tensor) -> Tensor:
-        return run(graph, items, may_run)
+        # the tokens of a text reach a network as numbers of the run's dtype
+        given = items.long() if graph.whole_numbers and from_layer is None else items
+        return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(
         _lowered_or_advised(graph),
