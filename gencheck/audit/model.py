@@ -9,8 +9,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.lowered import first_traceable, lowered_or_advised, taken_off_notes
 from gencheck.audit.saved_model import module_of_state, sound_program
-from gencheck.errors import InputError, UnsupportedModel
+from gencheck.errors import InputError
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
 from gencheck.load.hugging_face import PretrainedFolder
 from gencheck.network.frontend.archive import from_archive
@@ -18,7 +19,7 @@ from gencheck.network.frontend.aten import AtenGraph, run
 from gencheck.network.frontend.extents import require_bounded
 from gencheck.network.frontend.lowering import lower, may_run
 from gencheck.network.frontend.plain_copy import plain_copy
-from gencheck.network.frontend.tail import coverable_layers, head_of, tail_of
+from gencheck.network.frontend.tail import head_of, tail_of
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
@@ -90,7 +91,7 @@ def model_of_module(
     """
     parameters = sum(p.numel() for p in module.parameters())
     module = plain_copy(module)
-    graph = _first_traceable(module, list(shapes), output)
+    graph = first_traceable(module, list(shapes), output)
     if gates is not None:
         refuse_tail_with_gates(from_layer)
         other = trace(
@@ -111,7 +112,7 @@ def model_of_module(
         assert isinstance(made, Tensor)
         return made
 
-    network = _lowered_or_advised(graph)
+    network = lowered_or_advised(graph)
     shape, tokens = graph.input_shape, graph.whole_numbers
     return AuditedModel(network, own_output, parameters, notes, shape, tokens)
 
@@ -142,7 +143,7 @@ def _subject_of_pair(
     """A two-phase network: the gates of one traced model under the weights of another."""
     require_same_architecture(weights, gates)
     deciding = lower(gates)
-    network = with_gates_of(_lowered_or_advised(weights), deciding)
+    network = with_gates_of(lowered_or_advised(weights), deciding)
 
     def own_output(items: Tensor) -> Tensor:
         return gated_output(weights, gates, items)
@@ -151,44 +152,11 @@ def _subject_of_pair(
         network,
         own_output,
         parameters,
-        (*notes, *_taken_off(weights)),
+        (*notes, *taken_off_notes(weights)),
         weights.input_shape,
         weights.whole_numbers,
         gates=deciding,
     )
-
-
-def _first_traceable(
-    module: nn.Module, shapes: list[tuple[int, ...]], output: str | None
-) -> AtenGraph:
-    failure: InputError | None = None
-    for whole_numbers in (False, True):
-        for shape in shapes:
-            try:
-                return trace(module, shape, whole_numbers, output=output, logits=True)
-            except InputError as error:
-                failure = failure or error
-    if failure is None:
-        raise ValueError("no item shape to try")
-    raise failure
-
-
-def _taken_off(graph: AtenGraph) -> tuple[str, ...]:
-    """For the record: what stood behind the outputs that are audited."""
-    if not graph.taken_off:
-        return ()
-    steps = ", ".join(graph.taken_off)
-    return (f"taken off behind the last dense layer: {steps}; the logits are audited",)
-
-
-def _lowered_or_advised(graph: AtenGraph) -> Network:
-    """The network; where the model is not covered, the error names the layers from which it is."""
-    try:
-        return lower(graph)
-    except UnsupportedModel as error:
-        dtype = torch.int64 if graph.whole_numbers else torch.float32
-        probe = torch.zeros((graph.batch or 2, *graph.input_shape), dtype=dtype)
-        raise UnsupportedModel(error.offenders, coverable_layers(graph, probe)) from error
 
 
 def _subject_of_graph(
@@ -212,10 +180,10 @@ def _subject_of_graph(
         return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(
-        _lowered_or_advised(graph),
+        lowered_or_advised(graph),
         own_output,
         parameters,
-        (*notes, *_taken_off(graph)),
+        (*notes, *taken_off_notes(graph)),
         whole.input_shape,
         whole.whole_numbers,
         head,

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.audit.inputs import AuditInputs, DataSelection
+    from gencheck.audit.inputs import DataSelection
     from gencheck.comparison.run import ComparisonOptions
-    from gencheck.network.ir import Network
     from gencheck.report.json import Document
 
 
@@ -105,7 +104,7 @@ def compare(
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
         result, inputs = _run(
-            checkpoint, model, choice, prior, options, chosen={"key": key, "output": output_name}
+            checkpoint, model, choice, prior, options, key=key, output=output_name
         )
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
         deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
@@ -141,17 +140,21 @@ def _run(
     prior: Path | None,
     options: "ComparisonOptions",
     *,
-    chosen: dict[str, str | None],
+    key: str | None,
+    output: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.comparison.run import compare as compared
+    from gencheck.comparison.run import prior_network
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype, **chosen)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key, output=output)
     _require_classification(case.task)
-    mean = None if prior is None else _prior(prior, model, case, chosen)
+    mean = None
+    if prior is not None:
+        mean = prior_network(prior, model, case.subject, key=key, output=output)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
@@ -159,14 +162,6 @@ def _run(
         "posterior_steps": options.posterior_steps,
         "posterior_draws": options.posterior_draws,
     }
-
-
-def _prior(
-    path: Path, model: str | None, case: "AuditInputs", chosen: dict[str, str | None]
-) -> "Network":
-    from gencheck.comparison.run import prior_network
-
-    return prior_network(path, model, case.subject, **chosen)
 
 
 def _require_classification(task: str) -> None:

@@ -240,7 +240,8 @@ def concentrate(
             options,
             gates,
             gates_independent,
-            chosen={"key": key, "output": output_name},
+            key=key,
+            output=output_name,
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
@@ -284,7 +285,8 @@ def _run(
     gates: Path | None,
     gates_independent: bool,
     *,
-    chosen: dict[str, str | None],
+    key: str | None,
+    output: str | None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
@@ -295,7 +297,15 @@ def _run(
     started = time.perf_counter()
     with memory_limit(options.memory):
         case = open_inputs(
-            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, **chosen
+            checkpoint,
+            model,
+            choice,
+            options.dtype,
+            from_layer,
+            gates,
+            gates_independent,
+            key=key,
+            output=output,
         )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
