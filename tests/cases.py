@@ -100,7 +100,7 @@ def zoo_subject(name: str, module: nn.Module, gates: nn.Module | None = None) ->
     With `gates`, they are those of a second such module.
     """
     graph = _exported(name)
-    with patch("gencheck.audit.model.trace", lambda traced, *_: _with_weights_of(traced, graph)):
+    with patch("gencheck.audit.model.trace", lambda trace, *_: _with_weights_of(trace, graph)):
         return model_of_module(module, [ZOO[name][1]], gates=gates)
 
 

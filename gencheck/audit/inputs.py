@@ -9,10 +9,12 @@ import torch
 
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.question import Labelled
+from gencheck.audit.two_classes import as_two_classes
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset
 from gencheck.load.digest import sha256_of
+from gencheck.load.hugging_face import is_pretrained_folder
 from gencheck.load.prepare import (
     candidate_shapes,
     held_out,
@@ -156,14 +158,15 @@ def open_inputs(
     gates_independent: bool = False,
     *,
     key: str | None = None,
+    output: str | None = None,
 ) -> AuditInputs:
     """The model and the data of one audit, with everything that is needed to repeat it.
 
     Parameters
     ----------
     checkpoint
-        A checkpoint file, or the folder of a two-phase run: its two programs, and as the sample the
-        items of its freeze phase where the data are the run's own.
+        A checkpoint file, a Hugging Face folder, or the folder of a two-phase run: its two programs,
+        and as the sample the items of its freeze phase where the data are the run's own.
     from_layer
         Audit the tail of the model from this layer on.
     gates
@@ -172,6 +175,8 @@ def open_inputs(
         Declared by the user: the gates saw neither set.
     key
         The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -180,7 +185,7 @@ def open_inputs(
     """
     run, notes = None, []
     gates_independent = gates_independent or gates is not None
-    if checkpoint.is_dir():
+    if checkpoint.is_dir() and not is_pretrained_folder(checkpoint):
         found = _run_of(checkpoint, gates)
         checkpoint, gates = found.weights, found.gates
         if found.trained_on(sha256_of(choice.path)):
@@ -188,8 +193,12 @@ def open_inputs(
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(choice, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key)
+    subject = load_model(
+        checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key, output=output
+    )
     task = task_of(sample, choice.task)
+    if task == "classification" and subject.network.output_count == 1:
+        subject = as_two_classes(subject)
     labelled, steps = _labelled((sample, reference), subject, task, dtype, choice.transform)
     steps = [*notes, *steps]
     return AuditInputs(
@@ -200,6 +209,7 @@ def open_inputs(
         _record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
+            "output": output,
             "from": from_layer,
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
             "gates_independent": gates_independent,
@@ -271,6 +281,8 @@ def open_candidates(
     shapes = candidate_shapes(tuple(splits[0][1].items.shape[1:]))
     model = load_model(checkpoint, factory, shapes, from_layer, key=key)
     task = task_of(splits[0][1], choice.task)
+    if task == "classification" and model.network.output_count == 1:
+        model = as_two_classes(model)
     # the reference is one file under one seed: the same items beside every candidate
     ordered = [*(sample for sample, _ in splits), splits[0][1]]
     labelled, steps = _labelled(ordered, model, task, dtype, choice.transform)
