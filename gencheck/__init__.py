@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gencheck.bounds.margin import independent_bound
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
+    from gencheck.spectral.kernel.path_kernel import PathKernel
     from gencheck.training.gated import GatedNetwork
     from gencheck.training.phases import two_phase
     from gencheck.training.regularisers.darc import DARC, DARC1
@@ -25,6 +26,7 @@ __all__ = [
     "Evidence",
     "GatedNetwork",
     "GencheckError",
+    "PathKernel",
     "UnsupportedModel",
     "__version__",
     "audit_module",
@@ -40,6 +42,7 @@ _HOMES = {
     "Evidence": "gencheck.bounds.validation",
     "GatedNetwork": "gencheck.training.gated",
     "GencheckError": "gencheck.errors",
+    "PathKernel": "gencheck.spectral.kernel.path_kernel",
     "UnsupportedModel": "gencheck.errors",
     "audit_module": "gencheck.audit.api",
     "independent_bound": "gencheck.bounds.margin",

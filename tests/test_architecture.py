@@ -12,6 +12,7 @@ ALLOWED: dict[str, set[str]] = {
     "arguments": set(),
     "errors": set(),
     "memory": set(),
+    "printable": set(),
     "progress": set(),
     "bounds": set(),
     "load": set(),
@@ -21,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "audit": {"bounds", "load", "network", "spectral"},
     "guarantees": {"audit", "bounds", "load", "network", "spectral"},
     "comparison": {"audit", "bounds", "network"},
-    "experiments": {"audit", "bounds", "load", "network", "training"},
+    "experiments": {"audit", "bounds", "guarantees", "load", "network", "training"},
     "report": {
         *("audit", "bounds", "comparison", "experiments", "guarantees", "load", "training"),
     },
@@ -29,10 +30,10 @@ ALLOWED: dict[str, set[str]] = {
         *("audit", "bounds", "comparison", "experiments", "guarantees", "load", "network"),
         *("report", "training"),
     },
-    "__init__": {"audit", "bounds", "training"},
+    "__init__": {"audit", "bounds", "spectral", "training"},
     "__main__": {"cli"},
 }
-FREE = {"__version__", "arguments", "errors", "memory", "progress"}
+FREE = {"__version__", "arguments", "errors", "memory", "printable", "progress"}
 
 
 def modules() -> list[Path]:

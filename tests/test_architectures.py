@@ -8,7 +8,8 @@ import torch
 
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.audit.self_check import output_deviation
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program

@@ -17,8 +17,9 @@ from gencheck.audit.certificate_request import (
 from gencheck.audit.certify import CertifiedBetas, certified, certified_betas
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import Certified, PathNorms
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.bounds.bernstein import certified_beta2
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.errors import InputError, SelfCheckError

@@ -9,8 +9,9 @@ from torch import nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import ConcentrationResult
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.factors import forward
@@ -19,7 +20,7 @@ from tests.cases import random_case
 from tests.networks import ZOO
 
 DOUBLE = AuditOptions(dtype=torch.float64)
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 def figures(result: ConcentrationResult) -> np.ndarray:

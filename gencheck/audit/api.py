@@ -8,8 +8,9 @@ from torch import nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import ConcentrationResult
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.load.dataset import checked_split
 from gencheck.load.prepare import candidate_shapes, prepared, target_rows, task_of
 from gencheck.load.split import Array, Split
@@ -67,7 +68,7 @@ def audit_module(
         )
         for split in splits
     ]
-    return audit(subject, labelled[0], labelled[1], chosen, options, progress)
+    return audit(subject, labelled[0], labelled[1], chosen, options, progress=progress)
 
 
 def _split(pair: tuple[Any, Any], name: str) -> Split:

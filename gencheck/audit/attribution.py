@@ -1,6 +1,5 @@
 """What is to blame for β1: the items that make it up, and where on the input its direction lies."""
 
-from collections.abc import Sequence
 from math import isqrt
 
 import torch
@@ -8,11 +7,10 @@ from torch import Tensor
 
 from gencheck.audit.beta1 import Moments
 from gencheck.audit.image_grid import Picture
+from gencheck.audit.question import Question
 from gencheck.audit.result import Direction, ItemShare
 from gencheck.network.program import Program
-from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta1.energy import coordinate_energy
-from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.factors import Factors
 
 # The items that the direction is projected on: this share of all, between these numbers, and fewer
@@ -21,39 +19,28 @@ _SHARE, _FEWEST, _MOST = 1 / 8, 256, 1024
 _OPERATIONS = 2e10
 
 
-def largest_shares(
-    terms: Tensor,
-    difference: Difference,
-    indices: tuple[Sequence[int] | None, Sequence[int] | None],
-    task: str,
-    count: int,
-) -> tuple[ItemShare, ...]:
-    """The `count` items with the largest terms of β1, largest first; none where β1 is not positive.
+def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...]:
+    """The items with the largest terms of β1, largest first; none where β1 is not positive.
 
+    The terms are d_i (z_i·u)², and add up to β1.
     β1 = (1/n)Σ_T (z·u)² − (1/m)Σ_S (z·u)²: what the reference has and the sample lacks comes first,
     and items of the sample, whose terms are negative, come last.
-
-    Parameters
-    ----------
-    terms
-        d_i (z_i·u)² of the pooled items, shape (N,), in any unit; they add up to β1.
-    indices
-        The positions of the sample's and of the reference's items in their files; None where they
-        are 0, 1, 2, …
     """
+    difference = question.difference
+    terms = difference.weights() * moments.products.square()
     whole = float(terms.sum())
     if not whole > 0:
         return ()
     found = []
-    for position in terms.argsort(descending=True, stable=True)[:count].tolist():
+    for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
         in_sample = position < difference.sample_count
         own = position if in_sample else position - difference.sample_count
-        places = indices[0 if in_sample else 1]
+        places = (question.sample if in_sample else question.reference).indices
         found.append(
             ItemShare(
                 set="sample" if in_sample else "reference",
                 index=own if places is None else int(places[own]),
-                label=_label(difference.targets[position], task),
+                label=_label(difference.targets[position], question.task),
                 share=float(terms[position]) / whole,
             )
         )
@@ -61,13 +48,11 @@ def largest_shares(
 
 
 def top_direction(
-    moments: Moments,
+    question: Question,
     program: Program,
     factors: Factors,
-    difference: Difference,
+    moments: Moments,
     picture: Picture | None,
-    seed: int,
-    progress: Progress = SILENT,
 ) -> Direction | None:
     """Where on the input the direction u lies that attains β1; None where β1 is not positive.
 
@@ -81,7 +66,7 @@ def top_direction(
     picture
         How the coordinates lie in a picture, if they do.
     """
-    weights = difference.weights()
+    weights, seed = question.difference.weights(), question.options.seed
     products = moments.products
     if not float(weights @ products.square()) > 0:
         return None
@@ -94,7 +79,7 @@ def top_direction(
     parts[order[: count // 2]] = torch.inf
     chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
     found = coordinate_energy(
-        program, factors.taken(chosen), products[chosen], moments.exponent, progress
+        program, factors.taken(chosen), products[chosen], moments.exponent, question.progress
     )
     return Direction(
         energy=tuple(found.coordinates.tolist()),

@@ -9,14 +9,11 @@ from gencheck.audit.result import Beta1
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
-from gencheck.network.program import Program
-from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.beta1.lanczos import TopEigenvalue, has_kernel, top_eigenvalue
+from gencheck.spectral.beta1.lanczos import TopEigenvalue, has_kernel
 from gencheck.spectral.beta1.landmarks import landmark_intervals
 from gencheck.spectral.difference import Difference, squared_norms
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
-from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.gram import Gram
 
 
@@ -46,18 +43,11 @@ class Moments:
 
 
 def moments_of_gram(
-    gram: Gram, network: Network, difference: Difference, seed: int, progress: Progress = SILENT
-) -> tuple[Moments, TopEigenvalue]:
-    """From the whole Gram matrix: exact up to the solver's residual; and the eigenpair itself.
-
-    Raises
-    ------
-    SolverError
-        Lanczos did not converge.
-    """
-    top = top_eigenvalue(gram, difference.weights(), seed, progress=progress)
+    gram: Gram, network: Network, difference: Difference, top: TopEigenvalue
+) -> Moments:
+    """From the whole Gram matrix and its top eigenpair: exact up to the solver's residual."""
     squares = squared_norms(gram, difference.target_weights()).tolist()
-    moments = Moments(
+    return Moments(
         beta1=_beta1(top, gram, network),
         # u = Σ_i a_i z_i, so that z_i·u = (K a)_i
         products=gram.matmul(top.vector[:, None])[:, 0].cpu(),
@@ -67,14 +57,14 @@ def moments_of_gram(
         pairs=gram.count * (gram.count + 1) / 2,
         nbytes=float(sum(b.numel() * b.element_size() for b in gram.blocks)),
     )
-    return moments, top
 
 
 def moments_of_landmarks(
-    factors: Factors,
+    kernel: CrossKernel,
     network: Network,
     difference: Difference,
     count: int,
+    *,
     seed: int,
     progress: Progress = SILENT,
 ) -> Moments:
@@ -82,14 +72,13 @@ def moments_of_landmarks(
 
     β1's value is its lower end, which a direction of the landmarks' span attains.
     """
-    program: Program = kernel_program(network)
     found = landmark_intervals(
-        CrossKernel(program, factors),
+        kernel,
         difference.weights(),
         difference.target_weights(),
         count,
-        seed,
-        progress,
+        seed=seed,
+        progress=progress,
     )
     total = len(difference.targets)
     lower = found.lower

@@ -1,18 +1,19 @@
 """What an audit will take in memory, worked out before it starts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from gencheck.audit.options import AuditOptions
 from gencheck.errors import InputError
 from gencheck.memory import available_bytes, shown_bytes
-from gencheck.network.ir import Network, is_smooth
-from gencheck.network.program import Program
+from gencheck.network.ir import is_smooth
 from gencheck.spectral.beta1.batched_lanczos import VECTOR_BYTES
 from gencheck.spectral.kernel.evaluate import OVERLAP_BYTES
 from gencheck.spectral.kernel.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.factors import PASS_ENTRIES, widest_pass
+from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # What the interpreter, the libraries and their buffers take before any data.
 _BASE_BYTES = 400 * 2**20
@@ -70,24 +71,24 @@ class MemoryBudget:
     kept_bytes: int
     gates_on_disk: bool
 
+    def within(self, kernel: PathKernel) -> PathKernel:
+        """The same kernel, laid out for what it may take."""
+        options = replace(
+            kernel.options, layout_bytes=self.layout_bytes, kept_bytes=self.kept_bytes
+        )
+        return replace(kernel, options=options)
+
 
 def _layout_bytes(limit: int | None) -> int:
     return FACTOR_BYTES if limit is None else min(FACTOR_BYTES, limit // 4)
 
 
-def memory_plan(
-    network: Network,
-    program: Program,
-    items: int,
-    dtype: torch.dtype,
-    tile: int,
-    batch_size: int,
-    layout_bytes: int = FACTOR_BYTES,
-    executor: str = "matrix",
-    permutations: int = 0,
-    landmarks: int | None = None,
-) -> MemoryPlan:
+def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> MemoryPlan:
     """The peak of an audit of `items` items, an upper estimate."""
+    network, dtype, tile = kernel.network, options.dtype, options.tile
+    layout_bytes, permutations = kernel.options.layout_bytes, options.permutations
+    executor = kernel.executor(items, options.device)
+    program = kernel.program(executor)
     size = dtype.itemsize
     nodes = list(zip(network.widths, network.nodes, strict=True))
     gates = sum(node.planes * width for width, node in nodes)
@@ -101,14 +102,14 @@ def memory_plan(
         maps = program.live_cells * cuts.step**2 * size + 4 * OVERLAP_BYTES
     strip = min(cuts.strip, items)
     unpacked = 2 * strip * gates if cuts.passing else strip * gates
-    passed = min(batch_size, items) * widest_pass(network)
+    passed = min(options.batch_size, items) * widest_pass(network)
     forward = min(passed, PASS_ENTRIES) * size * 6
     # the labels, their products with targets, and the vectors that are advanced together
     relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
     gram = items * (items + min(tile, items)) // 2 * size
-    if landmarks is not None:
+    if options.landmarks is not None:
         # coordinates of all items and a copy as they grow; a few square matrices; items in float64
-        marks = min(landmarks, items)
+        marks = min(options.landmarks, items)
         gram = 16 * items * marks + 64 * marks**2 + 8 * items * network.widths[0]
     search = 3 * 2**23 * size + items * (2 * batch * size + gates)
     return MemoryPlan(
@@ -122,40 +123,23 @@ def memory_plan(
     )
 
 
-def require_memory(
-    network: Network,
-    program: Program,
-    items: int,
-    dtype: torch.dtype,
-    tile: int,
-    batch_size: int,
-    limit: int | None,
-    executor: str = "matrix",
-    permutations: int = 0,
-    landmarks: int | None = None,
-) -> MemoryBudget:
-    """What an audit may use where it fits into `limit` bytes, or into what the machine has free.
+def require_memory(kernel: PathKernel, items: int, options: AuditOptions) -> MemoryBudget:
+    """What an audit may use where it fits into its limit, or into what the machine has free.
 
     Raises
     ------
     InputError
         It does not fit; says how much it needs and how many items would fit.
     """
+    limit, landmarks = options.memory, options.landmarks
     layout = _layout_bytes(limit)
+    # the executor is chosen for all items, also where fewer would fit
+    executor = kernel.executor(items, options.device)
+    laid = replace(kernel.options, executor=executor, layout_bytes=layout)
+    kernel = replace(kernel, options=laid)
 
     def planned(count: int) -> MemoryPlan:
-        return memory_plan(
-            network,
-            program,
-            count,
-            dtype,
-            tile,
-            batch_size,
-            layout,
-            executor,
-            permutations,
-            landmarks,
-        )
+        return memory_plan(kernel, count, options)
 
     plan = planned(items)
     allowed = available_bytes() if limit is None else limit
@@ -168,7 +152,7 @@ def require_memory(
         return MemoryBudget(layout, kept, on_disk)
     fitting = _largest(lambda n: planned(n).total - planned(n).gates <= allowed, items)
     advice = [f"--limit {fitting // 2} (per set) fits"] if fitting >= 2 else []
-    if dtype == torch.float64:
+    if options.dtype == torch.float64:
         advice.append("--dtype float32 halves the Gram matrix")
     if landmarks is None:
         advice.append("--landmarks 1000 does without the Gram matrix")

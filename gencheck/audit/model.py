@@ -1,22 +1,21 @@
 """The model under audit: its network, its own output, and how it was read."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.saved_model import module_of_state, sound_program
 from gencheck.errors import InputError, UnsupportedModel
-from gencheck.load.checkpoint import SavedProgram, StateDict, built_model, load_checkpoint
-from gencheck.load.wrapping import without_prefixes
+from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
-from gencheck.network.frontend.chain import linear_chain
-from gencheck.network.frontend.lowering import lower
-from gencheck.network.frontend.tail import coverable_layers, head_of, may_run, tail_of
+from gencheck.network.frontend.lowering import lower, may_run
+from gencheck.network.frontend.plain_copy import plain_copy
+from gencheck.network.frontend.tail import coverable_layers, head_of, tail_of
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
@@ -82,11 +81,12 @@ def model_of_module(
     UnsupportedModel
         The module has operations outside the path view.
     """
-    graph = _first_traceable(module, list(shapes))
     parameters = sum(p.numel() for p in module.parameters())
+    module = plain_copy(module)
+    graph = _first_traceable(module, list(shapes))
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        other = trace(gates, graph.input_shape, graph.whole_numbers)
+        other = trace(plain_copy(gates), graph.input_shape, graph.whole_numbers)
         return _subject_of_pair(graph, other, parameters, notes)
     if from_layer is not None:
         return _subject_of_graph(graph, parameters, notes, from_layer)
@@ -202,6 +202,8 @@ def load_model(
     shapes: Iterable[tuple[int, ...]],
     from_layer: str | None = None,
     gates: Path | None = None,
+    *,
+    key: str | None = None,
 ) -> AuditedModel:
     """The model in a checkpoint file.
 
@@ -215,6 +217,8 @@ def load_model(
         Audit the tail from this layer on, with the tensor entering it as x.
     gates
         The checkpoint of the network that decides the gates, of the same kind and architecture.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
 
     Raises
     ------
@@ -223,8 +227,9 @@ def load_model(
     """
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        return _load_pair(path, gates, factory, list(shapes))
-    checkpoint = load_checkpoint(path)
+        pair = load_checkpoint(path, key), load_checkpoint(gates, key)
+        return _load_pair(pair, (path, gates), factory, list(shapes))
+    checkpoint = load_checkpoint(path, key)
     if isinstance(checkpoint, SavedProgram):
         if factory is not None:
             raise InputError(
@@ -233,10 +238,10 @@ def load_model(
                 required="--model only with a state dict",
             )
         graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
-        with _sound_program(path):
+        with sound_program(path):
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
         return _guarded(subject, path)
-    module, notes, shapes = _module_of_state(checkpoint, factory, shapes, str(path))
+    module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
     return model_of_module(module, shapes, notes, from_layer)
 
 
@@ -244,22 +249,25 @@ def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
     """With an own output that answers for the program in the file."""
 
     def own_output(items: Tensor) -> Tensor:
-        with _sound_program(path):
+        with sound_program(path):
             return subject.own_output(items)
 
     return replace(subject, own_output=own_output)
 
 
 def _load_pair(
-    path: Path, gates: Path, factory: str | None, shapes: list[tuple[int, ...]]
+    pair: tuple[SavedProgram | StateDict, SavedProgram | StateDict],
+    paths: tuple[Path, Path],
+    factory: str | None,
+    shapes: list[tuple[int, ...]],
 ) -> AuditedModel:
-    one, two = load_checkpoint(path), load_checkpoint(gates)
+    (one, two), (path, gates) = pair, paths
     if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
         graphs = [
             from_archive(program.document, program.weights, str(where))
             for program, where in ((one, path), (two, gates))
         ]
-        with _sound_program(path):
+        with sound_program(path):
             subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
         return _guarded(subject, path)
     if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
@@ -268,49 +276,6 @@ def _load_pair(
             found="a program and a state dict, or programs with --model",
             required="two .pt2 programs, or two state dicts",
         )
-    module, notes, wanted = _module_of_state(one, factory, shapes, str(path))
-    deciding, *_ = _module_of_state(two, factory, shapes, str(gates))
+    module, notes, wanted = module_of_state(one, factory, shapes, str(path))
+    deciding, *_ = module_of_state(two, factory, shapes, str(gates))
     return model_of_module(module, wanted, notes, gates=deciding)
-
-
-@contextmanager
-def _sound_program(path: Path) -> Iterator[None]:
-    """A graph from a file may call operators with arguments that they do not take.
-
-    Raises
-    ------
-    InputError
-        It does.
-    """
-    try:
-        yield
-    except (
-        RuntimeError,
-        TypeError,
-        LookupError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:
-        raise InputError(
-            where=str(path),
-            found="a program whose calls do not fit together "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
-            required="an archive written by torch.export.save",
-            remedy="Save the model again with torch.export.save.",
-        ) from error
-
-
-def _module_of_state(
-    state: StateDict, factory: str | None, shapes: Iterable[tuple[int, ...]], where: str
-) -> tuple[nn.Module, tuple[str, ...], Iterable[tuple[int, ...]]]:
-    """The module of a state dict, what was assumed, and the item shapes to try on it."""
-    if factory is not None:
-        module, notes = built_model(factory, state, where)
-        return module, (*state.notes, *notes), shapes
-    tensors, prefixes = without_prefixes(state.tensors, None, state.under)
-    chain = linear_chain(tensors, state.ordered, where)
-    first = chain[0]
-    assert isinstance(first, nn.Linear)
-    note = "a plain chain of Linear weights; ReLU between the layers is assumed"
-    return chain, (*state.notes, *prefixes, note), [(first.in_features,)]

@@ -1,12 +1,15 @@
 """How an audit is run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gencheck.audit.certificate_request import CertificateRequest
 from gencheck.errors import InputError
+from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND
+from gencheck.spectral.kernel.path_kernel import KernelOptions
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class AuditOptions:
         How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
     certificate
         What to certify for the distribution itself; None for nothing.
+    beta2_permutation_budget
+        Seconds, at a nominal rate, that the enumeration of paths for every relabelling may take; 0
+        for no p-value of β2.
     permutations
         How often the pooled items are relabelled for p-values; 0 for none.
     landmarks
@@ -55,9 +61,29 @@ class AuditOptions:
     executor: str = "auto"
     certificate: CertificateRequest | None = None
     permutations: int = 0
+    beta2_permutation_budget: float = 0.0
     top: int = 10
     landmarks: int | None = None
     gates_independent: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Every option as plain data, for the document of a run; the seed is recorded with the data."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain["dtype"] = str(self.dtype).removeprefix("torch.")
+        plain["cache"] = None if self.cache is None else str(self.cache)
+        plain["certificate"] = None if self.certificate is None else vars(self.certificate)
+        return plain
+
+    @property
+    def beta2_operations(self) -> float:
+        """What the search for β2 may take, in floating-point operations."""
+        return self.beta2_budget * NOMINAL_FLOPS_PER_SECOND
+
+    @property
+    def kernel(self) -> KernelOptions:
+        """How kernels are formed; landmarks are between few items, for which only products suit."""
+        executor = self.executor if self.landmarks is None else "matrix"
+        return KernelOptions(executor, self.tile, self.batch_size)
 
     def require_consistency(self) -> None:
         """Do nothing where the options go together.

@@ -17,7 +17,7 @@ _CHECKED_ITEMS = 64
 _GAP_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
-def output_deviation(subject: AuditedModel, items: Tensor) -> float:
+def output_deviation(model: AuditedModel, items: Tensor) -> float:
     """Max |z·w − model(x)| / max |model(x)| over some of the items, spread over all of them.
 
     z·w is computed with the gates held fixed, so that it is linear in the path features.
@@ -31,14 +31,14 @@ def output_deviation(subject: AuditedModel, items: Tensor) -> float:
     """
     step = max(1, len(items) // _CHECKED_ITEMS)
     some = items[::step][:_CHECKED_ITEMS]
-    if subject.gates is not None:
+    if model.gates is not None:
         # a gate at its threshold may round either way, and with the weights of another network
         # under it that is no longer without effect: in float64 it does not happen
         some = some.double()
-    _, planes = logits(subject.gates or subject.network, some)
-    scaled = gated_logits(subject.network, some, planes)
+    _, planes = logits(model.gates or model.network, some)
+    scaled = gated_logits(model.network, some, planes)
     ours = torch.ldexp(scaled.mantissa.double(), torch.tensor(scaled.exponent))
-    own = subject.own_output(some).double()
+    own = model.own_output(some).double()
     if own.shape != ours.shape:
         raise SelfCheckError(
             f"self-check: the model returns shape {tuple(own.shape)}, its network "

@@ -8,6 +8,7 @@ from torch import Tensor
 from gencheck.audit.beta1 import Moments
 from gencheck.audit.certify import CertifiedBetas, certified
 from gencheck.audit.model import AuditedModel
+from gencheck.audit.question import Question
 from gencheck.audit.result import (
     Argmax,
     Beta2,
@@ -21,6 +22,7 @@ from gencheck.audit.result import (
     PathNorms,
     PermutationFacts,
 )
+from gencheck.bounds.binomial import binomial_interval
 from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
 from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
@@ -28,19 +30,21 @@ from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.spectral.beta2.paths import describe_path
 from gencheck.spectral.beta2.sup_norm import SupNorm
-from gencheck.spectral.difference import Difference
+from gencheck.spectral.difference import Difference, squared_loss_gap
+
+# Intervals for errors miss the truth this often at most.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Measurements:
     """What the stages leave for the assembly of the result.
 
-    `program` is what the Gram matrix was formed by, `walks` what paths were searched in.
+    `program` is what kernels were formed by, `windows` what paths were searched in.
     """
 
     program: Program
-    walks: Program
-    difference: Difference
+    windows: Program
     outputs: Tensor
     moments: Moments
     sup: SupNorm
@@ -54,7 +58,7 @@ class Measurements:
 
 
 def summarise(
-    subject: AuditedModel, measured: Measurements, task: str, seconds: dict[str, float]
+    question: Question, measured: Measurements, seconds: dict[str, float]
 ) -> ConcentrationResult:
     """The result of an audit from what its stages measured.
 
@@ -63,7 +67,7 @@ def summarise(
     seconds
         By stage.
     """
-    network, sup, moments = subject.network, measured.sup, measured.moments
+    network, sup, moments = question.network, measured.sup, measured.moments
     beta1, v_l2 = moments.beta1, moments.v_l2
     norms = _path_norms(network)
     l2, l1 = list(norms.l2_squared_per_output), list(norms.l1_per_output)
@@ -73,18 +77,21 @@ def summarise(
         for end, norm in zip(sup.upper, v_l2, strict=True)
     ]
     upper = max(float(end) for end in v_sup)
-    gap, beta3, largest = _gap(measured.difference, measured.outputs, task)
+    difference, task = question.difference, question.task
+    gap = gap_facts(difference, measured.outputs, task)
+    beta3 = gap.terms[2]
+    largest = float((measured.outputs - difference.targets).square().sum(1).max())
     betas = measured.betas
     return ConcentrationResult(
-        model=model_facts(subject),
-        data=DataFacts(measured.difference.sample_count, measured.difference.reference_count, task),
+        model=model_facts(question.model),
+        data=DataFacts(difference.sample_count, difference.reference_count, task),
         beta1=beta1,
         beta2=Beta2(
             value=upper,
             lower=max(sup.lower),
             upper=upper,
             exact=sup.exact,
-            argmax=Argmax(sup.output, tuple(describe_path(sup.path, measured.walks))),
+            argmax=Argmax(sup.output, tuple(describe_path(sup.path, measured.windows))),
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),
@@ -114,11 +121,11 @@ def _path_norms(network: Network) -> PathNorms:
     return PathNorms(total(l2), total(l1), tuple(l2), tuple(l1))
 
 
-def model_facts(subject: AuditedModel) -> ModelFacts:
+def model_facts(model: AuditedModel) -> ModelFacts:
     """What the model is: parameters, paths, shapes, operations."""
-    network = subject.network
+    network = model.network
     return ModelFacts(
-        parameters=subject.parameters,
+        parameters=model.parameters,
         log10_paths=log2_path_count(network) * math.log10(2),
         input_shape=network.input_shape,
         outputs=network.output_count,
@@ -127,24 +134,29 @@ def model_facts(subject: AuditedModel) -> ModelFacts:
     )
 
 
-def _gap(difference: Difference, outputs: Tensor, task: str) -> tuple[GapFacts, float, float]:
-    """The gap with its terms, β3, and the largest squared loss of any pooled item."""
-    targets = difference.targets
-    losses = (outputs - targets).square().sum(1)
-    sample_risk, reference_risk = difference.mean(losses)
-    squares = difference.mean(outputs.square().sum(1))
-    products = difference.mean((outputs * targets).sum(1))
-    sizes = difference.mean(targets.square().sum(1))
-    beta3 = sizes[1] - sizes[0]
+def gap_facts(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
+    """The gap with its terms, and 0-1 errors."""
+    found = squared_loss_gap(difference, outputs)
     errors: tuple[float, float] | tuple[None, None] = (None, None)
+    own, between = None, None
     if task == "classification":
-        errors = difference.mean((outputs.argmax(1) != targets.argmax(1)).double())
-    facts = GapFacts(
-        sample_risk=sample_risk,
-        reference_risk=reference_risk,
-        gap=reference_risk - sample_risk,
-        terms=(squares[1] - squares[0], 2 * (products[0] - products[1]), beta3),
+        wrong = outputs.argmax(1) != difference.targets.argmax(1)
+        errors = difference.mean(wrong.double())
+        counts = difference.sample_count, difference.reference_count
+        wrongs = int(wrong[: counts[0]].sum()), int(wrong[counts[0] :].sum())
+        own = binomial_interval(wrongs[1], counts[1], _LEVEL)
+        # two intervals that hold with 97.5 % each: their ends hold together with 95 %
+        sample, reference = (
+            binomial_interval(k, m, _LEVEL / 2) for k, m in zip(wrongs, counts, strict=True)
+        )
+        between = (reference[0] - sample[1], reference[1] - sample[0])
+    return GapFacts(
+        sample_risk=found.sample_risk,
+        reference_risk=found.reference_risk,
+        gap=found.value,
+        terms=found.terms,
         sample_error=errors[0],
         reference_error=errors[1],
+        reference_error_interval=own,
+        error_gap_interval=between,
     )
-    return facts, beta3, float(losses.max())

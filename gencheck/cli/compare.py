@@ -12,6 +12,7 @@ from gencheck.cli.options import (
     Device,
     Factory,
     Holdout,
+    Key,
     Limit,
     Output,
     TransformName,
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
 
 def compare(
     checkpoint: Annotated[
-        Path, typer.Argument(help="The model: .pt2, .safetensors, .pt or .pth.", show_default=False)
+        Path,
+        typer.Argument(
+            help="The model: .pt2, .safetensors, .pt, .pth or .ckpt.", show_default=False
+        ),
     ],
     data: Annotated[
         Path,
         typer.Argument(help="The sample S: what the model was trained on.", show_default=False),
     ],
     model: Factory = None,
+    key: Key = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The reference T, unseen in training; default: the test split of DATA."),
@@ -97,7 +102,7 @@ def compare(
 
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
-        result, inputs = _run(checkpoint, model, choice, prior, options)
+        result, inputs = _run(checkpoint, model, choice, prior, options, key=key)
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
         deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
 
@@ -131,6 +136,8 @@ def _run(
     choice: "DataSelection",
     prior: Path | None,
     options: "ComparisonOptions",
+    *,
+    key: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
@@ -138,9 +145,9 @@ def _run(
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key)
     _require_classification(case.task)
-    mean = None if prior is None else _prior(prior, model, case)
+    mean = None if prior is None else _prior(prior, model, case, key)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
@@ -150,10 +157,10 @@ def _run(
     }
 
 
-def _prior(path: Path, model: str | None, case: "AuditInputs") -> "Network":
+def _prior(path: Path, model: str | None, case: "AuditInputs", key: str | None) -> "Network":
     from gencheck.comparison.run import prior_network
 
-    return prior_network(path, model, case.subject.item_shape)
+    return prior_network(path, model, case.subject.item_shape, key)
 
 
 def _require_classification(task: str) -> None:

@@ -53,6 +53,13 @@ def data_indep(
     data: Annotated[Path | None, typer.Option(help="The data that the run was trained on.")] = None,
     x_key: XKey = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
+    runs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="With --checkpoint: runs compared on these items; default: 1.",
+        ),
+    ] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
     ] = 0.05,
@@ -88,8 +95,9 @@ def data_indep(
             _refuse_numbers(given, checkpoint, data)
             assert checkpoint is not None
             assert data is not None
-            inputs, body, risk = _measured(checkpoint, data, x_key, y_key, delta)
+            inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), delta, runs)
         else:
+            _refuse_runs(runs)
             inputs, body, risk = _from_numbers(given, delta)
         checks = maximum_check("max-risk", max_risk, risk)
         inputs |= {"delta": delta, "max_risk": max_risk}
@@ -113,22 +121,41 @@ def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path |
         )
 
 
+def _refuse_runs(runs: str | None) -> None:
+    """Numbers that were fixed before the items were seen were not chosen among runs on them."""
+    if runs is not None:
+        raise InputError(
+            where="--runs",
+            found="it without --checkpoint",
+            required="--checkpoint and --data, whose run may be the best of several",
+            remedy="For numbers of your own, divide --delta by the number of runs compared.",
+        )
+
+
 def _measured(
-    checkpoint: Path, data: Path, x_key: str | None, y_key: str | None, delta: float
+    checkpoint: Path,
+    data: Path,
+    keys: tuple[str | None, str | None],
+    delta: float,
+    runs: str | None,
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.arguments import require_between, whole_number
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.guarantees.two_phase_margin import measured_certificate
     from gencheck.load.digest import sha256_of
     from gencheck.report.data_indep import measured_body
 
-    certificate = measured_certificate(checkpoint, data, delta, x_key, y_key, ProgressBars())
+    compared = 1 if runs is None else whole_number("--runs", runs)
+    share = require_between("--delta over --runs", delta / compared, 1e-300)
+    certificate = measured_certificate(checkpoint, data, share, *keys, ProgressBars())
     inputs = {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
         "data": {"path": str(data), "sha256": sha256_of(data)},
-        "x_key": x_key,
-        "y_key": y_key,
+        "x_key": keys[0],
+        "y_key": keys[1],
+        "runs": compared,
     }
-    return inputs, measured_body(certificate), certificate.certified.risk
+    return inputs, measured_body(certificate, compared), certificate.certified.risk
 
 
 def _from_numbers(

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.result import ConcentrationResult, DataFacts
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.run import audit
 from gencheck.audit.self_check import output_deviation, require_finite_outputs
 from gencheck.audit.summary import model_facts
 from gencheck.comparison.algorithm_rows import (
@@ -132,7 +133,9 @@ def compare(
     )
 
 
-def prior_network(path: Path, factory: str | None, shape: tuple[int, ...]) -> Network:
+def prior_network(
+    path: Path, factory: str | None, shape: tuple[int, ...], key: str | None = None
+) -> Network:
     """The network of the checkpoint that gives the PAC-Bayes prior its mean.
 
     Raises
@@ -140,7 +143,7 @@ def prior_network(path: Path, factory: str | None, shape: tuple[int, ...]) -> Ne
     InputError, UnsupportedModel
         As the reader raises them.
     """
-    return load_model(path, factory, [shape]).network
+    return load_model(path, factory, [shape], key=key).network
 
 
 def _study(
@@ -175,7 +178,7 @@ def _audited(
 ) -> tuple[ConcentrationResult | None, str | None]:
     """The audit, or why there is none: the other theories do not need its Gram matrix."""
     try:
-        return audit(subject, sample, reference, "classification", run, progress), None
+        return audit(subject, sample, reference, "classification", run, progress=progress), None
     except (InputError, SolverError) as error:
         return None, str(error)
 

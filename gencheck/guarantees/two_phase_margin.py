@@ -8,30 +8,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.audit.model import AuditedModel, load_model
-from gencheck.bounds.magnitude import Magnitude, total
-from gencheck.bounds.multiclass import Constant, MeasuredBound, constants_for, margin_bound
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.multiclass import (
+    Ball,
+    Constant,
+    MeasuredBound,
+    constants_for,
+    margin_bound,
+    margins_of,
+)
 from gencheck.errors import InputError
 from gencheck.guarantees.path_weight_norms import (
+    Solution,
     Weights,
     difference_of_two,
-    norms_around,
-    norms_of_solution,
     squared_distances,
     weights_from,
 )
-from gencheck.load.dataset import load_dataset
-from gencheck.load.digest import sha256_of
-from gencheck.load.prepare import candidate_shapes, prepared, target_rows
-from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
-from gencheck.load.split import Array, Split
-from gencheck.network.innerproducts import squared_feature_norms
-from gencheck.network.ir import Network
-from gencheck.network.terms import kernel_program
+from gencheck.guarantees.two_phase_run import (
+    TwoPhaseRun,
+    Units,
+    read_two_phase_run,
+    root_mean,
+)
+from gencheck.load.run_folder import positions_of
+from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.executors import executor_for
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import kernel_columns
+from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # Each origin of the weights gets half of δ.
 _ORIGINS = 2
@@ -50,7 +53,10 @@ class Certificate:
     feature_norm
         C_σ: the root of their mean of ‖z‖².
     unit
-        The grid's unit of margins: the same figure on the standard phase's items.
+        The unit of the grid of γ: the same figure on the standard phase's items.
+    margin_unit
+        The unit of the grid of ρ: the mean absolute margin of the standard phase's network on its
+        own items.
     weights
         Norms, from each origin.
     bounds
@@ -64,6 +70,7 @@ class Certificate:
     error: float
     feature_norm: Magnitude
     unit: Magnitude
+    margin_unit: float
     weights: tuple[Weights, ...]
     bounds: tuple[MeasuredBound, ...]
     origins: tuple[str, ...]
@@ -76,12 +83,12 @@ class Certificate:
 
 @dataclass(frozen=True)
 class _Scores:
-    """What was measured on the freeze items and the standard items."""
+    """What was measured on the freeze items: outputs, labels, the root of the mean of ‖z‖²."""
 
     outputs: Tensor
     labels: Array
     feature_norm: Magnitude
-    unit: Magnitude
+    units: Units
 
 
 def measured_certificate(
@@ -94,127 +101,95 @@ def measured_certificate(
 ) -> Certificate:
     """Certify the 0-1 risk of the network in the folder of a two-phase run, on the run's own data.
 
-    Everything comes from the freeze phase's items, which the gates have not seen, but the grid's
-    unit, which comes from the others.
+    Parameters
+    ----------
+    delta
+        1 − the confidence of this run alone: of several that are compared, each gets its share.
 
     Raises
     ------
     InputError
-        The folder is none of a two-phase run, or the data are not those that it was trained on.
+        As `read_two_phase_run` raises it.
     """
-    run = read_run_folder(folder)
-    if not run.trained_on(sha256_of(data)):
-        raise InputError(
-            where=f"--data {data}",
-            found="other data than the run was trained on (SHA-256 differs)",
-            required=f"the data named in {folder / 'run.json'}",
-            remedy="The bound needs items that the gates have not seen and the weights were fitted "
-            "to; for other data use gencheck val-bound on the predictions.",
-        )
-    main = load_dataset(data, x_key, y_key).main
-    freeze = main.taken(positions_of(run.freeze, main.indices, main.where)).loaded()
-    standard = main.taken(positions_of(run.standard, main.indices, main.where)).loaded()
-    shapes = list(candidate_shapes(tuple(freeze.items.shape[1:])))
-    if run.solution.is_file():
-        return _of_ridge(run, shapes, freeze, standard, delta, progress)
-    subject = load_model(run.weights, None, shapes, gates=run.gates)
-    return _of_network(subject, freeze, standard, delta, progress)
+    return margin_certificate(read_two_phase_run(folder, data, x_key, y_key), delta, progress)
 
 
-def _of_network(
-    subject: AuditedModel, freeze: Split, standard: Split, delta: float, progress: Progress
-) -> Certificate:
-    items, labels = _items(subject, freeze)
-    gates = subject.gates
-    assert gates is not None
-    _, outputs = forward(subject.network, items, _BATCH, progress, gates=gates)
-    unit = _feature_norm(gates, _items(subject, standard)[0])
-    scores = _Scores(outputs, labels, _feature_norm(gates, items), unit)
-    networks = [(subject.network, gates)]
-    if subject.network.output_count == 2:
-        networks.append((difference_of_two(subject.network), difference_of_two(gates)))
+def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILENT) -> Certificate:
+    """Certify the 0-1 risk of a run's network by its margins and path weights.
+
+    Everything comes from the freeze phase's items, which the gates have not seen, but the grids'
+    units, which come from the others.
+    """
+    scores, weights = (_of_ridge if run.solved else _of_network)(run, progress)
+    return _certificate(scores, weights, delta)
+
+
+def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
+    network, gates = run.model.network, run.gates
+    held = PathKernel.of(network, gates=gates).features(run.freeze.items, progress)
+    networks = [(network, gates)]
+    if network.output_count == 2:
+        networks.append((difference_of_two(network), difference_of_two(gates)))
     moved, whole = zip(*(squared_distances(own, base) for own, base in networks), strict=True)
     weights = [weights_from("standard phase", list(moved)), weights_from("zero", list(whole))]
-    return _certificate(scores, weights, delta)
+    # the gates are those of the standard phase, and with them z
+    size = root_mean(run.kernel.diagonal(held))
+    return _Scores(held.outputs, run.freeze.labels, size, run.units), weights
 
 
-def _of_ridge(
-    run: RunFolder,
-    shapes: list[tuple[int, ...]],
-    freeze: Split,
-    standard: Split,
-    delta: float,
-    progress: Progress,
-) -> Certificate:
-    subject = load_model(run.gates, None, shapes)
-    network = subject.network
-    coefficients, marks, centred = _solution(run, freeze)
-    items, labels = _items(subject, freeze)
-    rest = np.setdiff1d(np.arange(len(items)), marks)
-    order = torch.from_numpy(np.concatenate([marks, rest]))
-    program = kernel_program(network, patches=False)
-    executor = executor_for(network, program, len(items), "cpu")
-    program = kernel_program(network, patches=executor == "matrix")
-    factors, base = forward(network, items[order], _BATCH, progress)
-    kernel, exponent = kernel_columns(program, factors, len(marks), _BATCH, executor, progress)
+def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
+    found, marks, centred = _solution(run)
+    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.freeze)), marks)])
+    features = run.kernel.features(run.freeze.items[order], progress)
+    columns = run.kernel.columns(features, len(marks), progress)
+    kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
+    # the run's kernel was of more items, so perhaps in other units
+    coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
     own = torch.cat([rows.double() @ coefficients for rows in kernel.split(_BATCH)])
-    outputs = (own + base if centred else own)[order.argsort()]
-    square = coefficients.T @ (kernel[: len(marks)].double() @ coefficients)
-    moved = [norms_of_solution(square, exponent)]
-    at_marks = base[: len(marks)]
-    inner = coefficients.T @ at_marks  # ⟨u_k, w⁰_l⟩ in units of the kernel's inverse scale
+    outputs = own + base if centred else own
+    count = len(marks)
+    solution = Solution(coefficients, kernel[:count], exponent, base[:count])
     if centred:
         weights = [
-            Weights("standard phase", moved[0]),
-            Weights("zero", norms_around(network, square, inner, exponent)),
+            Weights("standard phase", solution.norms()),
+            Weights("zero", solution.norms_around(run.gates)),
         ]
     else:
-        weights = [Weights("zero", moved[0])]
-    unit = _feature_norm(network, _items(subject, standard)[0])
-    scores = _Scores(outputs, labels, _feature_norm(network, items), unit)
-    return _certificate(scores, weights, delta)
+        weights = [Weights("zero", solution.norms())]
+    size = root_mean(run.kernel.diagonal(features))
+    return _Scores(outputs, run.freeze.labels[order], size, run.units), weights
 
 
-def _solution(run: RunFolder, freeze: Split) -> tuple[Tensor, Array, bool]:
+@dataclass(frozen=True)
+class _Coefficients:
+    """Of a ridge solution: b of shape (L, K), for a kernel in units of 2**exponent."""
+
+    values: Tensor
+    exponent: int
+
+
+def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
     """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
     try:
-        with np.load(run.solution, allow_pickle=False) as arrays:
-            coefficients = torch.from_numpy(arrays["coefficients"])
+        with np.load(run.folder.solution, allow_pickle=False) as arrays:
+            coefficients = _Coefficients(
+                torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
+            )
             positions, centred = arrays["landmarks"], bool(arrays["centred"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            where=str(run.solution),
+            where=str(run.folder.solution),
             found=f"{type(error).__name__}: {error}",
             required="the solution that gencheck train --solver ridge wrote",
         ) from error
-    return coefficients, positions_of(positions, freeze.indices, str(run.solution)), centred
-
-
-def _items(subject: AuditedModel, split: Split) -> tuple[Tensor, Array]:
-    items, _ = prepared(split, subject.item_shape, "float32")
-    rows = target_rows(split, "classification", subject.network.output_count)
-    return torch.from_numpy(items), rows.argmax(1)
-
-
-def _feature_norm(gates: Network, items: Tensor) -> Magnitude:
-    """The root of the mean of ‖z‖²."""
-    if not len(items):
-        return Magnitude.of(1.0)
-    sums = []
-    for part in items.split(_BATCH):
-        squares = squared_feature_norms(gates, part.double())
-        sums.append(Magnitude.of(float(squares.mantissa.sum()), squares.exponent))
-    return (total(sums) * Magnitude.of(1 / len(items))).sqrt()
+    marks = positions_of(positions, run.freeze.indices, str(run.folder.solution))
+    return coefficients, marks, centred
 
 
 def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certificate:
     outputs, labels = scores.outputs.numpy(), scores.labels
     classes = outputs.shape[1]
-    rows = np.arange(len(labels))
-    own = outputs[rows, labels]
-    others = outputs.copy()
-    others[rows, labels] = -np.inf
-    margins = own - others.max(1)
+    margins = margins_of(outputs, labels)
     best = [
         _best(margins, constant, classes, scores, weights, delta)
         for constant in constants_for(classes)
@@ -224,7 +199,8 @@ def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certi
         classes=classes,
         error=float((margins <= 0).mean()),
         feature_norm=scores.feature_norm,
-        unit=scores.unit,
+        unit=scores.units.feature_norm,
+        margin_unit=scores.units.margin,
         weights=tuple(weights),
         bounds=tuple(bound for bound, _ in best),
         origins=tuple(origin for _, origin in best),
@@ -243,11 +219,13 @@ def _best(
     found = []
     for seen in weights:
         # ⟨u, z⟩ is unchanged when z shrinks and u grows; in these units neither overflows
-        radius = float(seen.norms[constant.norm] * scores.unit)
-        size = float(scores.feature_norm * _inverse(scores.unit))
+        radius = float(seen.norms[constant.norm] * scores.units.feature_norm)
+        size = float(scores.feature_norm * _inverse(scores.units.feature_norm))
         if not math.isfinite(radius):
             radius = 1e300
-        bound = margin_bound(margins, constant, classes, radius, size, delta / _ORIGINS)
+        offset = None if seen.origin == "zero" else scores.units.margin
+        ball = Ball(radius, size, offset)
+        bound = margin_bound(margins, constant, classes, ball, delta / _ORIGINS)
         found.append((bound, seen.origin))
     return min(found, key=lambda pair: pair[0].risk)
 

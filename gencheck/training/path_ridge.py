@@ -8,11 +8,9 @@ from torch import Tensor
 
 from gencheck.errors import InputError
 from gencheck.network.ir import Network
-from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.executors import executor_for
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix, kernel_columns
+from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.path_kernel import KernelOptions, PathKernel
 from gencheck.training.ridge import Ridge, RidgeProblem
 
 # Items up to which every one of them is a landmark: eigenvectors of so large a kernel take minutes.
@@ -56,7 +54,7 @@ class RidgeOptions:
 
 
 @dataclass(frozen=True)
-class PathKernel:
+class RidgeKernel:
     """Kernels of freeze items and test items with the landmarks.
 
     Attributes
@@ -142,13 +140,13 @@ class PathRidge:
     gram: Gram | None
 
 
-def path_kernel(
+def ridge_kernel(
     gates: Network,
     items: Tensor,
     test_items: Tensor,
     plan: RidgeOptions | None = None,
     progress: Progress = SILENT,
-) -> PathKernel:
+) -> RidgeKernel:
     """Kernels with the landmarks, for all freeze items and test items, under the gates of a network.
 
     Parameters
@@ -172,16 +170,14 @@ def path_kernel(
     if count == len(items):
         order = torch.arange(len(items))
     pooled = torch.cat([items[order.to(items.device)], test_items])
-    program = kernel_program(gates, patches=False)
-    executor = executor_for(gates, program, len(pooled), str(pooled.device))
-    program = kernel_program(gates, patches=executor == "matrix")
-    factors, base = forward(gates, pooled, 1024, progress)
+    kernel = PathKernel.of(gates, options=KernelOptions(tile=plan.tile))
+    features = kernel.features(pooled, progress)
     if count == len(items):
-        gram = gram_matrix(program, factors, plan.tile, executor=executor, progress=progress)
+        gram = kernel.gram(features, progress=progress)
         columns = gram.submatrix(slice(0, len(pooled)), slice(0, count))
-        return PathKernel(columns.cpu(), gram.exponent, order, base, gram)
-    columns, exponent = kernel_columns(program, factors, count, plan.tile, executor, progress)
-    return PathKernel(columns.cpu(), exponent, order, base, None)
+        return RidgeKernel(columns.cpu(), gram.exponent, order, features.outputs, gram)
+    found = kernel.columns(features, count, progress)
+    return RidgeKernel(found.mantissa.cpu(), found.exponent, order, features.outputs, None)
 
 
 def path_ridge(
@@ -209,7 +205,7 @@ def path_ridge(
         No landmark was asked for, or the kernel is zero.
     """
     plan = plan or RidgeOptions()
-    kernel = path_kernel(gates, items, test_items, plan, progress)
+    kernel = ridge_kernel(gates, items, test_items, plan, progress)
     base = kernel.in_order(kernel.base)
     wanted = targets - (base[: len(items)] if plan.centred else 0.0)
     solution = kernel.fitted(wanted, plan.penalty)

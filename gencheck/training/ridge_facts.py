@@ -10,7 +10,7 @@ from gencheck.errors import SelfCheckError
 from gencheck.network.algebra import log2_l2_squared
 from gencheck.network.ir import Network
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
-from gencheck.spectral.difference import Difference, squared_norms
+from gencheck.spectral.difference import Difference, squared_loss_gap, squared_norms
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.training.path_ridge import PathRidge, RidgeOptions
 
@@ -119,14 +119,9 @@ def _norms_around_base(
 
 
 def _gap(solved: PathRidge, targets: Tensor, sample_count: int, norms: list[Magnitude]) -> RidgeGap:
-    difference, outputs = Difference(sample_count, targets), solved.outputs
-    losses = (outputs - targets).square().sum(1)
-    sample_risk, reference_risk = difference.mean(losses)
-    squares = difference.mean(outputs.square().sum(1))
-    products = difference.mean((outputs * targets).sum(1))
-    sizes = difference.mean(targets.square().sum(1))
-    terms = (squares[1] - squares[0], 2 * (products[0] - products[1]), sizes[1] - sizes[0])
-    gap, size = reference_risk - sample_risk, sum(squares) + sum(sizes)
+    difference = Difference(sample_count, targets)
+    found = squared_loss_gap(difference, solved.outputs)
+    gap, terms, size = found.value, found.terms, found.size
     if abs(gap - sum(terms)) > _TOLERANCE * size:
         raise SelfCheckError(f"self-check: the gap {gap:.6g} is not the sum of its terms {terms}.")
     beta1, v_l2, bound = None, None, None
@@ -139,7 +134,15 @@ def _gap(solved: PathRidge, targets: Tensor, sample_count: int, norms: list[Magn
                 f"self-check: the gap {gap:.6g} exceeds its bound {float(bound.value):.6g}, which "
                 "the theorem excludes. This is a defect of gencheck: please report it."
             )
-    return RidgeGap(sample_risk, reference_risk, gap, terms, beta1, v_l2, bound)
+    return RidgeGap(
+        sample_risk=found.sample_risk,
+        reference_risk=found.reference_risk,
+        gap=gap,
+        terms=terms,
+        beta1=beta1,
+        v_l2=v_l2,
+        bound=bound,
+    )
 
 
 def _concentration(gram: Gram, difference: Difference) -> tuple[Magnitude, tuple[Magnitude, ...]]:

@@ -20,7 +20,8 @@ from torch import nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.network.terms import gatherings
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import flops_per_pair, gram_matrix

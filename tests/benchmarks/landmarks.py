@@ -16,7 +16,8 @@ from torch import nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.training.loop import Training, fit
 
 

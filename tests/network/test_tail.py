@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from gencheck.audit.api import audit_module
 from gencheck.audit.model import AuditedModel, load_model, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.run import Labelled, audit
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.frontend.runnable import computes_on_tensors
 from tests.cases import Case
 
 
@@ -170,3 +172,77 @@ def test_a_head_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.raises(UnsupportedModel, match=r"aten\.linalg_svdvals\.default before head"):
         load_model(tmp_path / "m.pt2", None, [], "head")
+
+
+def _nested(module: nn.Module, depth: int) -> nn.Module:
+    return module if depth == 0 else nn.Sequential(_nested(module, depth - 1))
+
+
+class Gated(nn.Module):
+    """Two products of computed tensors, the second behind the first, and a head of many modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, 4)
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        layers = [nn.Linear(4, 4) for _ in range(30)]
+        self.head = nn.Sequential(*[_nested(layer, 7) for layer in layers])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        h = h * self.first(h)
+        h = h * self.second(h)
+        return self.head(h)
+
+
+def test_every_product_is_named_and_a_tail_is_found_among_hundreds_of_layers() -> None:
+    with pytest.raises(UnsupportedModel) as caught:
+        model_of_module(built(Gated), [(3,)])
+    assert len(caught.value.offenders) == 2
+    assert caught.value.layers[0] == "head"
+    assert len(caught.value.layers) == 241
+
+
+class Shifted(nn.Module):
+    """A head that makes tensors from numbers and shapes, and moves them about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(4, device=x.device)
+        mask = x.new_zeros(4).detach()
+        mask = mask + torch.full((4,), 0.5) * torch.scalar_tensor(2.0)
+        h = torch.roll(x, 1, 1).view(-1, 2, 2).reshape_as(x)
+        return self.head(torch.where(places > 1, h, -h) + torch.tril(mask.new_ones(4, 4))[1] + mask)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_tensors_from_numbers_and_views_may_stand_before_a_tail(
+    tmp_path: Path, saved: bool
+) -> None:
+    module, items = built(Shifted).float(), torch.randn(5, 4)
+    if saved:
+        program = torch.export.export(module, (torch.randn(3, 4),))
+        torch.export.save(program, tmp_path / "m.pt2")
+        subject = load_model(tmp_path / "m.pt2", None, [], "head")
+    else:
+        subject = model_of_module(module, [(4,)], from_layer="head")
+    assert subject.head is not None
+    with torch.no_grad():
+        own = subject.own_output(subject.head(items, torch.float32))
+        torch.testing.assert_close(own, module(items))
+
+
+def test_what_draws_at_random_may_not_run() -> None:
+    assert computes_on_tensors("aten.arange.default")
+    assert computes_on_tensors("aten.relu_.default")
+    for target in (
+        "aten.rand.default",
+        "aten.bernoulli.default",
+        "aten.save.default",
+        "os.system.x",
+    ):
+        assert not computes_on_tensors(target)

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import gencheck.audit.run as audit_module
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.run import audit
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.kernel import path_kernel
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.executors import (
     bit_cuts,
@@ -101,7 +101,7 @@ def convolutional(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*layers).double(), (2, side, side + draw(st.integers(-2, 2)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_executors_agree_on_random_networks(data: st.DataObject) -> None:
     module, shape = convolutional(data.draw)
@@ -147,7 +147,7 @@ def test_bits_asked_for_in_vain_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     options = AuditOptions(executor="bits")
     with pytest.raises(InputError, match="--executor: found bits, for dense, silu on cpu"):
         audit(case.subject, case.sample, case.reference, "classification", options)
-    monkeypatch.setattr(audit_module, "compiled_loops_are_there", lambda: False)
+    monkeypatch.setattr(path_kernel, "compiled_loops_are_there", lambda: False)
     case = random_case("conv_pool")
     with pytest.raises(MissingDependency, match=r'needs numba.*"gencheck\[fast\]"'):
         audit(case.subject, case.sample, case.reference, "classification", options)

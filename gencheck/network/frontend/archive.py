@@ -6,6 +6,7 @@ operator that lowering does not know is refused before anything runs.
 """
 
 from collections.abc import Callable
+from math import inf, nan
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
 
 _PREFIX = "torch.ops."
 
@@ -62,6 +64,7 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
     graph, signature = module["graph"], module["signature"]
     constants: dict[str, Tensor] = {}
     inputs: list[str] = []
+    parameters: set[str] = set()
     for spec in signature["input_specs"]:
         kind, value = _only(spec)
         if kind == "user_input":
@@ -69,6 +72,9 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
         else:
             fqn = _fqn(value)
             constants[value["arg"]["name"]] = _weight(weights, fqn, where)
+            if kind == "parameter":
+                parameters.add(value["arg"]["name"])
+                _require_real(weights[fqn], fqn, where)
     outputs = [
         _only(spec["user_output"]["arg"])[1]["name"]
         for spec in signature["output_specs"]
@@ -83,7 +89,18 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
     meta = graph["tensor_values"][inputs[0]]
     batch, shape = _sizes(meta["sizes"], where)
     calls = tuple(call for node in graph["nodes"] for call in _calls(node))
-    return AtenGraph(inputs[0], shape, batch, constants, calls, outputs[0], meta["dtype"] in _WHOLE)
+    made = AtenGraph(
+        inputs[0],
+        shape,
+        batch,
+        constants,
+        calls,
+        outputs[0],
+        meta["dtype"] in _WHOLE,
+        parameters=frozenset(parameters),
+    )
+    sizes = {name: value["sizes"] for name, value in graph["tensor_values"].items()}
+    return with_positions_chosen_first(made, lambda name: len(sizes[name]))
 
 
 def _only(mapping: dict[str, Any]) -> tuple[str, Any]:
@@ -105,6 +122,16 @@ def _weight(weights: dict[str, Tensor], fqn: str, where: str) -> Tensor:
             where=where, found=f"no weight {fqn!r}", required="every weight that the graph names"
         )
     return weights[fqn]
+
+
+def _require_real(weight: Tensor, fqn: str, where: str) -> None:
+    if not weight.is_floating_point():
+        raise InputError(
+            where=f"{where}, {fqn}",
+            found=f"a parameter of {str(weight.dtype).removeprefix('torch.')}",
+            required="floating-point numbers",
+            remedy="Export the model with its parameters as .float() makes them.",
+        )
 
 
 def _sizes(sizes: list[dict[str, Any]], where: str) -> tuple[int | None, tuple[int, ...]]:
@@ -176,10 +203,17 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "as_device": lambda _value: torch.device("cpu"),
     "as_layout": lambda _value: torch.strided,
     "as_memory_format": lambda _value: torch.contiguous_format,
-    **dict.fromkeys(
-        ("as_int", "as_float", "as_bool", "as_ints", "as_floats", "as_bools"), lambda value: value
-    ),
+    "as_float": lambda value: _number(value),
+    "as_floats": lambda value: [_number(item) for item in value],
+    **dict.fromkeys(("as_int", "as_bool", "as_ints", "as_bools"), lambda value: value),
 }
+
+# JSON has no words for these, so torch writes them as text.
+_NOT_FINITE = {"Infinity": inf, "-Infinity": -inf, "NaN": nan}
+
+
+def _number(value: Any) -> float:
+    return _NOT_FINITE[value] if isinstance(value, str) else float(value)
 
 
 def _argument(argument: dict[str, Any]) -> Any:

@@ -1,45 +1,14 @@
 """A traced model cut in two: what comes before a layer, and the tail from that layer on."""
 
+from contextlib import suppress
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref, run
-from gencheck.network.frontend.lowering import RUNNABLE, lower, offending_calls
-
-# Operators that a head may use beyond those that are covered: composites that torch.export leaves
-# whole. They compute on tensors alone, which is what makes a graph from a file harmless.
-_COMPOSITES = frozenset(
-    f"aten.{name}"
-    for name in (
-        *("softmax.int", "log_softmax.int", "scaled_dot_product_attention.default"),
-        *("layer_norm.default", "group_norm.default", "instance_norm.default", "einsum.default"),
-        *("rms_norm.default", "conv_transpose2d.input", "unflatten.int", "to.dtype", "to.device"),
-        *("to.dtype_layout", "expand_as.default", "type_as.default", "movedim.int", "tile.default"),
-        *("repeat_interleave.self_int", "pixel_shuffle.default", "unsafe_split.Tensor"),
-        *("hardsigmoid.default", "softplus.default", "log_sigmoid.default", "elu.default"),
-        *("mish.default", "celu.default", "selu.default", "silu.default", "sub.Tensor"),
-        *("upsample_nearest2d.vec", "upsample_bilinear2d.vec", "unbind.int", "stack.default"),
-        *("_assert_tensor_metadata.default", "lift_fresh_copy.default", "lift_fresh.default"),
-        *("swapaxes.default", "numpy_T.default", "floor_divide.default", "rsub.Scalar"),
-        *("feature_alpha_dropout.default", "narrow.int", "native_layer_norm.default"),
-        *("adaptive_max_pool1d.default", "is_floating_point.default", "masked_fill.Scalar"),
-    )
-)
-
-
-def may_run(target: str) -> bool:
-    """True for operators that only compute on tensors: covered, core or pointwise ones of ATen."""
-    if target in RUNNABLE or target in _COMPOSITES:
-        return True
-    parts = target.split(".")
-    if len(parts) != 3 or parts[0] != "aten" or not hasattr(torch.ops.aten, parts[1]):
-        return False
-    operator = getattr(getattr(torch.ops.aten, parts[1]), parts[2], None)
-    tags = getattr(operator, "tags", [])
-    return torch.Tag.core in tags or torch.Tag.pointwise in tags
+from gencheck.network.frontend.lowering import lower, may_run
+from gencheck.network.windows import MOST_UNITS
 
 
 def head_of(graph: AtenGraph, layer: str) -> AtenGraph:
@@ -136,45 +105,99 @@ def _needed(graph: AtenGraph, output: str, stop: str | None) -> tuple[Call, ...]
     return tuple(reversed(kept))
 
 
-def coverable_layers(graph: AtenGraph, probe: Tensor, limit: int = 200) -> list[str]:
+def coverable_layers(graph: AtenGraph, probe: Tensor) -> list[str]:
     """The layers from which `graph` is covered, nearest to the input first.
+
+    A tail is part of every tail that starts before it, so the first tensor from which all is covered
+    is found by bisection among those through which everything passes.
 
     Parameters
     ----------
     probe
         A batch of items on which the graph is run once, to learn the shapes in it.
     """
-    last = max(offending_calls(graph), default=-1)
-    candidates = list(dict.fromkeys(_modules(graph, last)))[:limit]
-    if not candidates or not all(may_run(call.target) for call in graph.calls):
+    if _makes_too_much(graph, probe):
         return []
+    shapes = _shapes(graph, probe)
+    layers: dict[str, list[str]] = {}
+    for layer, entering in _entered(graph).items():
+        layers.setdefault(entering, []).append(layer)
+    cuts = [name for name in _passed_by_all(graph) if name in layers and name in shapes]
+    first, last = 0, len(cuts)
+    while first < last:
+        middle = (first + last) // 2
+        if _is_covered(graph, layers[cuts[middle]][0], shapes[cuts[middle]]):
+            last = middle
+        else:
+            first = middle + 1
+    return [layer for cut in cuts[first:] for layer in layers[cut]]
+
+
+def _shapes(graph: AtenGraph, probe: Tensor) -> dict[str, tuple[int, ...]]:
+    """The item shapes of the tensors that a run makes, up to the first operator that may not be run."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, value: object) -> None:
         if isinstance(value, Tensor):
             shapes[name] = tuple(value.shape[1:])
 
-    try:
+    # the probe's values may not suit the model, or an operator is not known: no layer is named whose
+    # shape has not been seen by then
+    with suppress(RuntimeError, TypeError, ValueError, IndexError):
         run(graph, probe, may_run, note)
-    except (RuntimeError, TypeError, ValueError):
-        # the probe's values do not suit the model; then no layer is named
-        return []
-    return [layer for layer in candidates if _is_covered(graph, layer, shapes)]
+    return shapes
 
 
-def _modules(graph: AtenGraph, last: int) -> list[str]:
-    """Modules, inner and outer, whose first call comes after the call number `last`."""
-    first: dict[str, int] = {}
-    for number, call in enumerate(graph.calls):
-        parts = call.module.split(".") if call.module else []
-        for depth in range(1, len(parts) + 1):
-            first.setdefault(".".join(parts[:depth]), number)
-    return [name for name, number in first.items() if number > last]
+def _makes_too_much(graph: AtenGraph, probe: Tensor) -> bool:
+    """True where a tensor on the way is larger than any that is held for an item.
 
+    Shapes alone are computed, on torch's meta device, so that a file that names a huge one costs
+    nothing. Where they cannot be, the probe itself will tell.
+    """
 
-def _is_covered(graph: AtenGraph, layer: str, shapes: dict[str, tuple[int, ...]]) -> bool:
+    def note(name: str, value: object) -> None:
+        if isinstance(value, Tensor) and value.numel() > MOST_UNITS * max(len(probe), 1):
+            raise MemoryError(name)
+
     try:
-        lower(tail_of(graph, layer, shapes[_entering(graph, layer)]))
-    except (InputError, UnsupportedModel, KeyError):
+        run(graph, probe.to("meta"), may_run, note)
+    except MemoryError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def _entered(graph: AtenGraph) -> dict[str, str]:
+    """The name of the tensor that enters each module, inner and outer, in the order of first calls."""
+    dependent = _dependent(graph)
+    entered: dict[str, str] = {}
+    for call in graph.calls:
+        reads = [ref.name for ref in call.references() if ref.name in dependent]
+        parts = call.module.split(".") if call.module and reads else []
+        for depth in range(1, len(parts) + 1):
+            entered.setdefault(".".join(parts[:depth]), reads[0])
+    return entered
+
+
+def _passed_by_all(graph: AtenGraph) -> list[str]:
+    """The tensors through which every way from the input to the output leads, in order."""
+    dependent = _dependent(graph)
+    calls = [c for c in _needed(graph, graph.output, stop=None) if c.name in dependent]
+    last_read = {graph.output: len(calls)}
+    for number, call in enumerate(calls):
+        last_read.update({ref.name: number for ref in call.references()})
+    passed, latest = [], last_read.get(graph.input_name, -1)
+    for number, call in enumerate(calls):
+        if latest <= number:
+            passed.append(call.name)
+        latest = max(latest, last_read[call.name])
+    return passed
+
+
+def _is_covered(graph: AtenGraph, layer: str, shape: tuple[int, ...]) -> bool:
+    try:
+        lower(tail_of(graph, layer, shape))
+    except (InputError, UnsupportedModel):
         return False
     return True

@@ -1,6 +1,5 @@
 """A live module traced through torch.export into ATen calls."""
 
-import copy
 import operator
 import warnings
 from dataclasses import replace
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
+from gencheck.network.frontend.plain_copy import plain_copy
 
 # Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
 # be taken for one of the model's own sizes.
@@ -41,7 +42,7 @@ def trace(
     InputError
         The module takes or returns something other than one tensor.
     """
-    module = copy.deepcopy(module).eval()
+    module = plain_copy(module)
     example = next((p for p in module.parameters()), torch.zeros(()))
     dtype = torch.int64 if whole_numbers else example.dtype
     items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=dtype, device=example.device)
@@ -72,8 +73,9 @@ def trace(
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = "".join(c for c in lines[0] if c.isprintable()) if lines else ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...]) -> AtenGraph:
@@ -93,15 +95,24 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
             calls.append(_call(node))
         elif node.op == "output":
             outputs = list(_plain(node.args)[0])
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1 or len(outputs) != 1 or not isinstance(outputs[0], Ref):
         raise InputError(
             where="model",
             found=f"{len(inputs)} inputs and {len(outputs)} outputs",
             required="one input tensor and one output tensor",
         )
-    return AtenGraph(
-        inputs[0], shape, _TRACE_BATCH, constants, tuple(calls), outputs[0].name, origins=fqns
+    graph = AtenGraph(
+        inputs[0],
+        shape,
+        _TRACE_BATCH,
+        constants,
+        tuple(calls),
+        outputs[0].name,
+        origins=fqns,
+        parameters=frozenset(signature.inputs_to_parameters),
     )
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return with_positions_chosen_first(graph, lambda name: values[name].dim())
 
 
 def _detached(tensor: Tensor) -> Tensor:

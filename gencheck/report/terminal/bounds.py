@@ -246,7 +246,8 @@ def _render_measured(doc: Document) -> RenderableType:
             f"max ‖w_k − o_k‖ = {_shown(weights, 'max')}, all together "
             f"{_shown(weights, 'frobenius')}; origin o: {weights['origin']}",
         )
-    facts.add_row("delta", f"{inputs['delta']:g}")
+    shared = f", over {measured['runs']:,} for each run compared" if measured["runs"] > 1 else ""
+    facts.add_row("delta", f"{inputs['delta']:g}{shared}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("constant")
     for name in ("margin loss", "rademacher", "confidence", "risk ≤"):

@@ -1,14 +1,15 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity
@@ -24,10 +25,15 @@ from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
 
+# Where a kernel's largest value may lie: its rounding is the dtype's, its cube a float64.
+_RANGE = {torch.float32: (1e-30, 1e38), torch.float64: (1e-90, 1e90)}
 
-@dataclass(frozen=True)
-class Gram:
+
+class Gram(LinearOperator):
     """K = ZZᵀ for N items, as ``2**exponent`` times tiles of its upper triangle.
+
+    To scipy it is the operator ``2**-exponent`` K in float64: the true kernel is past float64 for
+    deep networks. `scipy.sparse.linalg.eigsh` takes it as it is.
 
     Attributes
     ----------
@@ -38,13 +44,20 @@ class Gram:
     count
         The number N of items.
     exponent
-        The power of two left out of the blocks; the true kernel is past float64 for deep networks.
+        The power of two left out of the blocks.
     """
 
-    tiles: list[Tile]
-    blocks: list[Tensor]
-    count: int
-    exponent: int
+    def __init__(self, tiles: list[Tile], blocks: list[Tensor], count: int, exponent: int) -> None:
+        super().__init__(np.float64, (count, count))
+        self.tiles, self.blocks, self.count, self.exponent = tiles, blocks, count, exponent
+
+    def _matmat(self, right: Any) -> Any:
+        return self.matmul(torch.from_numpy(np.ascontiguousarray(right, np.float64))).cpu().numpy()
+
+    def _adjoint(self) -> "Gram":
+        return self
+
+    _transpose = _adjoint
 
     def matmul(self, right: Tensor) -> Tensor:
         """``2**-exponent`` K A for `right` = A of shape (N, k), formed and returned in float64.
@@ -53,19 +66,19 @@ class Gram:
         its own rounding as the only one.
         """
         right = right.to(self.blocks[0].device, torch.float64)
-        product = torch.zeros_like(right)
-        largest = max(block.numel() for block in self.blocks)
-        buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
+        product = _Product(right, max(block.numel() for block in self.blocks))
         for tile, block in zip(self.tiles, self.blocks, strict=True):
-            height = max(1, len(buffer) // block.shape[1])
-            for start in range(0, len(block), height):
-                part = block[start : start + height]
-                wide = buffer[: part.numel()].view(part.shape).copy_(part)
-                rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
-                product[rows] += wide @ right[tile.columns]
-                if not tile.on_diagonal:
-                    product[tile.columns] += wide.T @ right[rows]
-        return product
+            product.add(tile, block)
+        return product.sum
+
+    @property
+    def device(self) -> torch.device:
+        """Where the blocks are."""
+        return self.blocks[0].device
+
+    def normalised(self) -> "NormalisedGram":
+        """K_ij / √(K_ii K_jj): cosines between path features, whatever their lengths."""
+        return NormalisedGram(self)
 
     def diagonal(self) -> Tensor:
         """``2**-exponent`` K(i, i) for every item, float64, on the CPU. Shape (N,)."""
@@ -85,6 +98,13 @@ class Gram:
                 _copied(matrix.T, columns, rows, tile, block)
         return matrix
 
+    def restricted(self, parts: Sequence[slice]) -> "Gram":
+        """The Gram matrix of the items in `parts` alone, in their order, as one tile."""
+        rows = [torch.cat([self.submatrix(a, b) for b in parts], 1) for a in parts]
+        block = torch.cat(rows)
+        whole = slice(0, len(block))
+        return Gram([Tile(whole, whole)], [block], len(block), self.exponent)
+
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
         matrix = self.blocks[0].new_empty((self.count, self.count))
@@ -92,6 +112,75 @@ class Gram:
             matrix[tile.rows, tile.columns] = block
             matrix[tile.columns, tile.rows] = block.T
         return matrix
+
+
+class NormalisedGram:
+    """D K D with D = diag(K)^(-1/2), carried out on a Gram matrix without a copy of it.
+
+    An item with z = 0 has no direction: its row and column are 0.
+    """
+
+    exponent = 0
+
+    def __init__(self, gram: Gram) -> None:
+        self.gram, self.count, self.device = gram, gram.count, gram.device
+        lengths = gram.diagonal().clamp(min=0).sqrt()
+        self._scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+
+    def matmul(self, right: Tensor) -> Tensor:
+        """The product with `right` of shape (N, k), in float64."""
+        scale = self._scale.to(self.device)[:, None]
+        return scale * self.gram.matmul(scale * right.to(self.device, torch.float64))
+
+    def diagonal(self) -> Tensor:
+        """1 where z ≠ 0. Shape (N,)."""
+        return (self._scale > 0).double()
+
+
+class KernelOperator(Protocol):
+    """What eigenvalue solvers need of a kernel between N items."""
+
+    @property
+    def count(self) -> int:
+        """N."""
+        ...
+
+    @property
+    def exponent(self) -> int:
+        """The power of two left out."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where products are formed."""
+        ...
+
+    def matmul(self, right: Tensor) -> Tensor:
+        """``2**-exponent`` K A, float64."""
+        ...
+
+    def diagonal(self) -> Tensor:
+        """``2**-exponent`` K(i, i), float64, on the CPU."""
+        ...
+
+
+class _Product:
+    """K A, added up tile by tile."""
+
+    def __init__(self, right: Tensor, largest: int) -> None:
+        self.right, self.sum = right, torch.zeros_like(right)
+        self._buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
+
+    def add(self, tile: Tile, block: Tensor) -> None:
+        """What one tile, and its mirror image, add."""
+        height = max(1, len(self._buffer) // block.shape[1])
+        for start in range(0, len(block), height):
+            part = block[start : start + height]
+            wide = self._buffer[: part.numel()].view(part.shape).copy_(part)
+            rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
+            self.sum[rows] += wide @ self.right[tile.columns]
+            if not tile.on_diagonal:
+                self.sum[tile.columns] += wide.T @ self.right[rows]
 
 
 def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tensor) -> None:
@@ -152,7 +241,9 @@ def gram_matrix(
         if cache is not None:
             cache.save(tile, block)
     progress.finish()
-    return Gram(tiles, blocks, factors.count, work.exponent)
+    gram = Gram(tiles, blocks, factors.count, work.exponent)
+    require_in_range(gram.diagonal(), factors.items.dtype)
+    return gram
 
 
 def kernel_columns(
@@ -185,7 +276,72 @@ def kernel_columns(
             if tile.on_diagonal:
                 columns[left, right] = block
     progress.finish()
+    require_in_range(columns.diagonal(), factors.items.dtype)
     return columns, work.exponent
+
+
+def kernel_product(
+    program: Program,
+    factors: Factors,
+    right: Tensor,
+    tile_size: int,
+    factor_bytes: int = FACTOR_BYTES,
+    kept_bytes: int | None = None,
+    executor: str = "matrix",
+    progress: Progress = SILENT,
+) -> tuple[Tensor, int]:
+    """K A for `right` = A of shape (N, k) with one tile of K in memory at a time.
+
+    The same numbers as `Gram.matmul` gives, for the tiles are the same and come in the same order.
+
+    Returns
+    -------
+    product, exponent
+        Shape (N, k), float64, and the power of two left out.
+    """
+    work = _EXECUTORS[executor](program, factors, tile_size, factor_bytes)
+    strips = _Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
+    tiles = upper_tiles(factors.count, tile_size)
+    largest = max(a * b for a, b in (tile.shape for tile in tiles))
+    product = _Product(right.to(factors.items.device, torch.float64), largest)
+    (memory,) = _allocated([max(tiles, key=lambda t: t.shape[0] * t.shape[1])], factors.items)
+    progress.start("kernel", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
+    for tile in tiles:
+        rows, columns = tile.shape
+        block = memory.view(-1)[: rows * columns].view(rows, columns)
+        _fill(work, strips, tile, block, progress)
+        product.add(tile, block)
+    progress.finish()
+    return product.sum, work.exponent
+
+
+def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
+    """Do nothing where products of three kernels, which the solvers form, are floats.
+
+    Parameters
+    ----------
+    diagonal
+        K(i, i), which no K(i, j) exceeds by more than the geometric mean of two of them.
+    dtype
+        What the kernel was formed in.
+
+    Raises
+    ------
+    InputError
+        The kernel is past the range of `dtype`, or its cube past float64's.
+    """
+    low, high = _RANGE[dtype]
+    largest = float(diagonal.max())
+    if diagonal.isfinite().all() and (low < largest < high or largest == 0):
+        return
+    name = str(dtype).removeprefix("torch.")
+    raise InputError(
+        where="the path kernel of the items",
+        found=f"values of up to {largest:.3g} in {name}",
+        required=f"a largest one between {low:g} and {high:g}",
+        remedy="Divide the items by a constant near their size"
+        + (", or pass --dtype float64." if dtype == torch.float32 else "."),
+    )
 
 
 def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:

@@ -39,8 +39,3 @@ def upper_tiles(count: int, size: int) -> list[Tile]:
         tiles += [Tile(a, b) for at, a in enumerate(fine) for b in fine[at:]]
         tiles += [Tile(rows, columns) for columns in blocks[i + 1 :]]
     return tiles
-
-
-def pair_count(tiles: list[Tile]) -> int:
-    """The number of entries that the tiles hold."""
-    return sum(tile.shape[0] * tile.shape[1] for tile in tiles)

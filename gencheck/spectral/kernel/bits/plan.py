@@ -103,16 +103,6 @@ class BitPlan:
     reals: int
     placed: list[Placed]
 
-    @property
-    def bytes_per_item(self) -> int:
-        """What the factors of one item take, real ones in float32."""
-        bits = sum(n * w // 8 for n, w in zip(self.words, WORDS, strict=True))
-        return (
-            bits
-            + 4 * self.reals
-            + 4 * sum(p.batches[0].width for p in self.placed if p.kind == READY)
-        )
-
 
 def is_binary(batch: Batch, factors: Factors) -> bool:
     """True where every factor of the batch is 0 or 1."""
