@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from gencheck.bounds.binomial import bernoulli_divergence, kl_upper_end
+from gencheck.bounds.multiclass import margins_of
 from gencheck.bounds.path_space import (
     COARSE_STEP,
     MARGIN_FACTORS,
@@ -29,10 +30,10 @@ from gencheck.bounds.path_space import (
 )
 
 # λ in units of the mean of K(x, x); infinite for the standard phase's own weights.
-PENALTIES = (math.inf, *(10 ** (power / 2) for power in range(6, -9, -1)))
+PENALTIES = (math.inf, *(10 ** (power / 2) for power in range(4, -7, -1)))
 # t in g_a = r/(1 + r), r = t γ_a/γ_1: the sharpness of the posterior along the largest direction, which
 # is s² γ_1/τ² of a Gaussian process with noise τ.
-SHARPNESS = (0.0, *(10 ** (power / 2) for power in range(0, 11)))
+SHARPNESS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4)
 # Items that the search looks at; the bound itself is of all of them.
 SEARCHED = 4000
 
@@ -86,12 +87,22 @@ class Problem:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The posterior that was chosen, its bound, and where on the grids it is."""
+    """The posterior that was chosen, its bound, and where on the grids it is.
+
+    Attributes
+    ----------
+    error
+        The 0-1 error on the items: of the drawn classifier in the mean over draws, or of the mean.
+    scale_power
+        s is 2^−`scale_power` of its unit.
+    """
 
     posterior: Posterior
     bound: PathSpaceBound
+    error: float
     penalty: float
     sharpness: float
+    scale_power: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chos
     level = Level.of(len(problem.labels), delta, len(grid.scales))
     chosen, posterior = _least(problem, level, grid, None)
     bound = drawn_bound(posterior, problem.features, problem.labels, level)
-    return Chosen(posterior, bound, chosen.penalty, chosen.sharpness)
+    return Chosen(posterior, bound, bound.empirical, chosen.penalty, chosen.sharpness, chosen.power)
 
 
 def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
@@ -119,7 +130,9 @@ def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chose
     found = [(*_least(problem, level, grid, c), c) for c in MARGIN_FACTORS]
     chosen, posterior, c = min(found, key=lambda one: one[0].risk)
     bound = mean_bound(posterior, problem.features, problem.labels, level, c)
-    return Chosen(posterior, bound, chosen.penalty, chosen.sharpness)
+    margins = margins_of(posterior.outputs(problem.features), problem.labels)
+    error = float((margins <= 0).mean())
+    return Chosen(posterior, bound, error, chosen.penalty, chosen.sharpness, chosen.power)
 
 
 @dataclass(frozen=True)

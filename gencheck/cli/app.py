@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gencheck import __version__
+from gencheck.cli.certify import certify
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
@@ -53,6 +54,7 @@ app.command("compare-scores")(compare_scores)
 app.command("data-indep")(data_indep)
 app.command()(concentrate)
 app.command()(train)
+app.command()(certify)
 app.command()(compare)
 app.command()(demo)
 app.command()(explain)

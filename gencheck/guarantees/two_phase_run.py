@@ -104,7 +104,7 @@ class TwoPhaseRun:
             return Units(Magnitude.of(1.0), 1.0)
         features = self.kernel.features(some.items)
         margins = margins_of(features.outputs.numpy(), some.labels)
-        return Units(root_mean(self.kernel.diagonal(features)), margin_unit(margins))
+        return Units(root_mean(self.kernel.diagonal(features), len(some)), margin_unit(margins))
 
     def pooled(self, order: Array, progress: Progress = SILENT) -> PathFeatures:
         """Gates and h⁰ of the freeze items in `order`, then of the test items."""
@@ -114,15 +114,20 @@ class TwoPhaseRun:
         return self.kernel.features(torch.cat(parts), progress)
 
 
-def root_mean(squares: Scaled) -> Magnitude:
-    """The root of the mean of numbers that are not negative."""
-    return Magnitude.of(float(squares.mantissa.double().mean()), squares.exponent).sqrt()
+def root_mean(squares: Scaled, count: int) -> Magnitude:
+    """The root of the mean of the first `count` numbers, none of them negative."""
+    mean = squares.mantissa[:count].double().mean()
+    return Magnitude.of(float(mean), squares.exponent).sqrt()
 
 
 def read_two_phase_run(
-    folder: Path, data: Path, x_key: str | None = None, y_key: str | None = None
+    folder: Path,
+    data: Path,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    with_test: bool = True,
 ) -> TwoPhaseRun:
-    """The run in a folder, with the items of its data file.
+    """The run in a folder, with the items of its data file, those to test with only where asked for.
 
     Raises
     ------
@@ -152,9 +157,9 @@ def read_two_phase_run(
         else load_model(run.weights, None, shapes, gates=run.gates)
     )
     test = None
-    if len(run.held_out):
+    if with_test and len(run.held_out):
         test = at(run.held_out)
-    elif loaded.test is not None:
+    elif with_test and loaded.test is not None:
         test = loaded.test.loaded()
     return TwoPhaseRun(
         run,
