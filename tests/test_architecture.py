@@ -19,8 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "spectral": {"network"},
     "training": {"bounds", "load", "network", "spectral"},
     "audit": {"bounds", "load", "network", "spectral"},
-    # training: the ridge regression that a run's freeze phase solved, on the same kernel
-    "guarantees": {"audit", "bounds", "load", "network", "spectral", "training"},
+    "guarantees": {"audit", "bounds", "load", "network", "spectral"},
     "comparison": {"audit", "bounds", "network"},
     "experiments": {"audit", "bounds", "guarantees", "load", "network", "training"},
     "report": {

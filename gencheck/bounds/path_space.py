@@ -128,12 +128,12 @@ def drawn_errors(
         Of the trapezoidal rule, in deviations.
     """
     rows = np.arange(len(labels))
-    apart = outputs[rows, labels][:, None] - outputs
+    apart: Array = outputs[rows, labels][:, None] - outputs
     if thresholds is not None:
         apart -= thresholds[:, None]
     apart[rows, labels] = np.inf
     least = apart.min(1)
-    errors = (least <= 0).astype(float)
+    errors: Array = (least <= 0).astype(float)
     deviation = np.sqrt(variances)
     ratio = np.divide(
         least, deviation, out=np.where(least > 0, np.inf, -np.inf), where=deviation > 0

@@ -11,14 +11,17 @@ from gencheck.bounds.magnitude import Magnitude
 from gencheck.bounds.path_space import Features, Posterior, drawn_errors
 from gencheck.bounds.path_space_choice import Chosen, Problem, best_drawn, best_mean
 from gencheck.errors import InputError
-from gencheck.guarantees.two_phase_run import TwoPhaseRun
+from gencheck.guarantees.two_phase_run import TwoPhaseItems
 from gencheck.load.split import Array
 from gencheck.network.algebra import Scaled
 from gencheck.progress import SILENT, Progress
-from gencheck.training.ridge import RidgeProblem
+from gencheck.spectral.kernel.path_kernel import PathFeatures
 
 # Freeze items whose features span the posterior; all of them where there are fewer.
 LANDMARKS = 1000
+
+# Kernels with other items are of float32: directions of smaller eigenvalues would be their rounding.
+_RANK_TOLERANCE = 1e-6
 
 _ROWS = 4096
 
@@ -76,7 +79,7 @@ class PathSpaceCertificate:
 
 
 def kernel_blocks(
-    run: TwoPhaseRun, landmarks: int = LANDMARKS, seed: int = 0, progress: Progress = SILENT
+    source: TwoPhaseItems, landmarks: int = LANDMARKS, seed: int = 0, progress: Progress = SILENT
 ) -> KernelBlocks:
     """Kernels of a run's freeze and test items with random freeze items, brought to the bound's form.
 
@@ -87,32 +90,51 @@ def kernel_blocks(
     """
     if landmarks < 1:
         raise InputError(where="--landmarks", found=str(landmarks), required="at least 1")
-    items = len(run.freeze)
+    items = len(source.freeze)
     order = np.random.default_rng(seed).permutation(items)
-    features = run.pooled(order, progress)
+    features = source.pooled(order, progress)
     count = min(landmarks, items)
-    columns = run.kernel.columns(features, count, progress)
-    squares = _squares(run.kernel.diagonal(features), columns.exponent)
-    ridge = RidgeProblem.of(columns.mantissa[:count], columns.mantissa[:items])
-    basis = ridge.vectors / ridge.values.sqrt()
-    assert ridge.spectrum.right is not None
-    basis = basis @ ridge.spectrum.right
-    span = Span(run.freeze.items[order[:count]], basis, columns.exponent)
+    columns = source.kernel.columns(features, count, progress)
+    span = _span(source, features, count, columns.exponent)
     coordinates = span.coordinates(columns)
-    base = features.outputs.numpy()
-    labels = run.freeze.labels[order]
-    residuals = np.eye(run.classes)[labels] - base[:items]
+    # turned so that the items' own second moment is diagonal
+    own = torch.from_numpy(coordinates[:items])
+    values, right = torch.linalg.eigh(own.T @ own)
+    coordinates = coordinates @ right.numpy()
+    span = Span(source.freeze.items[order[:count]], span.basis @ right, columns.exponent)
+    squares = _squares(source.kernel.diagonal(features), columns.exponent)
+    base, labels = features.outputs.numpy(), source.freeze.labels[order]
     problem = Problem(
         Features(coordinates[:items], squares[:items], base[:items]),
         labels,
-        ridge.spectrum.values.numpy(),
-        residuals,
-        scale_unit=_scale_unit(run, columns.exponent),
+        values.clamp(min=0).numpy(),
+        residuals=np.eye(source.classes)[labels] - base[:items],
+        scale_unit=_scale_unit(source, columns.exponent),
     )
     test = None
-    if run.test is not None:
+    if source.test is not None:
         test = Features(coordinates[items:], squares[items:], base[items:])
     return KernelBlocks(problem, test, span)
+
+
+def _span(source: TwoPhaseItems, features: PathFeatures, count: int, exponent: int) -> Span:
+    """An orthonormal basis of the first items' features, in float64: the divergence relies on it."""
+    cross = source.kernel.between(features)
+    rows = torch.arange(count)
+    kernel = cross.between(rows, rows)
+    values, vectors = torch.linalg.eigh((kernel + kernel.T) / 2)
+    kept = values > _RANK_TOLERANCE * values[-1]
+    if not bool(kept.any()):
+        raise InputError(
+            where="certify",
+            found="a kernel of zeros",
+            required="freeze items with path features",
+            remedy="No gate is open on any item: train the standard phase further.",
+        )
+    basis = vectors[:, kept] / values[kept].sqrt()
+    # for kernels in units of 2**exponent instead of the cross kernel's
+    turned = torch.ldexp(basis, torch.tensor((exponent - cross.exponent) / 2))
+    return Span(features.factors.items[:count], turned, exponent)
 
 
 def _squares(diagonal: Scaled, exponent: int) -> Array:
@@ -123,10 +145,10 @@ def _squares(diagonal: Scaled, exponent: int) -> Array:
     return values
 
 
-def _scale_unit(run: TwoPhaseRun, exponent: int) -> float:
+def _scale_unit(source: TwoPhaseItems, exponent: int) -> float:
     """The unit of s: the standard phase's margin over its feature norm, in the kernel's units."""
-    norm = run.units.feature_norm
-    return run.units.margin / math.sqrt(float(norm * norm * Magnitude.of(1.0, -exponent)))
+    norm = source.units.feature_norm
+    return source.units.margin / math.sqrt(float(norm * norm * Magnitude.of(1.0, -exponent)))
 
 
 def path_space_certificate(

@@ -125,13 +125,17 @@ def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILE
     units, which come from the others.
     """
     scores, weights = (_of_ridge if run.solved else _of_network)(run, progress)
-    test_labels = None if run.test is None else run.test.labels
+    test_labels = None if run.items.test is None else run.items.test.labels
     return _certificate(scores, weights, delta, test_labels)
 
 
 def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
-    network, gates = run.model.network, run.gates
-    pooled = run.freeze.items if run.test is None else torch.cat([run.freeze.items, run.test.items])
+    network, gates = run.model.network, run.items.gates
+    pooled = (
+        run.items.freeze.items
+        if run.items.test is None
+        else torch.cat([run.items.freeze.items, run.items.test.items])
+    )
     held = PathKernel.of(network, gates=gates).features(pooled, progress)
     networks = [(network, gates)]
     if network.output_count == 2:
@@ -139,15 +143,15 @@ def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Wei
     moved, whole = zip(*(squared_distances(own, base) for own, base in networks), strict=True)
     weights = [weights_from("standard phase", list(moved)), weights_from("zero", list(whole))]
     # the gates are those of the standard phase, and with them z
-    size = root_mean(run.kernel.diagonal(held), len(run.freeze))
-    return _Scores(held.outputs, run.freeze.labels, size, run.units), weights
+    size = root_mean(run.items.kernel.diagonal(held), len(run.items.freeze))
+    return _Scores(held.outputs, run.items.freeze.labels, size, run.items.units), weights
 
 
 def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
     found, marks, centred = _solution(run)
-    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.freeze)), marks)])
-    features = run.pooled(order, progress)
-    columns = run.kernel.columns(features, len(marks), progress)
+    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
+    features = run.items.pooled(order, progress)
+    columns = run.items.kernel.columns(features, len(marks), progress)
     kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
     # the run's kernel was of more items, so perhaps in other units
     coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
@@ -158,12 +162,12 @@ def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weigh
     if centred:
         weights = [
             Weights("standard phase", solution.norms()),
-            Weights("zero", solution.norms_around(run.gates)),
+            Weights("zero", solution.norms_around(run.items.gates)),
         ]
     else:
         weights = [Weights("zero", solution.norms())]
-    size = root_mean(run.kernel.diagonal(features), len(order))
-    return _Scores(outputs, run.freeze.labels[order], size, run.units), weights
+    size = root_mean(run.items.kernel.diagonal(features), len(order))
+    return _Scores(outputs, run.items.freeze.labels[order], size, run.items.units), weights
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
             found=f"{type(error).__name__}: {error}",
             required="the solution that gencheck train --solver ridge wrote",
         ) from error
-    marks = positions_of(positions, run.freeze.indices, str(run.folder.solution))
+    marks = positions_of(positions, run.items.freeze.indices, str(run.folder.solution))
     return coefficients, marks, centred
 
 

@@ -131,9 +131,9 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
     run = read_two_phase_run(request.folder, request.data, request.x_key, request.y_key)
     delta = request.delta / request.runs
     marks.append(time.perf_counter())
-    blocks = kernel_blocks(run, request.landmarks, request.seed, progress)
+    blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress)
     marks.append(time.perf_counter())
-    labels = None if run.test is None else run.test.labels
+    labels = None if run.items.test is None else run.items.test.labels
     found = path_space_certificate(blocks, labels, delta)
     rows = (
         _hold_out(run, blocks, delta, request.runs),
@@ -145,13 +145,13 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
     names = ("load", "kernel", "bounds")
     return CertifyResult(
         request,
-        items=len(run.freeze),
-        classes=run.classes,
-        test_items=0 if run.test is None else len(run.test),
+        items=len(run.items.freeze),
+        classes=run.items.classes,
+        test_items=0 if run.items.test is None else len(run.items.test),
         rank=blocks.problem.features.coordinates.shape[1],
         rows=rows,
         certificate=found,
-        gates=run.gates,
+        gates=run.items.gates,
         seconds={n: b - a for n, a, b in zip(names, marks[:-1], marks[1:], strict=True)},
     )
 
@@ -165,8 +165,8 @@ def _hold_out(run: TwoPhaseRun, blocks: KernelBlocks, delta: float, runs: int) -
     problem = blocks.problem
     wrong = int((margins_of(problem.features.base, problem.labels) <= 0).sum())
     test_error = None
-    if blocks.test is not None and run.test is not None:
-        test_error = float((blocks.test.base.argmax(1) != run.test.labels).mean())
+    if blocks.test is not None and run.items.test is not None:
+        test_error = float((blocks.test.base.argmax(1) != run.items.test.labels).mean())
     items = len(problem.labels)
     return CertifiedRow(
         HOLD_OUT,
@@ -218,7 +218,7 @@ def _path_space(chosen: Chosen, test_error: float | None, request: CertifyReques
         "sharpness": chosen.sharpness,
         "scale": chosen.scale_power,
     }
-    assumes = (*_COMMON, _PRIOR, _FREE, _compared(request.runs))
+    assumes: tuple[str, ...] = (*_COMMON, _PRIOR, _FREE, _compared(request.runs))
     if bound.margin_factor is None:
         classifier = "draws its weights from the posterior anew for every item"
     else:

@@ -17,7 +17,7 @@ from gencheck.bounds.path_space import Posterior, log_maurer_constant
 from gencheck.cli.app import app
 from gencheck.errors import InputError
 from gencheck.guarantees.path_space import kernel_blocks
-from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
+from gencheck.guarantees.two_phase_run import TwoPhaseItems, read_two_phase_run
 from gencheck.report.json import document, to_json
 from gencheck.report.schema import schema_text
 from gencheck.training.loop import Training
@@ -66,12 +66,12 @@ def ridge_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def run(ridge_run: tuple[Path, Path]) -> TwoPhaseRun:
-    return read_two_phase_run(*ridge_run)
+def run(ridge_run: tuple[Path, Path]) -> TwoPhaseItems:
+    return read_two_phase_run(*ridge_run).items
 
 
 @pytest.mark.parametrize("landmarks", [9, 1000])
-def test_blocks_are_those_of_enumerated_paths(run: TwoPhaseRun, landmarks: int) -> None:
+def test_blocks_are_those_of_enumerated_paths(run: TwoPhaseItems, landmarks: int) -> None:
     """Mean, variance and divergence of the explicit Gaussian over all path weights."""
     blocks = kernel_blocks(run, landmarks, seed=3)
     order = np.random.default_rng(3).permutation(len(run.freeze))
@@ -125,7 +125,7 @@ def certified(*arguments: str, code: int = 0) -> dict[str, Any]:
     return doc
 
 
-def test_the_table_of_a_solved_run(ridge_run: tuple[Path, Path], run: TwoPhaseRun) -> None:
+def test_the_table_of_a_solved_run(ridge_run: tuple[Path, Path], run: TwoPhaseItems) -> None:
     doc = certified(*map(str, ridge_run))
     rows = {row["name"]: row for row in doc["certificates"]}
     assert list(rows) == NAMES
@@ -159,7 +159,7 @@ def test_runs_verdict_and_gate(ridge_run: tuple[Path, Path]) -> None:
 
 
 def test_the_certified_classifier_can_be_held(
-    ridge_run: tuple[Path, Path], run: TwoPhaseRun, tmp_path: Path
+    ridge_run: tuple[Path, Path], run: TwoPhaseItems, tmp_path: Path
 ) -> None:
     """What was certified gives the errors that the table says, on items it is asked about."""
     assert run.test is not None
