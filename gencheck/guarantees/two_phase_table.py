@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import assumptions, margins_of
-from gencheck.bounds.path_space import MARGIN_FACTORS, SCALE_POWERS
+from gencheck.bounds.path_space import MARGIN_FACTORS, RATES, SCALE_POWERS
 from gencheck.bounds.path_space_choice import Chosen
 from gencheck.guarantees.path_space import (
     LANDMARKS,
@@ -32,7 +32,7 @@ _COMMON = (
 )
 _PRIOR = (
     f"one union over {len(SCALE_POWERS)} scales of the prior, in units of the standard phase's mean "
-    "absolute margin over its feature norm"
+    f"absolute margin over its feature norm, times one over {len(RATES)} rates β"
 )
 _FREE = "the posterior's mean, covariance and span may depend on the items in any way"
 
@@ -210,7 +210,6 @@ def _path_space(chosen: Chosen, test_error: float | None, request: CertifyReques
         "empirical": bound.empirical,
         "divergence_nats": bound.divergence,
         "price_nats": bound.price,
-        "constant_nats": bound.constant,
         "confidence_nats": bound.confidence,
         "factor": bound.factor,
         "mean": origin,
