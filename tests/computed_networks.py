@@ -72,7 +72,10 @@ class Normalised(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.conv2, self.head = nn.Conv2d(1, 2, 2), nn.Conv2d(2, 2, 1), nn.Linear(2, 2)
-        self.gain, self.bias = nn.Parameter(torch.randn(2, 1, 1)), nn.Parameter(torch.randn(2, 1, 1))
+        self.gain, self.bias = (
+            nn.Parameter(torch.randn(2, 1, 1)),
+            nn.Parameter(torch.randn(2, 1, 1)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv(x)
@@ -156,7 +159,10 @@ class Vision(nn.Module):
     def __init__(self, before: bool = True) -> None:
         super().__init__()
         self.patch = nn.Conv2d(1, 2, 1, stride=2)
-        self.token, self.place = nn.Parameter(torch.randn(1, 1, 2)), nn.Parameter(torch.randn(1, 3, 2))
+        self.token, self.place = (
+            nn.Parameter(torch.randn(1, 1, 2)),
+            nn.Parameter(torch.randn(1, 3, 2)),
+        )
         self.block, self.norm, self.head = Block(before), nn.LayerNorm(2), nn.Linear(2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,7 +178,11 @@ class ConvNext(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(1, 2, 1)
         self.depthwise, self.norm = nn.Conv2d(2, 2, 3, padding=1, groups=2), nn.LayerNorm(2)
-        self.up, self.down, self.scale = nn.Linear(2, 3), nn.Linear(3, 2), nn.Parameter(torch.randn(2))
+        self.up, self.down, self.scale = (
+            nn.Linear(2, 3),
+            nn.Linear(3, 2),
+            nn.Parameter(torch.randn(2)),
+        )
         self.head = nn.Linear(2, 2)
 
     def forward(self, x: Tensor) -> Tensor:

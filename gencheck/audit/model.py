@@ -97,12 +97,13 @@ def model_of_module(
         if key not in copies:
             copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
         with torch.no_grad():
-            output = copies[key](items)
+            output = copies[key](items.long() if graph.whole_numbers else items)
         assert isinstance(output, Tensor)
         return output
 
     network = _lowered_or_advised(graph)
-    return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+    shape, tokens = graph.input_shape, graph.whole_numbers
+    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
 
 
 def refuse_tail_with_gates(from_layer: str | None) -> None:
@@ -129,6 +130,9 @@ def _subject_of_pair(
     require_same_architecture(weights, gates)
     deciding = lower(gates)
     network = with_gates_of(_lowered_or_advised(weights), deciding)
+    if network.program is not None:
+        places = [f"{gate['kind']} at {gate['layer']}" for gate in network.gate_places()]
+        raise UnsupportedModel([f"{place} (computed by a second network)" for place in places])
 
     def own_output(items: Tensor) -> Tensor:
         return gated_output(weights, gates, items)
@@ -183,7 +187,9 @@ def _subject_of_graph(
         graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
 
     def own_output(items: Tensor) -> Tensor:
-        return run(graph, items, may_run)
+        # the tokens of a text reach a network as numbers of the run's dtype
+        given = items.long() if graph.whole_numbers and from_layer is None else items
+        return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(
         _lowered_or_advised(graph),

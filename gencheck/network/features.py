@@ -22,9 +22,14 @@ def require_unit_gates(network: Network) -> None:
     Raises
     ------
     InputError
-        Names the layers whose slopes do not.
+        Names the layers whose gates do not, or may not.
     """
     outside = [
+        f"{gate['kind']} {gate['layer']} with computed gates" for gate in network.gate_places()
+    ]
+    if network.takes_tokens:
+        outside.append("items of whole numbers, which have no range")
+    outside += [
         f"{node.kind} {node.label} with a slope of {_farthest(node.slope):g}"
         for node in network.nodes
         if isinstance(node, Gate)

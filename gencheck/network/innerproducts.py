@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gencheck.errors import UnsupportedModel
 from gencheck.network.algebra import (
     GatedNode,
     NumericAlgebra,
@@ -17,7 +18,7 @@ from gencheck.network.algebra import (
     open_gates,
 )
 from gencheck.network.interpret import interpret
-from gencheck.network.ir import Clamp, Network, Node
+from gencheck.network.ir import Centre, Clamp, Network, Node
 
 
 def squared_feature_norms(
@@ -65,6 +66,10 @@ def path_inner_products(one: Network, two: Network) -> list[tuple[float, int]]:
 
 def _multiplied(one: Node, two: Node) -> Node:
     """A node whose weights and constants are the products of those of two nodes."""
+    if isinstance(one, Centre):
+        raise UnsupportedModel(
+            [f"centre at {one.label} (products of path weights of two networks)"]
+        )
     changes: dict[str, Any] = {}
     for name in ("weight", "bias", "scale", "shift", "constants", "value"):
         value = getattr(one, name, None)

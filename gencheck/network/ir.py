@@ -361,6 +361,14 @@ class Network:
         """The gates of each `Computed` node by its position, shape (N, gates)."""
         return {} if self.program is None else self.program.gates(items)
 
+    def gate_places(self) -> list[dict[str, str]]:
+        """Where gates are computed: the layer, what kind of node, and why that side is the gate."""
+        return [
+            {"layer": node.label, "kind": node.operation, "rule": node.rule}
+            for node in self.nodes
+            if isinstance(node, Computed)
+        ]
+
     def operations(self) -> dict[str, int]:
         """How many nodes of each kind there are, by name."""
         return dict(Counter(node.operation for node in self.nodes[1:]))

@@ -10,7 +10,7 @@ from gencheck.errors import InputError
 from gencheck.network.ir import Gate, Network, Node
 
 # What two networks of one structure may differ in: trained numbers, and the words of messages.
-_FREE = {"label", "weight", "bias", "scale", "shift", "slope"}
+_FREE = {"label", "weight", "bias", "scale", "shift", "slope", "value"}
 
 
 def with_gates_of(weights: Network, gates: Network) -> Network:
@@ -29,7 +29,7 @@ def with_gates_of(weights: Network, gates: Network) -> Network:
             raise _misfit(f"{other.operation} at {other.label} of another kind or shape")
         slope = isinstance(own, Gate) and isinstance(other, Gate)
         nodes.append(replace(own, slope=other.slope) if slope else own)  # type: ignore[call-arg, attr-defined]
-    return Network(tuple(nodes))
+    return Network(tuple(nodes), weights.program)
 
 
 def _alike(own: Node, other: Node) -> bool:
