@@ -102,8 +102,9 @@ def model_of_module(
         return output
 
     network = _lowered_or_advised(graph)
-    shape, tokens = graph.input_shape, graph.whole_numbers
-    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
+    return AuditedModel(
+        network, own_output, parameters, notes, graph.input_shape, graph.whole_numbers
+    )
 
 
 def refuse_tail_with_gates(from_layer: str | None) -> None:
@@ -130,9 +131,6 @@ def _subject_of_pair(
     require_same_architecture(weights, gates)
     deciding = lower(gates)
     network = with_gates_of(_lowered_or_advised(weights), deciding)
-    if network.program is not None:
-        places = [f"{gate['kind']} at {gate['layer']}" for gate in network.gate_places()]
-        raise UnsupportedModel([f"{place} (computed by a second network)" for place in places])
 
     def own_output(items: Tensor) -> Tensor:
         return gated_output(weights, gates, items)
@@ -188,7 +186,7 @@ def _subject_of_graph(
 
     def own_output(items: Tensor) -> Tensor:
         # the tokens of a text reach a network as numbers of the run's dtype
-        given = items.long() if graph.whole_numbers and from_layer is None else items
+        given = items.long() if graph.whole_numbers else items
         return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(

@@ -4,16 +4,10 @@ import torch
 from torch import Tensor
 
 from gencheck.errors import InputError
-from gencheck.network.algebra import (
-    GatedNode,
-    NumericAlgebra,
-    Planes,
-    Scaled,
-    decided,
-    gate_values,
-)
+from gencheck.network.algebra import GatedNode, NumericAlgebra, Planes, decided, gate_values
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.scaled import Scaled
 
 
 def require_unit_gates(network: Network) -> None:

@@ -11,14 +11,16 @@ from gencheck.network.algebra import (
     GatedNode,
     NumericAlgebra,
     Planes,
-    Scaled,
     gate_values,
     identity_weight,
     logits,
     open_gates,
 )
+from gencheck.network.computed import Centre
 from gencheck.network.interpret import interpret
-from gencheck.network.ir import Centre, Clamp, Network, Node
+from gencheck.network.ir import Clamp, Network
+from gencheck.network.node import Node
+from gencheck.network.scaled import Scaled
 
 
 def squared_feature_norms(

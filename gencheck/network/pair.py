@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gencheck.errors import InputError
-from gencheck.network.ir import Gate, Network, Node
+from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.ir import Gate, Network
+from gencheck.network.node import Node
 
 # What two networks of one structure may differ in: trained numbers, and the words of messages.
 _FREE = {"label", "weight", "bias", "scale", "shift", "slope", "value"}
@@ -20,7 +21,12 @@ def with_gates_of(weights: Network, gates: Network) -> Network:
     ------
     InputError
         The two differ in structure; names the first layer in which they do.
+    UnsupportedModel
+        Gates are computed from more than one tensor.
     """
+    if weights.program is not None:
+        places = (f"{place['kind']} at {place['layer']}" for place in weights.gate_places())
+        raise UnsupportedModel([f"{place} (gates of a second network)" for place in places])
     if len(weights.nodes) != len(gates.nodes):
         raise _misfit(f"{len(gates.nodes)} operations, not {len(weights.nodes)}")
     nodes = []
@@ -29,7 +35,7 @@ def with_gates_of(weights: Network, gates: Network) -> Network:
             raise _misfit(f"{other.operation} at {other.label} of another kind or shape")
         slope = isinstance(own, Gate) and isinstance(other, Gate)
         nodes.append(replace(own, slope=other.slope) if slope else own)  # type: ignore[call-arg, attr-defined]
-    return Network(tuple(nodes), weights.program)
+    return Network(tuple(nodes))
 
 
 def _alike(own: Node, other: Node) -> bool:

@@ -49,7 +49,7 @@ def tail_of(graph: AtenGraph, layer: str, shape: tuple[int, ...]) -> AtenGraph:
             required="a layer through which everything passes",
             remedy="Name a layer outside the residual block.",
         )
-    return replace(graph, input_name=entering, input_shape=shape, calls=calls)
+    return replace(graph, input_name=entering, input_shape=shape, calls=calls, whole_numbers=False)
 
 
 def _reads(call: Call, name: str) -> bool:

@@ -186,8 +186,8 @@ def _step_in_words(step: Step, program: Program) -> str:
         return f"bias of layer {node.label}"
     batch = node.batches[step.batch]
     if batch.vocabulary:
-        place = np.unravel_index(int(batch.births[step.block, 0]), batch.origin.shape)
-        return f"token {step.unit} at input[{', '.join(str(int(i)) for i in place)}]"
+        standing = np.unravel_index(int(batch.births[step.block, 0]), batch.origin.shape)
+        return f"token {step.unit} at input[{', '.join(str(int(i)) for i in standing)}]"
     live = batch.births[step.block][batch.births[step.block] >= 0]
     shape = batch.origin.shape
     place = [int(i) for i in np.unravel_index(int(live[step.unit]), shape)]
