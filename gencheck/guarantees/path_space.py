@@ -13,7 +13,7 @@ from gencheck.bounds.path_space_choice import Chosen, Problem, best_drawn, best_
 from gencheck.errors import InputError
 from gencheck.guarantees.two_phase_run import TwoPhaseItems
 from gencheck.load.split import Array
-from gencheck.network.algebra import Scaled
+from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.path_kernel import PathFeatures
 

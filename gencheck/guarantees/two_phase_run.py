@@ -17,8 +17,8 @@ from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import candidate_shapes, prepared, target_rows
 from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
 from gencheck.load.split import Array, Split
-from gencheck.network.algebra import Scaled
 from gencheck.network.ir import Network
+from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
