@@ -56,6 +56,8 @@ def training_state(module: nn.Module) -> dict[str, Any]:
         "epoch": 3,
         "optimizer": optimizer.state_dict(),
         "optimizer_state_dict": optimizer.state_dict(),
+        "by_name": {"state": {"0.weight": {"exp_avg": torch.ones(2, 2)}}, "param_groups": []},
+        "nothing": {},
         "loss": torch.tensor(0.25),
         "best": {"accuracy": torch.tensor(0.5)},
         "arch": "chain",

@@ -190,6 +190,7 @@ def logits_alone() -> nn.Module:
     return resnet()
 
 
+@pytest.mark.slow
 def test_at_the_command_line(folder: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     items = rng.normal(size=(12, 3, 32, 32)).astype(np.float32)
@@ -203,6 +204,7 @@ def test_at_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert not document["inputs"]["gates_independent"]
 
 
+@pytest.mark.slow
 def test_a_text_classifier_whole(tmp_path: Path) -> None:
     bert().save_pretrained(tmp_path / "m")
     rng = np.random.default_rng(0)
