@@ -1,5 +1,6 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -198,30 +199,14 @@ def open_inputs(
     task = task_of(sample, choice.task)
     if task == "classification" and subject.network.output_count == 1:
         subject = as_two_classes(subject)
-    network = subject.network
-    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
-    labelled, steps = [], notes
-    for split in (sample, reference):
-        items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
-        targets = target_rows(split, task, network.output_count)
-        rows = split.indices.tolist()
-        labelled.append(
-            Labelled(
-                torch.from_numpy(items),
-                torch.from_numpy(targets),
-                rows,
-                stored if choice.transform is None else None,
-            )
-        )
-        steps += [step for step in taken if step not in steps]
-    if choice.transform is not None:
-        steps.append(f"each item transformed by {choice.transform}")
+    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
+    steps = [*notes, *steps]
     return AuditInputs(
         subject,
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject)
+        input_record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
             "output": output,
@@ -231,6 +216,33 @@ def open_inputs(
         },
         gates_independent,
     )
+
+
+def labelled_items(
+    splits: Iterable[Split],
+    subject: AuditedModel,
+    task: str,
+    dtype: torch.dtype,
+    transform: str | None,
+) -> tuple[list[Labelled], list[str]]:
+    """The items of each split as the model takes them, and the steps that made them so."""
+    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
+    labelled: list[Labelled] = []
+    steps: list[str] = []
+    for split in splits:
+        items, taken = prepared(split, subject.item_shape, name, transform is None)
+        labelled.append(
+            Labelled(
+                items=torch.from_numpy(items),
+                targets=torch.from_numpy(target_rows(split, task, subject.network.output_count)),
+                indices=split.indices.tolist(),
+                stored_shape=tuple(split.items.shape[1:]) if transform is None else None,
+            )
+        )
+        steps += [step for step in taken if step not in steps]
+    if transform is not None:
+        steps.append(f"each item transformed by {transform}")
+    return labelled, steps
 
 
 def _run_of(folder: Path, gates: Path | None) -> RunFolder:
@@ -243,13 +255,14 @@ def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     return read_run_folder(folder)
 
 
-def _record(
+def input_record(
     checkpoint: Path,
     factory: str | None,
     choice: DataSelection,
     steps: list[str],
     subject: AuditedModel,
 ) -> dict[str, Any]:
+    """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
     other = choice.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit.lowered import first_traceable, lowered_or_advised, taken_off_notes
+from gencheck.audit.lowering import first_traceable, lowered_or_advised, taken_off_notes
 from gencheck.audit.saved_model import module_of_state, sound_program
 from gencheck.errors import InputError
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint

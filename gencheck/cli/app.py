@@ -21,6 +21,7 @@ from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.failures import require_address_space
+from gencheck.cli.rank import rank
 from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
 from gencheck.cli.terminal import print_plain, say
@@ -115,7 +116,7 @@ def gencheck(
 
 
 for _callback in (
-    *(val_bound, compare_scores, data_indep, concentrate, train, compare),
+    *(val_bound, compare_scores, data_indep, concentrate, rank, train, compare),
     *(demo, explain, reproduce, schema),
 ):
     app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)
