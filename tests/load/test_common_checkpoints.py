@@ -134,6 +134,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     return folder / "m.ckpt", task.net
 
 
+@pytest.mark.slow
 class TestLightning:
     def test_its_weights_are_read_by_its_suffix_alone(
         self, written: tuple[Path, nn.Module]

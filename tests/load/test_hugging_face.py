@@ -18,6 +18,9 @@ from gencheck.errors import InputError, MissingDependency
 
 transformers = pytest.importorskip("transformers")
 
+# importing transformers alone takes seconds
+pytestmark = pytest.mark.slow
+
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
 TEXTS = torch.arange(12).reshape(2, 6) % 9
 
@@ -190,7 +193,6 @@ def logits_alone() -> nn.Module:
     return resnet()
 
 
-@pytest.mark.slow
 def test_at_the_command_line(folder: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     items = rng.normal(size=(12, 3, 32, 32)).astype(np.float32)
@@ -204,7 +206,6 @@ def test_at_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert not document["inputs"]["gates_independent"]
 
 
-@pytest.mark.slow
 def test_a_text_classifier_whole(tmp_path: Path) -> None:
     bert().save_pretrained(tmp_path / "m")
     rng = np.random.default_rng(0)
