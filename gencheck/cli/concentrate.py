@@ -252,9 +252,7 @@ def concentrate(
 
 def _rounds(asked: int | None, landmarks: int | None) -> int:
     """How often items are relabelled; landmarks have no Gram matrix to do it with."""
-    if asked is not None:
-        return asked
-    return 200 if landmarks is None else 0
+    return asked if asked is not None else 200 if landmarks is None else 0
 
 
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":

@@ -2,13 +2,13 @@
 
 import re
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 # A column of words is broken between them, but not to a strip narrower than this.
 _NARROWEST_WORDS = 24
+_GAP = 2
 _NUMBER = re.compile(r"[-+−–]?[\d.,]+(e[-+]?\d+)?( ?%)?|n/a|yes|no|–|10\^[-−]?[\d.,]+|")
 
 
@@ -28,30 +28,50 @@ class FittingTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table where its narrowest form fits, else the records."""
-        table = self._table()
-        fits = Measurement.get(console, options.update(width=10_000), table).minimum
-        yield table if fits <= options.max_width else self._records()
+        widths = [self._narrowest(place) for place in range(len(self.headings))]
+        spare = options.max_width - sum(widths) - _GAP * len(widths)
+        yield self._table(self._widened(widths, spare)) if spare >= 0 else self._records()
 
-    def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    def _widened(self, widths: list[int], spare: int) -> list[int]:
+        """The widths with `spare` more shared out among columns that have a use for it."""
+        wide = [
+            max(len(text) for text in (heading, *self._cells(place)))
+            for place, heading in enumerate(self.headings)
+        ]
+        while spare > 0 and widths != wide:
+            for place in range(len(widths)):
+                if spare > 0 and widths[place] < wide[place]:
+                    widths[place] += 1
+                    spare -= 1
+        return widths
+
+    def _cells(self, place: int) -> list[str]:
+        return [row[place] for row in self.rows]
+
+    def _is_numeric(self, place: int) -> bool:
+        return all(_NUMBER.fullmatch(cell) for cell in self._cells(place))
+
+    def _narrowest(self, place: int) -> int:
+        """The least width of a column in which no number is broken, and no word."""
+        cells, heading = self._cells(place), self.headings[place]
+        whole = max((len(cell) for cell in cells), default=0)
+        if self._is_numeric(place):
+            texts, least = [heading], whole
+        else:
+            texts, least = [heading, *cells], min(whole, _NARROWEST_WORDS)
+        return max(1, least, *(len(word) for text in texts for word in text.split()))
+
+    def _table(self, widths: list[int]) -> Table:
+        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim")
         for place, heading in enumerate(self.headings):
-            cells = [row[place] for row in self.rows]
-            numeric = all(_NUMBER.fullmatch(cell) for cell in cells)
-            words = [
-                word for text in (heading, *(cells if not numeric else ())) for word in text.split()
-            ]
-            whole = max((len(cell) for cell in cells), default=0)
-            least = max([len(word) for word in words] or [0])
-            least = max(least, whole if numeric else min(whole, _NARROWEST_WORDS))
-            table.add_column(
-                Text(heading), justify="right" if numeric else "left", min_width=max(least, 1)
-            )
+            justify: JustifyMethod = "right" if self._is_numeric(place) else "left"
+            table.add_column(Text(heading), justify=justify, width=widths[place])
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row), style=self.style)
         return table
 
     def _records(self) -> RenderableType:
-        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for number, row in enumerate(self.rows):
