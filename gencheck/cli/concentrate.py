@@ -10,7 +10,9 @@ import typer
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    Confidence,
     Debug,
+    Delta,
     Device,
     Factory,
     Holdout,
@@ -18,9 +20,12 @@ from gencheck.cli.options import (
     Limit,
     Output,
     OutputName,
+    Report,
     TransformName,
     XKey,
     YKey,
+    confidence_of,
+    share,
 )
 
 if TYPE_CHECKING:
@@ -118,10 +123,8 @@ def concentrate(
             "--certify", help="Bound the risk on the distribution itself; needs independent gates."
         ),
     ] = False,
-    confidence: Annotated[
-        float | None,
-        typer.Option(metavar="D", help="What is certified holds with probability D; default 0.95."),
-    ] = None,
+    delta: Delta = None,
+    confidence: Confidence = None,
     input_range: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -165,6 +168,7 @@ def concentrate(
         float | None,
         typer.Option(
             metavar="P",
+            parser=share,
             help="Fail (exit 1) where sample and reference differ: where the p-value over all "
             "statistics (Holm) is below.",
         ),
@@ -180,6 +184,7 @@ def concentrate(
     ] = False,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Measure how concentrated the data set DATA is under the model CHECKPOINT.
@@ -202,7 +207,8 @@ def concentrate(
 
         # of a run's folder it is known only once its data have been compared
         independent = gates_independent or gates is not None or checkpoint.is_dir()
-        request = certificate_request(certify, confidence, input_range, target_range, independent)
+        probability = confidence_of(delta, confidence)
+        request = certificate_request(certify, probability, input_range, target_range, independent)
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device=device,
@@ -251,14 +257,12 @@ def concentrate(
         from gencheck.report.json import document
 
         doc = document("concentrate", inputs, concentrate_body(result), gate)
-        deliver(doc, _explained_report if explained else _report, as_json, output)
+        deliver(doc, _explained_report if explained else _report, as_json, output, report)
 
 
 def _rounds(asked: int | None, landmarks: int | None) -> int:
     """How often items are relabelled; landmarks have no Gram matrix to do it with."""
-    if asked is not None:
-        return asked
-    return 200 if landmarks is None else 0
+    return asked if asked is not None else 200 if landmarks is None else 0
 
 
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":

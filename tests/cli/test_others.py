@@ -20,6 +20,8 @@ runner = CliRunner()
 def test_demo(program: Program) -> None:
     run = program("demo")
     assert run.returncode == 0, run.stderr
+    assert "What was learned" in run.stdout
+    assert "397 others chose the best of the 4, decay-" in run.stdout
     for part in ("val-bound", "data-indep", "concentrate"):
         assert f"$ gencheck {part}" in run.stdout
     assert run.stdout.count("Verdict:") == 3
