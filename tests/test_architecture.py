@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "audit": {"bounds", "load", "network", "spectral"},
     "guarantees": {"audit", "bounds", "load", "network", "spectral"},
     "comparison": {"audit", "bounds", "network"},
-    "experiments": {"audit", "bounds", "load", "network", "training"},
+    "experiments": {"audit", "bounds", "guarantees", "load", "network", "training"},
     "report": {
         *("audit", "bounds", "comparison", "experiments", "guarantees", "load", "training"),
     },

@@ -21,6 +21,7 @@ from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.failures import require_address_space
+from gencheck.cli.rank import rank
 from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
 from gencheck.cli.terminal import print_plain, say
@@ -29,13 +30,13 @@ from gencheck.cli.val_bound import val_bound
 
 # The commands as the help shows them.
 _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Everyday": (val_bound, compare_scores, concentrate, demo),
+    "Everyday": (val_bound, compare_scores, concentrate, rank, demo),
     "Training": (train, data_indep),
     "Theory": (compare, reproduce),
     "Reference": (explain, schema),
 }
 # Commands that always load torch.
-_HEAVY = {"concentrate", "train", "compare", "demo"}
+_HEAVY = {"concentrate", "rank", "train", "compare", "demo"}
 
 
 class _Command(TyperCommand):

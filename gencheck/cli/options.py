@@ -110,6 +110,10 @@ Key = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="The key of the weights, where a file has several."),
 ]
+OutputName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The output to audit, where the forward returns several."),
+]
 Holdout = Annotated[
     float | None,
     typer.Option(

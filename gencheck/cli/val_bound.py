@@ -17,6 +17,7 @@ from gencheck.cli.options import (
     LossRange,
     Output,
     Report,
+    ScoreKey,
     complement,
     delta_of,
     share,
@@ -84,6 +85,38 @@ def val_bound(
         ),
     ] = None,
     id_key: IdKey = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="One score an item: an evaluation log, a folder of them, .jsonl or a table.",
+        ),
+    ] = None,
+    score_key: ScoreKey = None,
+    cluster_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
+    ] = None,
+    stratify_key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
+    ] = None,
+    weight_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
+    ] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
+    ] = None,
+    mean_over: Annotated[
+        Literal["groups", "items"],
+        typer.Option(help="Tasks or strata count the same, or by their items."),
+    ] = "groups",
+    max_group_risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Fail (exit 1) unless each task's or stratum's risk is below."
+        ),
+    ] = None,
     study: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +170,7 @@ def val_bound(
         )
         from gencheck.report.json import document
         from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
+        from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
         request = ValidationRequest(
             m_val=m_val,
@@ -154,6 +187,14 @@ def val_bound(
             losses=losses,
             predictions=predictions,
             id_key=id_key,
+            scores=scores,
+            score_key=score_key,
+            cluster_key=cluster_key,
+            stratify_key=stratify_key,
+            weight_key=weight_key,
+            max_weight=max_weight,
+            mean_over=mean_over,
+            max_group_risk=max_group_risk,
             study=study,
             name=name,
             metric=metric,
@@ -167,15 +208,19 @@ def val_bound(
         certified = result.certified
         refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
-        checks = tuple(maximum_check("max-risk", max_risk, risk))
+        body = val_bound_body(result, max_group_risk)
+        checks = (
+            *maximum_check("max-risk", max_risk, risk),
+            *group_checks(body | {"evaluated_at": {"delta": request.delta}}, max_group_risk),
+        )
         gate = LimitReport(checks) if checks else None
-        if gate is not None and max_risk is not None and not gate.passed:
+        if max_risk is not None and not checks[0].passed:
             gate = LimitReport(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
             val_bound_inputs(request, result)
             | {"val_accuracy": val_accuracy, "max_risk": max_risk},
-            val_bound_body(result),
+            body,
             gate,
         )
         deliver(doc, _report, as_json, output, report)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
+from gencheck.report.terminal.scores import beside_facts, groups_table, scores_facts, study_facts
 
 
 def render_val_bound(doc: Document) -> RenderableType:
@@ -34,6 +35,7 @@ def render_val_bound(doc: Document) -> RenderableType:
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
         _val_bound_facts(doc),
+        *groups_table(doc),
     ]
     if doc["bounds"]:
         parts.append(Padding(table, (1, 0, 0, 0)))
@@ -49,8 +51,8 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     inputs, at, solution = doc["inputs"], doc["evaluated_at"], doc.get("solution", {})
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in _study_facts(doc):
+    facts.add_column(overflow="fold")
+    for name, text in [*study_facts(doc), *scores_facts(doc)]:
         facts.add_row(name, text)
     if "file" in inputs:
         facts.add_row("file", inputs["file"]["path"])
@@ -62,29 +64,13 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     facts.add_row("models", _count_in_words(at["log_n_models"]))
     if solution.get("reading") != "p-value":
         facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
+    for name, text in beside_facts(doc):
+        facts.add_row(name, text)
     if "rounded" in inputs:
         facts.add_row("note", inputs["rounded"])
     if inputs.get("ties"):
         facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
     return facts
-
-
-def _study_facts(doc: Document) -> list[tuple[str, str]]:
-    """What was counted in the study, and why."""
-    if "study" not in doc:
-        return []
-    study = doc["study"]
-    states = ", ".join(f"{count} {state}" for state, count in sorted(study["states"].items()))
-    left = f"; {study['left_out']} without a score not counted" if study["left_out"] else ""
-    rows = [
-        ("study", f"{study['kind']}: {study['name']}"),
-        ("trials", f"{states}{left}"),
-        ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
-    ]
-    if study["best"] is not None:
-        best = study["best"]
-        rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
-    return rows + [("note", note) for note in study["notes"]]
 
 
 def _decimals(values: list[float]) -> int:
@@ -202,7 +188,7 @@ def render_data_indep(doc: Document) -> RenderableType:
     bound, inputs = doc["bound"], doc["inputs"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")
     facts.add_row("items", f"{inputs['m_sigma']:,} in the freeze phase, {inputs['d_y']} classes")
     facts.add_row(
         "norms",

@@ -173,6 +173,15 @@ class FactorReader:
             product = product & self._values(column)
         return product
 
+    def blocks(self, batch: Batch, blocks: list[int]) -> Tensor:
+        """The factors of some of its blocks, shape (len(blocks), n, width), with their padding."""
+        product = self.items.new_ones((len(self.items), len(blocks), batch.width))
+        for column in batch.columns:
+            # padding takes any unit
+            index = torch.from_numpy(self._place(column)[0][blocks].clip(0)).to(product.device)
+            product = product * self._plane(column)[:, index]
+        return product.transpose(0, 1)
+
     def block(self, batch: Batch, block: int) -> Tensor:
         """The factors of one block, shape (n, units), without its padding."""
         live = batch.births[block] >= 0
