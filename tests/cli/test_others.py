@@ -77,7 +77,7 @@ def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
     assert (
-        "compare, compare-scores, concentrate, data-indep, demo, reproduce, train, val-bound"
+        "compare, compare-scores, concentrate, data-indep, demo, rank, reproduce, train, val-bound"
         in result.stderr
     )
     assert schema_names() == [
@@ -86,6 +86,7 @@ def test_unknown_schema() -> None:
         "concentrate",
         "data-indep",
         "demo",
+        "rank",
         "reproduce",
         "train",
         "val-bound",
