@@ -12,6 +12,7 @@ ALLOWED: dict[str, set[str]] = {
     "arguments": set(),
     "errors": set(),
     "memory": set(),
+    "printable": set(),
     "progress": set(),
     "bounds": set(),
     "load": set(),
@@ -32,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"audit", "bounds", "guarantees", "spectral", "training"},
     "__main__": {"cli"},
 }
-FREE = {"__version__", "arguments", "errors", "memory", "progress"}
+FREE = {"__version__", "arguments", "errors", "memory", "printable", "progress"}
 
 
 def modules() -> list[Path]:

@@ -20,7 +20,7 @@ from tests.cases import random_case
 from tests.networks import ZOO
 
 DOUBLE = AuditOptions(dtype=torch.float64)
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 def figures(result: ConcentrationResult) -> np.ndarray:

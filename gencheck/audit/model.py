@@ -1,22 +1,25 @@
 """The model under audit: its network, its own output, and how it was read."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from gencheck.errors import InputError, UnsupportedModel
-from gencheck.load.checkpoint import SavedProgram, StateDict, built_model, load_checkpoint
-from gencheck.load.wrapping import without_prefixes
+from gencheck.audit.lowering import first_traceable, lowered_or_advised, taken_off_notes
+from gencheck.audit.saved_model import module_of_state, sound_program
+from gencheck.errors import InputError
+from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
+from gencheck.load.hugging_face import PretrainedFolder
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
-from gencheck.network.frontend.chain import linear_chain
-from gencheck.network.frontend.lowering import lower
-from gencheck.network.frontend.tail import coverable_layers, head_of, may_run, tail_of
+from gencheck.network.frontend.extents import require_bounded
+from gencheck.network.frontend.lowering import lower, may_run
+from gencheck.network.frontend.plain_copy import plain_copy
+from gencheck.network.frontend.tail import head_of, tail_of
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
@@ -63,6 +66,8 @@ def model_of_module(
     notes: tuple[str, ...] = (),
     from_layer: str | None = None,
     gates: nn.Module | None = None,
+    *,
+    output: str | None = None,
 ) -> AuditedModel:
     """A live module, which is copied, never changed.
 
@@ -74,6 +79,8 @@ def model_of_module(
         Audit the tail from this layer on, with the tensor entering it as x.
     gates
         A module of the same architecture that decides the gates.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -82,13 +89,17 @@ def model_of_module(
     UnsupportedModel
         The module has operations outside the path view.
     """
-    graph = _first_traceable(module, list(shapes))
     parameters = sum(p.numel() for p in module.parameters())
+    module = plain_copy(module)
+    graph = first_traceable(module, list(shapes), output)
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        other = trace(gates, graph.input_shape, graph.whole_numbers)
+        other = trace(
+            plain_copy(gates), graph.input_shape, graph.whole_numbers, output=output, logits=True
+        )
         return _subject_of_pair(graph, other, parameters, notes)
-    if from_layer is not None:
+    # what the module itself returns are the logits only where nothing was chosen or taken off
+    if from_layer is not None or graph.taken_off or graph.part_of_output:
         return _subject_of_graph(graph, parameters, notes, from_layer)
     copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
 
@@ -97,12 +108,16 @@ def model_of_module(
         if key not in copies:
             copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
         with torch.no_grad():
-            output = copies[key](items)
-        assert isinstance(output, Tensor)
-        return output
+            made = copies[key](items.long() if graph.whole_numbers else items)
+        assert isinstance(made, Tensor)
+        return made
 
-    network = _lowered_or_advised(graph)
-    return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+    network = lowered_or_advised(graph)
+    shape, tokens = graph.input_shape, graph.whole_numbers
+    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
+
+
+_Saved: TypeAlias = SavedProgram | StateDict | PretrainedFolder
 
 
 def refuse_tail_with_gates(from_layer: str | None) -> None:
@@ -128,7 +143,7 @@ def _subject_of_pair(
     """A two-phase network: the gates of one traced model under the weights of another."""
     require_same_architecture(weights, gates)
     deciding = lower(gates)
-    network = with_gates_of(_lowered_or_advised(weights), deciding)
+    network = with_gates_of(lowered_or_advised(weights), deciding)
 
     def own_output(items: Tensor) -> Tensor:
         return gated_output(weights, gates, items)
@@ -137,34 +152,11 @@ def _subject_of_pair(
         network,
         own_output,
         parameters,
-        notes,
+        (*notes, *taken_off_notes(weights)),
         weights.input_shape,
         weights.whole_numbers,
         gates=deciding,
     )
-
-
-def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
-    failure: InputError | None = None
-    for whole_numbers in (False, True):
-        for shape in shapes:
-            try:
-                return trace(module, shape, whole_numbers)
-            except InputError as error:
-                failure = failure or error
-    if failure is None:
-        raise ValueError("no item shape to try")
-    raise failure
-
-
-def _lowered_or_advised(graph: AtenGraph) -> Network:
-    """The network; where the model is not covered, the error names the layers from which it is."""
-    try:
-        return lower(graph)
-    except UnsupportedModel as error:
-        dtype = torch.int64 if graph.whole_numbers else torch.float32
-        probe = torch.zeros((graph.batch or 2, *graph.input_shape), dtype=dtype)
-        raise UnsupportedModel(error.offenders, coverable_layers(graph, probe)) from error
 
 
 def _subject_of_graph(
@@ -183,13 +175,15 @@ def _subject_of_graph(
         graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
 
     def own_output(items: Tensor) -> Tensor:
-        return run(graph, items, may_run)
+        # the tokens of a text reach a network as numbers of the run's dtype
+        given = items.long() if graph.whole_numbers and from_layer is None else items
+        return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(
-        _lowered_or_advised(graph),
+        lowered_or_advised(graph),
         own_output,
         parameters,
-        notes,
+        (*notes, *taken_off_notes(graph)),
         whole.input_shape,
         whole.whole_numbers,
         head,
@@ -202,6 +196,9 @@ def load_model(
     shapes: Iterable[tuple[int, ...]],
     from_layer: str | None = None,
     gates: Path | None = None,
+    *,
+    key: str | None = None,
+    output: str | None = None,
 ) -> AuditedModel:
     """The model in a checkpoint file.
 
@@ -215,6 +212,10 @@ def load_model(
         Audit the tail from this layer on, with the tensor entering it as x.
     gates
         The checkpoint of the network that decides the gates, of the same kind and architecture.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -223,8 +224,9 @@ def load_model(
     """
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        return _load_pair(path, gates, factory, list(shapes))
-    checkpoint = load_checkpoint(path)
+        pair = load_checkpoint(path, key), load_checkpoint(gates, key)
+        return _load_pair(pair, (path, gates), factory, list(shapes), output=output)
+    checkpoint = load_checkpoint(path, key)
     if isinstance(checkpoint, SavedProgram):
         if factory is not None:
             raise InputError(
@@ -232,34 +234,42 @@ def load_model(
                 found=f"a factory for {path}, which brings its own graph",
                 required="--model only with a state dict",
             )
-        graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
-        with _sound_program(path):
+        graph = from_archive(checkpoint.document, checkpoint.weights, str(path), output)
+        with sound_program(path):
+            require_bounded(graph)
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
         return _guarded(subject, path)
-    module, notes, shapes = _module_of_state(checkpoint, factory, shapes, str(path))
-    return model_of_module(module, shapes, notes, from_layer)
+    module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
+    return model_of_module(module, shapes, notes, from_layer, output=output)
 
 
 def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
     """With an own output that answers for the program in the file."""
 
     def own_output(items: Tensor) -> Tensor:
-        with _sound_program(path):
+        with sound_program(path):
             return subject.own_output(items)
 
     return replace(subject, own_output=own_output)
 
 
 def _load_pair(
-    path: Path, gates: Path, factory: str | None, shapes: list[tuple[int, ...]]
+    pair: tuple[_Saved, _Saved],
+    paths: tuple[Path, Path],
+    factory: str | None,
+    shapes: list[tuple[int, ...]],
+    *,
+    output: str | None,
 ) -> AuditedModel:
-    one, two = load_checkpoint(path), load_checkpoint(gates)
+    (one, two), (path, gates) = pair, paths
     if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
         graphs = [
-            from_archive(program.document, program.weights, str(where))
+            from_archive(program.document, program.weights, str(where), output)
             for program, where in ((one, path), (two, gates))
         ]
-        with _sound_program(path):
+        with sound_program(path):
+            for graph in graphs:
+                require_bounded(graph)
             subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
         return _guarded(subject, path)
     if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
@@ -268,49 +278,6 @@ def _load_pair(
             found="a program and a state dict, or programs with --model",
             required="two .pt2 programs, or two state dicts",
         )
-    module, notes, wanted = _module_of_state(one, factory, shapes, str(path))
-    deciding, *_ = _module_of_state(two, factory, shapes, str(gates))
-    return model_of_module(module, wanted, notes, gates=deciding)
-
-
-@contextmanager
-def _sound_program(path: Path) -> Iterator[None]:
-    """A graph from a file may call operators with arguments that they do not take.
-
-    Raises
-    ------
-    InputError
-        It does.
-    """
-    try:
-        yield
-    except (
-        RuntimeError,
-        TypeError,
-        LookupError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:
-        raise InputError(
-            where=str(path),
-            found="a program whose calls do not fit together "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
-            required="an archive written by torch.export.save",
-            remedy="Save the model again with torch.export.save.",
-        ) from error
-
-
-def _module_of_state(
-    state: StateDict, factory: str | None, shapes: Iterable[tuple[int, ...]], where: str
-) -> tuple[nn.Module, tuple[str, ...], Iterable[tuple[int, ...]]]:
-    """The module of a state dict, what was assumed, and the item shapes to try on it."""
-    if factory is not None:
-        module, notes = built_model(factory, state, where)
-        return module, (*state.notes, *notes), shapes
-    tensors, prefixes = without_prefixes(state.tensors, None, state.under)
-    chain = linear_chain(tensors, state.ordered, where)
-    first = chain[0]
-    assert isinstance(first, nn.Linear)
-    note = "a plain chain of Linear weights; ReLU between the layers is assumed"
-    return chain, (*state.notes, *prefixes, note), [(first.in_features,)]
+    module, notes, wanted = module_of_state(one, factory, shapes, str(path))
+    deciding, *_ = module_of_state(two, factory, shapes, str(gates))
+    return model_of_module(module, wanted, notes, gates=deciding, output=output)

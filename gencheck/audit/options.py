@@ -36,6 +36,9 @@ class AuditOptions:
         How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
     certificate
         What to certify for the distribution itself; None for nothing.
+    beta2_permutation_budget
+        Seconds, at a nominal rate, that the enumeration of paths for every relabelling may take; 0
+        for no p-value of β2.
     permutations
         How often the pooled items are relabelled for p-values; 0 for none.
     landmarks
@@ -58,6 +61,7 @@ class AuditOptions:
     executor: str = "auto"
     certificate: CertificateRequest | None = None
     permutations: int = 0
+    beta2_permutation_budget: float = 0.0
     top: int = 10
     landmarks: int | None = None
     gates_independent: bool = False

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 from gencheck.audit.image_grid import Picture
 from gencheck.bounds.concentrated import GapBound
-from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.magnitude import Magnitude, total
+
+# The level of the verdict on noise: how often it may speak of a difference where there is none.
+LEVEL = 0.05
+
+# How many statistics take part in the verdict at most; the smallest adjusted p-value is so many
+# times the smallest p-value.
+MOST_STATISTICS = 9
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,16 @@ class PathNorms:
 
 @dataclass(frozen=True)
 class GapFacts:
-    """The squared-loss risks on both sets, their difference and its three terms; 0-1 errors too."""
+    """The squared-loss risks on both sets, their difference and its three terms; 0-1 errors too.
+
+    Attributes
+    ----------
+    reference_error_interval
+        Clopper and Pearson's for the true error where T comes from, level 95 %.
+    error_gap_interval
+        For the true error where T comes from less that where S comes from, level 95 % at least: the
+        ends of two such intervals of level 97.5 %. It speaks of a model that neither set trained.
+    """
 
     sample_risk: float
     reference_risk: float
@@ -79,6 +95,8 @@ class GapFacts:
     terms: tuple[float, float, float]
     sample_error: float | None
     reference_error: float | None
+    reference_error_interval: tuple[float, float] | None = None
+    error_gap_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,8 @@ class NullComparison:
         (1 + #{null ≥ observed}) / (1 + B), a probability, exact at every size.
     null_median, null_95
         Quantiles of the null values.
+    adjusted_p_value
+        Holm's, over all statistics that were asked; None where this one takes no part.
     """
 
     statistic: str
@@ -103,14 +123,18 @@ class NullComparison:
     null_median: Magnitude | None = None
     null_95: Magnitude | None = None
     reason: str | None = None
+    adjusted_p_value: float | None = None
 
 
 @dataclass(frozen=True)
 class PermutationFacts:
-    """Four statistics under `rounds` relabellings of the pooled items.
+    """Statistics under `rounds` relabellings of the pooled items.
 
     Attributes
     ----------
+    statistics
+        By name: ``beta1``, ``beta1_normalised``, ``beta2``, ``beta3``, ``v_l2``, ``v_frobenius``,
+        ``squared_gap``, ``zero_one_gap``, ``cross_entropy_gap``, ``label_means``.
     gates_independent
         True where the gates are known to have seen neither set: then a small p-value speaks of the
         distributions; else of what the gates have adapted to as well.
@@ -118,10 +142,21 @@ class PermutationFacts:
 
     rounds: int
     gates_independent: bool
-    beta1: NullComparison
-    beta2: NullComparison
-    beta3: NullComparison
-    v_l2: NullComparison
+    statistics: dict[str, NullComparison]
+
+    @property
+    def p_value(self) -> float:
+        """The verdict's: the smallest adjusted one. P(p ≤ t) ≤ t where S and T are exchangeable."""
+        adjusted = (found.adjusted_p_value for found in self.statistics.values())
+        return min(value for value in adjusted if value is not None)
+
+    def differing(self, level: float = LEVEL) -> tuple[str, ...]:
+        """The statistics whose adjusted p-value is at most `level`."""
+        return tuple(
+            name
+            for name, found in self.statistics.items()
+            if found.adjusted_p_value is not None and found.adjusted_p_value <= level
+        )
 
 
 @dataclass(frozen=True)
@@ -245,3 +280,8 @@ class ConcentrationResult:
     permutation: PermutationFacts | None = None
     attribution: tuple[ItemShare, ...] = ()
     direction: Direction | None = None
+
+    @property
+    def v_frobenius(self) -> Magnitude:
+        """‖V‖_F = √(Σ_k ‖v_k‖₂²), all outputs together; its upper end where those are intervals."""
+        return total([norm * norm for norm in self.v_l2]).sqrt()

@@ -22,6 +22,7 @@ from gencheck.audit.result import (
     PathNorms,
     PermutationFacts,
 )
+from gencheck.bounds.binomial import binomial_interval
 from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
 from gencheck.network.algebra import log2_l1, log2_l2_squared, log2_path_count
@@ -30,6 +31,9 @@ from gencheck.network.program import Program
 from gencheck.spectral.beta2.paths import describe_path
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.difference import Difference, squared_loss_gap
+
+# Intervals for errors miss the truth this often at most.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def summarise(
     ]
     upper = max(float(end) for end in v_sup)
     difference, task = question.difference, question.task
-    gap = _gap(difference, measured.outputs, task)
+    gap = gap_facts(difference, measured.outputs, task)
     beta3 = gap.terms[2]
     largest = float((measured.outputs - difference.targets).square().sum(1).max())
     betas = measured.betas
@@ -130,13 +134,22 @@ def model_facts(model: AuditedModel) -> ModelFacts:
     )
 
 
-def _gap(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
+def gap_facts(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
     """The gap with its terms, and 0-1 errors."""
     found = squared_loss_gap(difference, outputs)
     errors: tuple[float, float] | tuple[None, None] = (None, None)
+    own, between = None, None
     if task == "classification":
         wrong = outputs.argmax(1) != difference.targets.argmax(1)
         errors = difference.mean(wrong.double())
+        counts = difference.sample_count, difference.reference_count
+        wrongs = int(wrong[: counts[0]].sum()), int(wrong[counts[0] :].sum())
+        own = binomial_interval(wrongs[1], counts[1], _LEVEL)
+        # two intervals that hold with 97.5 % each: their ends hold together with 95 %
+        sample, reference = (
+            binomial_interval(k, m, _LEVEL / 2) for k, m in zip(wrongs, counts, strict=True)
+        )
+        between = (reference[0] - sample[1], reference[1] - sample[0])
     return GapFacts(
         sample_risk=found.sample_risk,
         reference_risk=found.reference_risk,
@@ -144,4 +157,6 @@ def _gap(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
         terms=found.terms,
         sample_error=errors[0],
         reference_error=errors[1],
+        reference_error_interval=own,
+        error_gap_interval=between,
     )

@@ -158,7 +158,7 @@ def drawn_errors(
         standard = apart[part] / deviation[part, None]
         kept = ndtr(standard[:, :, None] + nodes).prod(1) @ weights
         errors[part] = np.clip(1 - kept, 0.0, 1.0)
-    return errors
+    return np.asarray(errors, dtype=np.float64)
 
 
 def catoni_risk(empirical: float, nats: float, items: int) -> float:

@@ -67,6 +67,10 @@ class Evidence:
         Why ln|F| is what it is.
     stakes_level
         The L for which the bets of the betting bound are tuned; None for the level asked about.
+    assumes
+        What else the caller assumes, one statement each.
+    drawn
+        How the units of which there are m were drawn.
     """
 
     m: int
@@ -80,6 +84,8 @@ class Evidence:
     seed: int = 0
     class_assumption: str = FIXED_CLASS
     stakes_level: float | None = None
+    assumes: tuple[str, ...] = ()
+    drawn: str = INDEPENDENT
 
     @property
     def width(self) -> float:
@@ -143,8 +149,9 @@ class _Rule:
             slack=evidence.width * (end - evidence.mean),
             vacuous=end >= 1,
             assumes=(
-                INDEPENDENT,
+                evidence.drawn,
                 evidence.class_assumption,
+                *evidence.assumes,
                 *_range_assumption(evidence),
                 *self.assumes,
                 *_extra_assumption(self.name, evidence),

@@ -67,7 +67,7 @@ def certify(
         require_between("--delta over --runs", delta / compared, 1e-300)
         maximum_check("max-risk", max_risk, None)
         if save is not None:
-            require_classifier_file(save, verdict)
+            require_classifier_file(save, verdict, (run, data))
         request = CertifyRequest(
             run,
             data,

@@ -14,8 +14,10 @@ from gencheck.cli.options import (
     Device,
     Factory,
     Holdout,
+    Key,
     Limit,
     Output,
+    OutputName,
     TransformName,
     XKey,
     YKey,
@@ -37,17 +39,20 @@ def concentrate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="The model: .pt2, .safetensors, .pt or .pth, or a two-phase run's folder.",
+            help="The model: .pt2, .safetensors, .pt, .pth, .ckpt, or a two-phase run's folder.",
             show_default=False,
         ),
     ],
     data: Annotated[
         Path,
         typer.Argument(
-            help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
+            help="The sample S: .npz, .safetensors, .csv, .parquet, a folder of images or IDX.",
+            show_default=False,
         ),
     ],
     model: Factory = None,
+    key: Key = None,
+    output_name: OutputName = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -128,13 +133,20 @@ def concentrate(
         typer.Option(metavar="A B", help="The same for targets that are values to regress."),
     ] = None,
     permutations: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             metavar="B",
-            help="Relabel the items so often for p-values; 200 is enough for most.",
+            help="Relabel the items so often for p-values: 200 unless said, 0 with --landmarks.",
+            show_default=False,
         ),
-    ] = 0,
+    ] = None,
+    beta2_permutation_budget: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="What a p-value of β2 may take; 0 for none of β2."
+        ),
+    ] = 0.0,
     landmarks: Annotated[
         int | None,
         typer.Option(
@@ -151,7 +163,17 @@ def concentrate(
     max_bound: Annotated[float | None, _Limit] = None,
     min_p_value: Annotated[
         float | None,
-        typer.Option(metavar="P", help="Fail (exit 1) where a p-value of --permutations is below."),
+        typer.Option(
+            metavar="P",
+            help="Fail (exit 1) where sample and reference differ: where the p-value over all "
+            "statistics (Holm) is below.",
+        ),
+    ] = None,
+    max_beta1_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="Fail (exit 1) where β1 is more than so many times its noise median."
+        ),
     ] = None,
     explained: Annotated[
         bool, typer.Option("--explain", help="Print the long form: every word explained.")
@@ -165,12 +187,17 @@ def concentrate(
     The network is read as a linear map of its path features z; β1, β2 and β3 say how far the
     sample's moments of z are from the reference's, and bound the gap between the two risks.
 
-    Example: gencheck concentrate model.pt2 data.npz --max-beta1 0.5
+    Example: gencheck concentrate model.pt2 data.npz --min-p-value 0.05
     """
     with errors_as_exit_codes(debug):
+        from gencheck.arguments import require_between
         from gencheck.audit.certificate_request import certificate_request
         from gencheck.audit.inputs import DataSelection
-        from gencheck.cli.concentrate_gate import concentrate_gate, require_p_values
+        from gencheck.cli.concentrate_gate import (
+            concentrate_gate,
+            require_p_values,
+            require_relabelling,
+        )
         from gencheck.report.limits import maximum_check
 
         # of a run's folder it is known only once its data have been compared
@@ -187,28 +214,51 @@ def concentrate(
             seed=seed,
             cache=cache,
             executor=executor,
-            permutations=permutations,
+            permutations=_rounds(permutations, landmarks),
+            beta2_permutation_budget=beta2_permutation_budget,
             landmarks=landmarks,
             top=top,
         )
-        limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
+        limits = {
+            "max-beta1": max_beta1,
+            "max-beta2": max_beta2,
+            "max-bound": max_bound,
+            "max-beta1-ratio": max_beta1_ratio,
+        }
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
-        require_p_values(min_p_value, permutations)
+        require_between("--beta2-budget", beta2_budget, 0)
+        require_p_values(min_p_value, options.permutations)
+        require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent
+            checkpoint,
+            model,
+            from_layer,
+            choice,
+            options,
+            gates,
+            gates_independent,
+            key=key,
+            output=output_name,
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
-        inputs |= {"min_p_value": min_p_value}
+        inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
 
         doc = document("concentrate", inputs, concentrate_body(result), gate)
         deliver(doc, _explained_report if explained else _report, as_json, output)
+
+
+def _rounds(asked: int | None, landmarks: int | None) -> int:
+    """How often items are relabelled; landmarks have no Gram matrix to do it with."""
+    if asked is not None:
+        return asked
+    return 200 if landmarks is None else 0
 
 
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
@@ -234,16 +284,29 @@ def _run(
     options: "AuditOptions",
     gates: Path | None,
     gates_independent: bool,
+    *,
+    key: str | None,
+    output: str | None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
     from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.memory import memory_limit
 
     started = time.perf_counter()
-    case = open_inputs(
-        checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent
-    )
+    with memory_limit(options.memory):
+        case = open_inputs(
+            checkpoint,
+            model,
+            choice,
+            options.dtype,
+            from_layer,
+            gates,
+            gates_independent,
+            key=key,
+            output=output,
+        )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
         require_independent_gates(case.gates_independent)

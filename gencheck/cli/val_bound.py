@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output
+from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output, ScoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,59 @@ def val_bound(
         ),
     ] = None,
     id_key: IdKey = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="One score an item: an evaluation log, a folder of them, .jsonl or a table.",
+        ),
+    ] = None,
+    score_key: ScoreKey = None,
+    cluster_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
+    ] = None,
+    stratify_key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
+    ] = None,
+    weight_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
+    ] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
+    ] = None,
+    mean_over: Annotated[
+        Literal["groups", "items"],
+        typer.Option(help="Tasks or strata count the same, or by their items."),
+    ] = "groups",
+    max_group_risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Fail (exit 1) unless each task's or stratum's risk is below."
+        ),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Instead: the store of the trials, which gives F and E (Optuna, MLflow, …).",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study or experiment of that store.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric by which the best was chosen.")
+    ] = None,
+    direction: Annotated[
+        Literal["max", "min"] | None,
+        typer.Option(help="More of the metric is better, or less, where the store does not say."),
+    ] = None,
+    count: Annotated[
+        Literal["trials", "scores"] | None,
+        typer.Option(help="Count one model a trial, or one a score (every epoch)."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
     solve: Annotated[
         Literal["m-val", "n-models", "delta"] | None,
@@ -92,7 +145,7 @@ def val_bound(
         )
         from gencheck.report.json import document
         from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
+        from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
         request = ValidationRequest(
             m_val=m_val,
@@ -109,6 +162,19 @@ def val_bound(
             losses=losses,
             predictions=predictions,
             id_key=id_key,
+            scores=scores,
+            score_key=score_key,
+            cluster_key=cluster_key,
+            stratify_key=stratify_key,
+            weight_key=weight_key,
+            max_weight=max_weight,
+            mean_over=mean_over,
+            max_group_risk=max_group_risk,
+            study=study,
+            name=name,
+            metric=metric,
+            direction=direction,
+            count=count,
             seed=seed,
             solve=solve,
             target=target,
@@ -117,14 +183,18 @@ def val_bound(
         certified = result.certified
         refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
-        checks = tuple(maximum_check("max-risk", max_risk, risk))
+        body = val_bound_body(result, max_group_risk)
+        checks = (
+            *maximum_check("max-risk", max_risk, risk),
+            *group_checks(body | {"evaluated_at": {"delta": delta}}, max_group_risk),
+        )
         gate = LimitReport(checks) if checks else None
-        if gate is not None and max_risk is not None and not gate.passed:
+        if max_risk is not None and not checks[0].passed:
             gate = LimitReport(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
             val_bound_inputs(request, result) | {"max_risk": max_risk},
-            val_bound_body(result),
+            body,
             gate,
         )
         deliver(doc, _report, as_json, output)

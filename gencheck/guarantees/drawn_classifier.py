@@ -13,6 +13,7 @@ from gencheck.errors import InputError
 from gencheck.guarantees.path_space import Span
 from gencheck.guarantees.two_phase_table import DRAWN, MEAN, CertifyResult
 from gencheck.load.digest import sha256_of
+from gencheck.load.files import reading
 from gencheck.load.run_folder import read_run_folder
 from gencheck.load.split import Array
 from gencheck.network.ir import Network
@@ -117,15 +118,12 @@ class DrawnClassifier:
             The file is none of a classifier, or belongs to another run.
         """
         gates = Path(run) / "gates.pt2"
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in _ARRAYS}
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                where=str(path),
-                found=f"{type(error).__name__}: {error}",
-                required="the file that gencheck certify RUN DATA --save FILE.npz wrote",
-            ) from error
+        with (
+            reading(path, "the file that gencheck certify RUN DATA --save FILE.npz wrote"),
+            Path(path).open("rb") as handle,
+            np.load(handle, allow_pickle=False) as arrays,
+        ):
+            found = {name: arrays[name] for name in _ARRAYS}
         if not gates.is_file() or str(found["gates_sha256"]) != sha256_of(gates):
             found_gates = "other gates (SHA-256 differs)" if gates.is_file() else "no gates.pt2"
             raise InputError(
@@ -140,13 +138,14 @@ class DrawnClassifier:
         return DrawnClassifier(network, span, posterior)
 
 
-def require_classifier_file(path: Path, verdict: str) -> None:
+def require_classifier_file(path: Path, verdict: str, inputs: tuple[Path, Path]) -> None:
     """Do nothing where a classifier can be written to `path` and the verdict is of one.
 
     Raises
     ------
     InputError
-        The verdict is of a network that the run has already, or the file cannot be made.
+        The verdict is of a network that the run has already, or the file cannot be made, or is one of
+        the inputs (run and data) or inside of them.
     """
     if verdict not in (DRAWN, MEAN):
         raise InputError(
@@ -159,6 +158,13 @@ def require_classifier_file(path: Path, verdict: str) -> None:
             where=f"--save {path}",
             found="no name of an .npz in a folder that exists",
             required="a file such as classifier.npz",
+        )
+    run, data = (entry.resolve() for entry in inputs)
+    if run in path.resolve().parents or path.resolve() == data:
+        raise InputError(
+            where=f"--save {path}",
+            found="a file of the run or its data",
+            required="a file of its own: the certificate names the run and the data by their SHA-256",
         )
 
 

@@ -17,7 +17,6 @@ from gencheck.bounds.multiclass import (
     margin_bound,
     margins_of,
 )
-from gencheck.errors import InputError
 from gencheck.guarantees.path_weight_norms import (
     Solution,
     Weights,
@@ -31,6 +30,7 @@ from gencheck.guarantees.two_phase_run import (
     read_two_phase_run,
     root_mean,
 )
+from gencheck.load.files import reading
 from gencheck.load.run_folder import positions_of
 from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
@@ -180,18 +180,15 @@ class _Coefficients:
 
 def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
     """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
-    try:
-        with np.load(run.folder.solution, allow_pickle=False) as arrays:
-            coefficients = _Coefficients(
-                torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
-            )
-            positions, centred = arrays["landmarks"], bool(arrays["centred"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            where=str(run.folder.solution),
-            found=f"{type(error).__name__}: {error}",
-            required="the solution that gencheck train --solver ridge wrote",
-        ) from error
+    with (
+        reading(run.folder.solution, "the solution that gencheck train --solver ridge wrote"),
+        run.folder.solution.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as arrays,
+    ):
+        coefficients = _Coefficients(
+            torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
+        )
+        positions, centred = arrays["landmarks"], bool(arrays["centred"])
     marks = positions_of(positions, run.items.freeze.indices, str(run.folder.solution))
     return coefficients, marks, centred
 

@@ -1,6 +1,7 @@
 """The folder that a two-phase training run leaves: two checkpoints, the split, the record."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError
+from gencheck.load.files import reading, require_archive_fits, require_file
 from gencheck.load.split import Array
 
 RECORD, SPLIT = "run.json", "split.npz"
@@ -69,7 +71,7 @@ class RunFolder:
 
     def trained_on(self, digest: str) -> bool:
         """True where the data with this SHA-256 are those of the run."""
-        data = self.record["inputs"]["data"]
+        data = self.record["inputs"].get("data")
         return isinstance(data, dict) and data.get("sha256") == digest
 
 
@@ -102,22 +104,29 @@ def read_run_folder(path: Path) -> RunFolder:
     """
     record = _record(path)
     split = path / SPLIT
-    try:
-        with np.load(split, allow_pickle=False) as arrays:
-            standard, freeze = arrays["standard"], arrays["freeze"]
-            held_out = arrays["held_out"]
-    except (OSError, ValueError, KeyError) as error:
+    required = "the positions `standard`, `freeze` and `held_out` of the items of each phase"
+    remedy = "Only a finished two-phase run has them: gencheck train --two-phase."
+    require_file(split, required)
+    require_archive_fits(split)
+    with (
+        reading(split, required, remedy),
+        split.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as arrays,
+    ):
+        standard, freeze, held_out = (
+            np.asarray(arrays[name]) for name in ("standard", "freeze", "held_out")
+        )
+    for name, array in (("standard", standard), ("freeze", freeze), ("held_out", held_out)):
+        if array.dtype.kind not in "iu" or array.ndim != 1 or array.min(initial=0) < 0:
+            raise InputError(
+                where=f"{split}, array {name!r}",
+                found=f"{array.dtype} of shape {array.shape}",
+                required="a row of whole numbers from 0 on",
+                remedy=remedy,
+            )
+    if not len(freeze):
         raise InputError(
-            where=str(split),
-            found=f"{type(error).__name__}: {error}",
-            required="the positions `standard` and `freeze` of the items of each phase",
-            remedy="Only a finished two-phase run has them: gencheck train --two-phase.",
-        ) from error
-    if standard.dtype.kind not in "iu" or freeze.dtype.kind not in "iu" or not len(freeze):
-        raise InputError(
-            where=str(split),
-            found=f"arrays of {standard.dtype} and {freeze.dtype}",
-            required="whole numbers, at least one in `freeze`",
+            where=str(split), found="no item in `freeze`", required="at least one", remedy=remedy
         )
     run = RunFolder(path, record, standard, freeze, held_out)
     if not run.gates.is_file():
@@ -128,11 +137,15 @@ def read_run_folder(path: Path) -> RunFolder:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    try:
+    record = None
+    # one of another kind, or none, is told apart below
+    with suppress(OSError, ValueError, RecursionError):
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        sound = isinstance(record, dict) and record["schema"] == SCHEMA and "inputs" in record
-    except (OSError, ValueError, KeyError):
-        sound = False
+    sound = (
+        isinstance(record, dict)
+        and record.get("schema") == SCHEMA
+        and isinstance(record.get("inputs"), dict)
+    )
     if not sound:
         raise InputError(
             where=str(path),

@@ -20,16 +20,21 @@ from gencheck.network.algebra import (
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
+    Attend,
     AvgPool,
+    Centre,
     Clamp,
     Concat,
+    Constant,
     Conv,
     Dense,
+    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
     Reshape,
+    Scale,
     Select,
 )
 
@@ -57,8 +62,9 @@ def squared_feature_norms(
         gates = (gate_values(node, plane, value.mantissa) for plane in held[position])
         return [gate.square() for gate in gates]
 
-    start = items.square()
-    norms = interpret(network, NumericAlgebra(start, torch.ones_like, squared))
+    tokens = network.takes_tokens
+    start = items if tokens else items.square()
+    norms = interpret(network, NumericAlgebra(start, torch.ones_like, squared, tokens))
     return Scaled(norms.mantissa[:, 0], norms.exponent)
 
 
@@ -173,9 +179,44 @@ class _Distances:
                 changes[name] = None
         return replace(node, **changes)
 
+    def centre(self, node: Centre, value: _Moments) -> _Moments:
+        """Through the weights of both, and the structural constants δ − 1/n of both."""
+        return self._grown(node, value, self._centred)
+
+    def _centred(self, node: Centre, value: Scaled) -> Scaled:
+        flat, members = value.mantissa.flatten(1), torch.from_numpy(node.members)
+        count = members.shape[1]
+        sums = flat[:, members].sum(2)[:, torch.from_numpy(node.group_of)]
+        assert node.scale is not None
+        scale = node.scale.expand(node.shape).reshape(-1) / count**2
+        paths = scale * ((count - 1) ** 2 * flat + (sums - flat))
+        shift = None if node.shift is None else node.shift.expand(node.shape)
+        grown = Scaled(paths.reshape(-1, *node.shape), value.exponent)
+        return grown if shift is None else self.plain.add(grown, Scaled(shift[None], 0))
+
+    def constant(self, node: Constant) -> _Moments:
+        """Paths that start here, with another weight in either."""
+        other: Any = self.other[node]
+        a, b = node.value.double(), other.value.double()
+        base, moved = self.size(b), self.size(a - b)
+        products = (moved * moved, moved * base, base * base)
+        return _Moments(*(Scaled(each.expand(1, *node.shape), 0) for each in products))
+
+    def embed(self, node: Embed, value: _Moments) -> _Moments:
+        """Through the weights of every token in both."""
+        return self._grown(node, value, self.plain.embed)
+
     def gate(self, position: int, node: Gate, value: _Moments) -> _Moments:
         """Every gate is open."""
         return value
+
+    def scale(self, position: int, node: Scale, value: _Moments) -> _Moments:
+        """Every gate is open."""
+        return value
+
+    def attend(self, position: int, node: Attend, value: _Moments) -> _Moments:
+        """From every source to every target."""
+        return value.each(lambda sums: self.plain.attend(position, node, sums))
 
     def clamp(self, position: int, node: Clamp, value: _Moments) -> _Moments:
         """Where it saturates, a path starts with the end itself as its weight in both networks."""

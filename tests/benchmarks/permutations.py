@@ -26,7 +26,7 @@ from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
-from gencheck.spectral.permutation import largest_norm, relabel
+from gencheck.spectral.permutation import norms_of_differences, relabel
 from gencheck.training.loop import Training, fit
 
 
@@ -64,7 +64,7 @@ def main() -> None:
         found = top_eigenvalues(gram, labels, top.value)
         permuted = time.perf_counter() - started
         started = time.perf_counter()
-        largest_norm(gram, difference.targets, torch.cat([weights[:, None], labels], 1))
+        norms_of_differences(gram, difference.targets, torch.cat([weights[:, None], labels], 1))
         norms = time.perf_counter() - started
         ratios.append((permuted + norms) / single)
         print(

@@ -206,6 +206,7 @@ def test_a_run_by_gradient_descent(tmp_path: Path) -> None:
         (("--save", "x.npz", "--verdict", "margin"), "--save with --verdict margin"),
         (("--save", "missing/x.npz"), "no name of an .npz in a folder that exists"),
         (("--save", "x.txt"), "no name of an .npz in a folder that exists"),
+        (("--save", "data.npz"), "a file of the run or its data"),
         (("--runs", "0"), "--runs: found '0'"),
         (("--delta", "1"), "--delta: found 1"),
         (("--max-risk", "nan"), "--max-risk: found nan"),

@@ -96,7 +96,7 @@ REFUSED_STATES = {
     "convolution": ({"c.weight": torch.ones(2, 1, 3, 3)}, "c.weight of shape"),
     "no chain": ({"a.weight": torch.ones(3, 4), "b.weight": torch.ones(2, 5)}, "after a.weight"),
     "lonely bias": ({"a.weight": torch.ones(3, 4), "b.bias": torch.ones(2)}, "without its weight"),
-    "wrapped": ({"net": {"a.weight": torch.ones(2, 2)}}, "key 'net'"),
+    "wrapped": ({"net": {"a.weight": torch.ones(2, 2), "n": 3}}, "key 'net'"),
     "not a dict": ([torch.ones(2)], "a list"),
     "empty": ({}, "nothing"),
 }

@@ -195,7 +195,7 @@ class TestIdx:
         with pytest.raises(InputError, match="for 12 images"):
             load_dataset(path)
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8bnonsense")
-        with pytest.raises(InputError, match="no whole IDX file"):
+        with pytest.raises(InputError, match="damaged or foreign file"):
             load_dataset(tmp_path / "train-images-idx3-ubyte.gz")
 
 
@@ -371,7 +371,7 @@ class TestWrapping:
     def test_two_readings_are_refused(self, tmp_path: Path) -> None:
         state = network().state_dict()
         torch.save({"state_dict": state, "model": state}, tmp_path / "m.pt")
-        with pytest.raises(InputError, match="both 'state_dict' and 'model'"):
+        with pytest.raises(InputError, match="2 state dicts, under state_dict, model"):
             load_checkpoint(tmp_path / "m.pt")
 
     def test_a_prefix_that_not_every_name_has_stays(self, tmp_path: Path) -> None:
@@ -409,12 +409,12 @@ class TestShards:
         with pytest.raises(InputError, match="shards that lie beside it"):
             load_checkpoint(index)
         index.write_text(text.replace("2.bias", "3.bias"))
-        with pytest.raises(InputError, match="without a tensor"):
+        with pytest.raises(InputError, match="does not contain tensor"):
             load_checkpoint(index)
         index.write_text("{}")
         with pytest.raises(InputError, match="no weight_map"):
             load_checkpoint(index)
         index.write_text(text)
         (tmp_path / "model-0.safetensors").unlink()
-        with pytest.raises(InputError, match=r"shard 'model-0\.safetensors'"):
+        with pytest.raises(InputError, match=r"model-0\.safetensors: found no such file"):
             load_checkpoint(index)

@@ -57,7 +57,7 @@ def test_alone_it_finds_the_largest_path(name: str) -> None:
             assert entry(space, weights, bracket.path) == pytest.approx(truth, rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["four_hidden", "conv_pool", "residual", "tanh", "dense_block"]),
     st.integers(0, 3),

@@ -101,7 +101,7 @@ def convolutional(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*layers).double(), (2, side, side + draw(st.integers(-2, 2)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_executors_agree_on_random_networks(data: st.DataObject) -> None:
     module, shape = convolutional(data.draw)

@@ -73,7 +73,7 @@ def test_gates_go_to_disk_where_memory_is_short_and_the_result_stays() -> None:
     assert results[0].beta2 == results[1].beta2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=4),
     st.lists(st.integers(0, 9), min_size=4, max_size=4),
@@ -95,7 +95,7 @@ def test_a_grid_views_what_its_index_chooses(
     assert values.shape[0] == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_windows_read_what_torch_reads(data: st.DataObject) -> None:
     draw = data.draw
@@ -119,7 +119,7 @@ def test_windows_read_what_torch_reads(data: st.DataObject) -> None:
     np.testing.assert_allclose(zeros[windows.sources].sum(0), sums.numpy().ravel(), atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 def test_adaptive_bins_are_torchs(height: int, width: int, rows: int, columns: int) -> None:
     items = torch.randn(1, 1, height, width, dtype=torch.float64)

@@ -63,7 +63,7 @@ def test_one_call_takes_the_mean_over_its_draws() -> None:
     assert darc(logits).item() == pytest.approx(2 * by_hand, rel=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(m=st.integers(1, 8), k=st.integers(1, 6), seed=st.integers(0, 10**6))
 def test_darc1_is_never_less(m: int, k: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

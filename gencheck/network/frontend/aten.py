@@ -75,6 +75,12 @@ class AtenGraph:
         The name of the value returned.
     origins
         The qualified name in the module of each constant that has one, where the module is at hand.
+    parameters
+        The names of those constants that are parameters; the others are buffers and numbers.
+    taken_off
+        What stood behind `output` in the model and is no part of the graph, for the record.
+    part_of_output
+        True where the model returns `output` in a container, beside others or alone.
     """
 
     input_name: str
@@ -85,11 +91,15 @@ class AtenGraph:
     output: str
     whole_numbers: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
+    parameters: frozenset[str] = frozenset()
+    taken_off: tuple[str, ...] = ()
+    part_of_output: bool = False
 
     @property
     def parameter_count(self) -> int:
-        """The number of floating-point constants: parameters, and statistics of normalisation."""
-        return sum(c.numel() for c in self.constants.values() if c.is_floating_point())
+        """The number of entries of all parameters; one that two modules share counts once."""
+        own = {id(self.constants[name]): self.constants[name].numel() for name in self.parameters}
+        return sum(own.values())
 
 
 # Arithmetic on sizes that depend on the batch.
@@ -132,7 +142,9 @@ def run(
     dtype = items.dtype if dtype is None else dtype
 
     def once(batch: Tensor) -> Tensor:
-        return _run_once(graph, batch, may_run, note, dtype)
+        output = run_batch(graph, batch, may_run, note, dtype)
+        assert isinstance(output, Tensor)
+        return output
 
     return in_batches(graph, items, once)
 
@@ -141,20 +153,24 @@ def in_batches(graph: AtenGraph, items: Tensor, once: Callable[[Tensor], Tensor]
     """`once` on all items; on chunks of the graph's batch where it is fixed to one."""
     if graph.batch is None:
         return once(items)
-    outputs = []
-    for chunk in items.split(graph.batch):
-        padding = chunk[:1].expand(graph.batch - len(chunk), *chunk.shape[1:])
-        outputs.append(once(torch.cat([chunk, padding]))[: len(chunk)])
-    return torch.cat(outputs)
+    return torch.cat([once(batch) for batch in full_batches(items, graph.batch)])[: len(items)]
 
 
-def _run_once(
+def full_batches(items: Tensor, size: int) -> Iterable[Tensor]:
+    """The items in batches of one size, the last one padded with its first item."""
+    for chunk in items.split(size):
+        padding = chunk[:1].expand(size - len(chunk), *chunk.shape[1:])
+        yield torch.cat([chunk, padding])
+
+
+def run_batch(
     graph: AtenGraph,
     items: Tensor,
     may_run: Callable[[str], bool],
     note: Note,
     dtype: torch.dtype,
-) -> Tensor:
+) -> Any:
+    """The last value of one run on a batch that suits the graph; see `run`."""
     # a clone, because an in-place operator may write into the input; contiguous, because the graph
     # was traced on such items and may take views of them
     own_items = items.clone(memory_format=torch.contiguous_format)
@@ -162,17 +178,37 @@ def _run_once(
     for name, constant in graph.constants.items():
         own = dtype if constant.is_floating_point() and dtype.is_floating_point else constant.dtype
         values[name] = constant.to(items.device, own)
-    for call in graph.calls:
+    last_read = {ref.name: n for n, call in enumerate(graph.calls) for ref in call.references()}
+    for number, call in enumerate(graph.calls):
         if not may_run(call.target):
             raise RuntimeError(f"{call.target} may not be run")
-        args = filled_arguments(call.args, values, items.device)
-        filled = filled_arguments(call.kwargs.values(), values, items.device)
+        args = filled_arguments(call.args, values, items.device, dtype)
+        filled = filled_arguments(call.kwargs.values(), values, items.device, dtype)
         kwargs = dict(zip(call.kwargs, filled, strict=True))
         values[call.name] = operator_of(call.target)(*args, **kwargs)
         note(call.name, values[call.name])
-    output = values[graph.output]
-    assert isinstance(output, Tensor)
-    return output
+        for ref in call.references():
+            if last_read[ref.name] == number and ref.name != graph.output:
+                values.pop(ref.name, None)
+    return values[graph.output]
+
+
+def needed_calls(graph: AtenGraph, names: set[str]) -> tuple[Call, ...]:
+    """The calls that make the values `names`, in order.
+
+    Where an operator writes in place, all calls before the last of them are kept: what it writes into
+    may be read under another name.
+    """
+    last = max(n for n, call in enumerate(graph.calls) if call.name in names)
+    calls = graph.calls[: last + 1]
+    if any(call.target.rsplit(".", 1)[0].endswith("_") for call in calls):
+        return calls
+    wanted, kept = set(names), []
+    for call in reversed(calls):
+        if call.name in wanted:
+            kept.append(call)
+            wanted.update(ref.name for ref in call.references())
+    return tuple(reversed(kept))
 
 
 def operator_of(target: str) -> Any:
@@ -186,17 +222,25 @@ def operator_of(target: str) -> Any:
 
 
 def filled_arguments(
-    arguments: Iterable[Any], values: dict[str, Any], device: torch.device
+    arguments: Iterable[Any],
+    values: dict[str, Any],
+    device: torch.device,
+    dtype: torch.dtype | None = None,
 ) -> list[Any]:
-    """Arguments with references filled in; the device that a trace recorded gives way to the run's."""
+    """Arguments with references filled in; what a trace recorded gives way to the run's own.
+
+    That is the device and, where a floating-point `dtype` is given, the precision.
+    """
     filled: list[Any] = []
     for argument in arguments:
         if isinstance(argument, Ref):
             filled.append(values[argument.name])
         elif isinstance(argument, list | tuple):
-            filled.append(filled_arguments(argument, values, device))
+            filled.append(filled_arguments(argument, values, device, dtype))
         elif isinstance(argument, torch.device):
             filled.append(device)
+        elif isinstance(argument, torch.dtype) and argument.is_floating_point and dtype:
+            filled.append(dtype if dtype.is_floating_point else argument)
         else:
             filled.append(argument)
     return filled

@@ -54,7 +54,9 @@ def _layers(tensors: dict[str, Tensor], where: str) -> dict[str, Tensor]:
     layers: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         prefix, _, kind = name.rpartition(".")
-        if kind == "weight" and tensor.ndim == 2 and tensor.is_floating_point():
+        if not tensor.is_floating_point():
+            raise _no_chain(where, f"{name} of {str(tensor.dtype).removeprefix('torch.')}")
+        if kind == "weight" and tensor.ndim == 2:
             layers[prefix] = tensor
         elif kind != "bias" or tensor.ndim != 1:
             raise _no_chain(where, f"{name} of shape {tuple(tensor.shape)}")

@@ -8,11 +8,16 @@ from torch import Tensor
 from gencheck.network.ir import Affine, Conv, Dense, Network, Node
 
 
-def fold(nodes: list[Node], output: int) -> Network:
+def fold(nodes: list[Node], output: int) -> tuple[Network, dict[int, int]]:
     """The network of the nodes that `output` needs, each `Affine` folded into a layer before it.
 
     A fold needs the layer to have no other reader and the affine map to treat each of its channels
     alike: W ← s W, b ← s b + t. Any other affine map stays an edge of its own.
+
+    Returns
+    -------
+    network, positions
+        The new position of each old one that is kept.
     """
     nodes = list(nodes)
     kept = _needed(nodes, output)
@@ -59,9 +64,10 @@ def _needed(nodes: list[Node], output: int) -> list[int]:
     return sorted(needed)
 
 
-def _pruned(nodes: list[Node], output: int) -> Network:
+def _pruned(nodes: list[Node], output: int) -> tuple[Network, dict[int, int]]:
     kept = _needed(nodes, output)
     position = {old: new for new, old in enumerate(kept)}
-    return Network(
-        tuple(replace(nodes[i], sources=tuple(position[s] for s in nodes[i].sources)) for i in kept)
+    kept_nodes = (
+        replace(nodes[i], sources=tuple(position[s] for s in nodes[i].sources)) for i in kept
     )
+    return Network(tuple(kept_nodes)), position

@@ -11,7 +11,6 @@ from gencheck.network.frontend.construction import (
     Construction,
     Parts,
     Refused,
-    Unknown,
     Value,
     argument,
 )
@@ -109,7 +108,7 @@ def _max_pool(rank: int) -> Builder:
 
 def _max_pool_parts(made: Construction, call: Call) -> Value:
     # the second part are the indices
-    return Parts((_max_pool(2)(made, call), Unknown()))
+    return Parts((_max_pool(2)(made, call), None))
 
 
 def _adaptive_max_pool(made: Construction, call: Call) -> Value:
@@ -121,7 +120,7 @@ def _adaptive_max_pool(made: Construction, call: Call) -> Value:
     rank = len(shape) - 1
     windows = sliding(shape[1:], shape[1:], (1,) * rank, (0,) * rank, (1,) * rank)
     pool = MaxPool((shape[0], *windows.out), made.label(call), (source,), windows)
-    return Parts((made.append(pool), Unknown()))
+    return Parts((made.append(pool), None))
 
 
 GATING: dict[str, Builder] = {

@@ -12,12 +12,12 @@ from gencheck.network.frontend.construction import (
     At,
     Builder,
     Construction,
+    Off,
     Parts,
     Refused,
-    Symbol,
-    Unknown,
     Value,
     argument,
+    per_item,
 )
 from gencheck.network.ir import Affine, Conv, Dense
 from gencheck.network.windows import Extent, by_axis, sliding
@@ -135,7 +135,7 @@ def _batch_norm(made: Construction, call: Call) -> Value:
 def _batch_norm_parts(made: Construction, call: Call) -> Value:
     # the other parts are the statistics that training would have saved
     whole = _normalisation(made, call, float(call.args[6]))
-    return Parts((whole, Unknown(), Unknown()))
+    return Parts((whole, None, None))
 
 
 def _scaled(change: Callable[[Tensor], Tensor]) -> Builder:
@@ -146,26 +146,15 @@ def _scaled(change: Callable[[Tensor], Tensor]) -> Builder:
         if made.is_constant(operands[0]) and call.target.startswith("aten.mul"):
             operands.reverse()
         if not made.is_constant(operands[1]):
-            raise Refused("of two tensors computed from the input; covered: by a constant")
+            raise Refused(UNDECIDED)
         source = made.position(operands[0])
         factor = change(made.constant(operands[1]).double())
         shape = made.shape(source)
-        scale = _per_item(factor, shape)
+        scale = per_item(factor, shape)
         node = Affine(shape, made.label(call), (source,), scale, None)
         return made.overwrite(call, source, made.append(node))
 
     return build
-
-
-def _per_item(factor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A factor of a batch as a factor of each item."""
-    if factor.ndim == len(shape) + 1:
-        if factor.shape[0] != 1:
-            raise Refused("by a constant that differs between items")
-        factor = factor[0]
-    if factor.ndim > len(shape) or torch.broadcast_shapes(factor.shape, shape) != shape:
-        raise Refused(f"by a constant of shape {tuple(factor.shape)} on items of shape {shape}")
-    return factor
 
 
 def _negated(made: Construction, call: Call) -> Value:
@@ -179,6 +168,13 @@ def _same(made: Construction, call: Call) -> Value:
     return At(made.position(call.args[0]))
 
 
+def _cast(made: Construction, call: Call) -> Value:
+    kinds = [a for a in (*call.args[1:], *call.kwargs.values()) if isinstance(a, torch.dtype)]
+    if any(not kind.is_floating_point for kind in kinds):
+        raise Refused(f"to {kinds[0]}")
+    return _same(made, call)
+
+
 def _dropout(made: Construction, call: Call) -> Value:
     if argument(call, 2, "train", True):
         raise Refused("in training mode; call model.eval() before exporting")
@@ -187,15 +183,27 @@ def _dropout(made: Construction, call: Call) -> Value:
 
 def _getitem(made: Construction, call: Call) -> Value:
     whole = made.values[call.args[0].name]
+    if isinstance(whole, Off):
+        return Off(call.name)
     if not isinstance(whole, Parts):
         raise Refused("on something other than the parts of a call")
     part: Value = whole.parts[int(call.args[1])]
     return part
 
 
-def _symbol(made: Construction, call: Call) -> Value:
-    return Symbol()
+def _size(made: Construction, call: Call) -> Value:
+    return made.traced_shape(call.args[0])[int(call.args[1])]
 
+
+def _on_sizes(made: Construction, call: Call) -> Value:
+    size: int = ON_SIZES[call.target](*call.args)
+    return size
+
+
+UNDECIDED = (
+    "of two tensors computed from the input, neither of which ends in an activation; covered: by a "
+    "constant, or by a gate"
+)
 
 LAYERS: dict[str, Builder] = {
     "aten.linear.default": _linear,
@@ -222,11 +230,15 @@ LAYERS: dict[str, Builder] = {
     "aten.dropout_.default": _dropout,
     "aten.feature_dropout.default": _dropout,
     "aten.alpha_dropout.default": _dropout,
+    "aten._to_copy.default": _cast,
+    "aten.to.dtype": _cast,
+    "aten.to.device": _cast,
+    "aten.to.dtype_layout": _cast,
     "aten.alias.default": _same,
     "aten.clone.default": _same,
     "aten.contiguous.default": _same,
     "aten.detach.default": _same,
     "getitem": _getitem,
-    "aten.sym_size.int": _symbol,
-    **dict.fromkeys(ON_SIZES, _symbol),
+    "aten.sym_size.int": _size,
+    **dict.fromkeys(ON_SIZES, _on_sizes),
 }

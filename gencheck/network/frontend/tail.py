@@ -7,13 +7,7 @@ from torch import Tensor
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref, run
-from gencheck.network.frontend.lowering import RUNNABLE, lower
-from gencheck.network.frontend.runnable import computes_on_tensors
-
-
-def may_run(target: str) -> bool:
-    """True for operators that only compute on tensors: covered, core or pointwise ones of ATen."""
-    return target in RUNNABLE or computes_on_tensors(target)
+from gencheck.network.frontend.lowering import lower, may_run
 
 
 def head_of(graph: AtenGraph, layer: str) -> AtenGraph:
@@ -55,7 +49,8 @@ def tail_of(graph: AtenGraph, layer: str, shape: tuple[int, ...]) -> AtenGraph:
             required="a layer through which everything passes",
             remedy="Name a layer outside the residual block.",
         )
-    return replace(graph, input_name=entering, input_shape=shape, calls=calls)
+    # what enters is no text any more, whatever the model itself reads
+    return replace(graph, input_name=entering, input_shape=shape, calls=calls, whole_numbers=False)
 
 
 def _reads(call: Call, name: str) -> bool:

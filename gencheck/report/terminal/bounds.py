@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
+from gencheck.report.terminal.scores import beside_facts, groups_table, scores_facts, study_facts
 
 
 def render_val_bound(doc: Document) -> RenderableType:
@@ -34,6 +35,7 @@ def render_val_bound(doc: Document) -> RenderableType:
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
         _val_bound_facts(doc),
+        *groups_table(doc),
     ]
     if doc["bounds"]:
         parts.append(Padding(table, (1, 0, 0, 0)))
@@ -50,6 +52,8 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
+    for name, text in [*study_facts(doc), *scores_facts(doc)]:
+        facts.add_row(name, text)
     if "file" in inputs:
         facts.add_row("file", inputs["file"]["path"])
     errors = f" ({inputs['errors']:,} errors)" if "errors" in inputs and at["m_val"] else ""
@@ -60,6 +64,8 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     facts.add_row("models", _count_in_words(at["log_n_models"]))
     if solution.get("reading") != "p-value":
         facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
+    for name, text in beside_facts(doc):
+        facts.add_row(name, text)
     if "rounded" in inputs:
         facts.add_row("note", inputs["rounded"])
     if inputs.get("ties"):

@@ -1,4 +1,4 @@
-"""The terminal report of `concentrate`: what was found, what it costs, how sure; verdict last."""
+"""The terminal report of `concentrate`: the answer first, then what it rests on; verdict last."""
 
 import math
 from typing import Any
@@ -9,6 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gencheck.report.answer import NAMES, answer, size, statistics, theory, verdict
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
@@ -19,18 +20,22 @@ _BAR_WIDTH = 40
 def render(doc: Document) -> RenderableType:
     """The report of one `concentrate` document."""
     return Group(
+        Text(answer(doc), style="bold"),
+        Text(size(doc)),
+        Text(""),
         _heading(doc),
-        _section("How concentrated is the sample under this model?"),
-        _betas(doc),
         *_noise(doc),
         *_blame(doc),
-        _section("What does that cost?"),
+        _section("How concentrated is the sample under this model?"),
+        _betas(doc),
+        _section("What does theory say?"),
         _costs(doc),
         _bars(doc),
+        Text(f"Theory: {theory(doc)}"),
         _section("How sure?"),
         _certainty(doc),
         *_gate(doc),
-        _verdict(doc),
+        Padding(Text(verdict(doc), style="bold"), (1, 0, 0, 0)),
     )
 
 
@@ -88,11 +93,12 @@ def _betas(doc: Document) -> RenderableType:
         f"excess of the reference along the path direction where it is largest "
         f"({_how_found(beta1)})",
     )
-    interval = "exact" if beta2["exact"] else f"at least {shown(beta2['lower'])}"
+    between = "" if beta2["exact"] else f"between {shown(beta2['lower'])} and this: the "
     table.add_row(
         "β2",
         shown(beta2["value"]),
-        f"largest difference of any path's correlation with a target ({interval})",
+        f"{between}largest difference of any path's correlation with a target"
+        f"{' (exact)' if beta2['exact'] else ''}",
     )
     argmax = beta2["argmax"]
     way = " → ".join([*argmax["path"], f"output {argmax['output']}"])
@@ -113,36 +119,61 @@ def _noise(doc: Document) -> list[RenderableType]:
     found = doc["permutation"]
     if found["rounds"] == 0:
         return []
+    said = "No" if found["differing"] else "Yes, as far as these items tell"
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True)
+    for justify in ("left", "right", "right", "right"):
+        table.add_column(no_wrap=True, justify=justify)
     table.add_column(overflow="fold")
-    for name, key in (("β1", "beta1"), ("β2", "beta2"), ("β3", "beta3"), ("‖v‖₂", "v_l2")):
-        entry = found[key]
-        if entry["p_value"] is None:
-            table.add_row(name, "no p", entry.get("reason", ""))
-            continue
-        logs = entry.get("log10", {})
-        observed, median, high = (
-            shown(entry[part], logs.get(part)) for part in ("observed", "null_median", "null_95")
-        )
-        table.add_row(
-            name,
-            f"p = {entry['p_value']:.3g}",
-            f"{observed}; relabelled {median} at the median, {high} at 95 %",
-        )
+    head = ("", "p", "adjusted", "observed", "relabelled, median and 95 %")
+    table.add_row(*(Text(word, style="dim") for word in head))
+    classes = doc["data"]["task"] == "classification"
+    for name, entry in statistics(doc).items():
+        if classes and name == "beta3":
+            continue  # one-hot targets all have one length
+        table.add_row(*_statistic(name, entry, doc["data"]["task"]))
     rounds = Text(
         f"p: the share of {found['rounds']:,} random relabellings of the pooled items, and the "
-        "labels as they are, with a figure at least as large.",
+        "labels as they are, with a figure at least as large. Adjusted (Holm) for asking all of "
+        f"these questions: below {found['level']:g} counts as a difference.",
         style="dim",
     )
-    return [_section("Is it noise?"), table, rounds, Text(found["reading"], style="dim")]
+    reading = Text(found["reading"], style="dim")
+    return [_section(f"Is it noise? {said}."), table, rounds, reading]
+
+
+def _statistic(name: str, entry: dict[str, Any], task: str) -> list[RenderableType]:
+    title = "targets' mean" if name == "label_means" and task == "regression" else NAMES[name]
+    if entry["p_value"] is None:
+        return [title, "no p", "", "", Text(entry.get("reason", ""), style="dim")]
+    logs = entry.get("log10", {})
+    observed, median, high = (
+        shown(entry[part], logs.get(part)) for part in ("observed", "null_median", "null_95")
+    )
+    adjusted = entry["adjusted_p_value"]
+    times = ""
+    if name == "beta1" and entry["observed"] and entry["null_median"]:
+        times = f"; {entry['observed'] / entry['null_median']:.2g} times the median"
+    return [
+        title,
+        f"{entry['p_value']:.3g}",
+        "" if adjusted is None else f"{adjusted:.3g}",
+        observed,
+        f"{median}, {high}{times}",
+    ]
 
 
 def _blame(doc: Document) -> list[RenderableType]:
-    """The items that make up β1."""
+    """The items that make up β1: to be looked at only where β1 is not noise."""
     if not doc["attribution"]:
         return []
+    found = doc["permutation"]
+    if found["rounds"] and not {"beta1", "beta1_normalised"} & set(found["differing"]):
+        note = Text(
+            "β1 is no larger than relabelled items make it, so no item stands out. What it would "
+            "be made of is in the JSON document (attribution, direction).",
+            style="dim",
+        )
+        return [_section("Which items make it so? None that stand out."), note]
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right"):
         table.add_column(no_wrap=True, justify=justify)
@@ -248,22 +279,3 @@ def _gate(doc: Document) -> list[RenderableType]:
         for check in doc["gate"]["checks"]
     ]
     return [_section("Gate"), *lines]
-
-
-def _verdict(doc: Document) -> RenderableType:
-    bound, gap, risk = doc["bound"]["tightest"], doc["gap"]["gap"], doc["gap"]["sample_risk"]
-    if bound["vacuous"]:
-        logs = bound.get("log10", {})
-        looseness = f"{shown(bound['value'], logs.get('value'))} against a gap of {shown(gap)}"
-        text = f"Verdict: vacuous. The bound holds and says nothing about the error: {looseness}."
-        style = "yellow"
-    elif doc["data"]["task"] == "classification":
-        text = (
-            f"Verdict: the bound says something: 0-1 error on T at most "
-            f"{2 * (risk + bound['value']):.1%}."
-        )
-        style = "green"
-    else:
-        text = f"Verdict: the bound says something: risk on T at most {risk + bound['value']:.4g}."
-        style = "green"
-    return Padding(Text(text, style=f"bold {style}"), (1, 0, 0, 0))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gencheck.errors import SolverError
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.gram import KernelOperator
 
 # A value is reported once its residual is below this share of the spectrum's magnitude.
 _REPORTED = 1e-3
@@ -58,7 +58,7 @@ def columns_at_once(count: int) -> int:
 
 
 def top_eigenvalues(
-    gram: Gram,
+    gram: KernelOperator,
     weights: Tensor,
     threshold: float,
     seed: int = 0,
@@ -90,7 +90,7 @@ def top_eigenvalues(
     SolverError
         Some column is undecided after `max_iterations`.
     """
-    device = gram.blocks[0].device
+    device = gram.device
     generator = torch.Generator().manual_seed(seed)
     total = weights.shape[1]
     values, residuals = torch.zeros(total, dtype=torch.float64), torch.zeros(total).double()
@@ -163,7 +163,7 @@ class _Ritz:
 class _Recurrences:
     """The three-term recurrences of several operators, with the images of their vectors under K."""
 
-    def __init__(self, gram: Gram, diagonals: Tensor, starts: Tensor) -> None:
+    def __init__(self, gram: KernelOperator, diagonals: Tensor, starts: Tensor) -> None:
         self.gram, self.diagonals = gram, diagonals
         self.sizes = gram.diagonal().to(diagonals) @ diagonals.abs()
         # applied once first, so that what K does not see has left the starting vectors

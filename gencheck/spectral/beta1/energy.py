@@ -174,11 +174,11 @@ class _DifferentiableKernel:
         for number, batch in enumerate(node.batches):
             key = (position, number)
             if batch.columns:
-                part = _worth(batch, left[key], worth) @ right[key].transpose(1, 2)
+                part = _overlaps(batch, left[key], right[key], worth)
             else:
                 counts = torch.from_numpy(batch.counts).to(like)
                 part = counts[:, None, None].expand(-1, *pairs)
-            part = part * self._scale(batch.carrier, position)
+            part = part * (self._scale(batch.carrier, position) * batch.repeat)
             if batch.carrier is not None:
                 part = part * made[batch.carrier][torch.from_numpy(batch.at).to(like.device)]
             out = out.index_add(0, torch.from_numpy(batch.cells).to(like.device), part)
@@ -192,6 +192,13 @@ class _DifferentiableKernel:
             out = out + padded[reads[:, tap].to(source.device)]
         out = out * self._scale(node.source, position)
         return out + self._scale(None, position) if node.bias else out
+
+
+def _overlaps(batch: Batch, left: Tensor, right: Tensor, worth: Tensor | None) -> Tensor:
+    if not batch.vocabulary:
+        return _worth(batch, left, worth) @ right.transpose(1, 2)
+    equal = (left == right.transpose(1, 2)).to(left)
+    return equal if worth is None else equal * worth[torch.from_numpy(batch.births), None]
 
 
 def _worth(batch: Batch, factors: Tensor, worth: Tensor | None) -> Tensor:

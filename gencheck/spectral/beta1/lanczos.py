@@ -10,7 +10,7 @@ from gencheck.errors import SolverError
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.gram import Gram, KernelOperator
 
 # Relative to the spectrum's magnitude. An eigenvalue's own error is about the residual's square over
 # the gap, far below this.
@@ -48,7 +48,7 @@ class TopEigenvalue:
 
 
 def top_eigenvalue(
-    gram: Gram,
+    gram: KernelOperator,
     weights: Tensor,
     seed: int = 0,
     max_iterations: int = 1000,
@@ -72,7 +72,7 @@ def top_eigenvalue(
     SolverError
         The residual is still above the tolerance after `max_iterations`.
     """
-    krylov = _Krylov(gram, weights.to(gram.blocks[0].device)[:, None], seed)
+    krylov = _Krylov(gram, weights.to(gram.device)[:, None], seed)
     limit = min(max_iterations, gram.count + 1)
     floor = _ROUNDING * float((gram.diagonal() * weights.abs()).sum())
     progress.start("beta1", limit, "products")
@@ -106,7 +106,7 @@ class _Ritz:
 class _Krylov:
     """An orthonormal Krylov basis Q in the K-inner product, with its image K Q beside it."""
 
-    def __init__(self, gram: Gram, diagonal: Tensor, seed: int) -> None:
+    def __init__(self, gram: KernelOperator, diagonal: Tensor, seed: int) -> None:
         self.gram, self.diagonal = gram, diagonal
         generator = torch.Generator().manual_seed(seed)
         start = torch.randn((gram.count, 1), generator=generator, dtype=torch.float64)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
+from gencheck.spectral.kernel.gram import require_in_range
 
 # Directions of the landmarks' span whose share of its largest eigenvalue is below this are left to
 # the residual: rounding would decide them.
@@ -79,8 +80,15 @@ def landmark_intervals(
         c, shape (N, K).
     count
         How many landmarks; all items if there are no more.
+
+    Raises
+    ------
+    InputError
+        As `require_in_range` raises it.
     """
     device = kernel.factors.items.device
+    diagonal = kernel.diagonal()
+    require_in_range(diagonal, torch.float64)
     total = len(weights)
     weights, coefficients = weights.to(device), coefficients.to(device)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
@@ -104,7 +112,7 @@ def landmark_intervals(
         residual.add(block)
         progress.advance(1)
     progress.finish()
-    slack = _ROUNDING * float(kernel.diagonal() @ weights.abs())
+    slack = _ROUNDING * float(diagonal @ weights.abs())
     rest, cross = float(residual.largest), len(blocks) * residual.cross
     upper = upper_end(operator, cross, rest, lower)
     squares = (coordinates.T @ coefficients).square().sum(0)

@@ -124,6 +124,8 @@ def _representative(space: PathSpace, step: Step) -> Step:
         return step
     node = space.program.maps[step.map]
     assert isinstance(node, Collapse)
+    if node.batches[step.batch].vocabulary:
+        return step
     columns = space.columns(step.map, step.batch, step.block)
     own = space.reader.block(node.batches[step.batch], step.block)[:, step.unit]
     at = int((columns.values == own[:, None]).all(0).nonzero()[0, 0])

@@ -84,8 +84,17 @@ class PathSpace:
         if key not in self._columns:
             node = self.program.maps[at_map]
             assert isinstance(node, Collapse)
-            self._columns[key] = _merged(self.reader.block(node.batches[batch], block))
+            self._columns[key] = self._merged_block(node.batches[batch], block)
         return self._columns[key]
+
+    def _merged_block(self, batch: Batch, block: int) -> Columns:
+        if not batch.vocabulary:
+            return _merged(self.reader.block(batch, block))
+        # a unit is a token: those that stand there in no item have a column of zeros
+        tokens = self.reader.block(batch, block)[:, 0]
+        distinct = tokens.unique()
+        values = (tokens[:, None] == distinct).to(self.like.dtype)
+        return Columns(values, distinct.long().cpu())
 
     def path_count(self, at_map: int | None = None, cell: int = 0) -> int:
         """The number of distinct paths that reach a cell of a map, by default the kernel."""
@@ -144,7 +153,11 @@ def unmerged_path_count(program: Program) -> float:
             else:
                 for batch in node.batches:
                     before = 1.0 if batch.carrier is None else counts[batch.carrier][batch.at]
-                    np.add.at(total, batch.cells, before * batch.counts)
+                    np.add.at(
+                        total,
+                        batch.cells,
+                        before * batch.counts * (batch.vocabulary or batch.repeat),
+                    )
             counts.append(total)
     return float(counts[-1][0])
 
@@ -172,6 +185,10 @@ def _step_in_words(step: Step, program: Program) -> str:
     if step.batch == BIAS or not isinstance(node, Collapse):
         return f"bias of layer {node.label}"
     batch = node.batches[step.batch]
+    if batch.vocabulary:
+        first = int(batch.births[step.block, 0])
+        at = [int(i) for i in np.unravel_index(first, batch.origin.shape)]
+        return f"token {step.unit} at input[{', '.join(map(str, at))}]"
     live = batch.births[step.block][batch.births[step.block] >= 0]
     shape = batch.origin.shape
     place = [int(i) for i in np.unravel_index(int(live[step.unit]), shape)]

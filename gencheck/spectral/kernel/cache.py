@@ -44,7 +44,8 @@ def kernel_identity(program: Program, factors: Factors, settings: str) -> str:
         digest.update(f"{type(node).__name__} {node.cells} {node.bias} {node.sources}".encode())
         if isinstance(node, Collapse):
             for batch in node.batches:
-                digest.update(f"{batch.carrier} {len(batch.columns)}".encode())
+                own = (batch.carrier, len(batch.columns), batch.repeat, batch.vocabulary)
+                digest.update(" ".join(map(str, own)).encode())
                 for index in (batch.at, batch.cells, *(c.index for c in batch.columns)):
                     digest.update(np.ascontiguousarray(index).data)
                 for column in batch.columns:

@@ -38,8 +38,11 @@ class Overlaps(Protocol):
         """The dtype and the device of maps."""
         ...
 
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor) -> None:
-        """Fill `out`, of shape (stop − first, *shape), with the overlaps of some blocks of a batch."""
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
+        """Fill `out`, of shape (stop − first, *shape), with the overlaps of some blocks of a batch.
+
+        With `tokens`, factors are tokens, and an overlap is 1 where they are equal.
+        """
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,13 @@ class Pairs:
         """Rows and columns."""
         return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
 
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor) -> None:
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
         """One batched matrix product; 0/1 gates make every overlap an exact integer."""
         left = self.left[key][first:stop, self.rows]
         right = self.right[key][first:stop, self.columns]
+        if tokens:
+            out.copy_(left == right.transpose(1, 2))
+            return
         torch.bmm(left, right.transpose(1, 2), out=out)
 
 
@@ -72,8 +78,11 @@ class Singles:
     shape: tuple[int, ...]
     like: Tensor
 
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor) -> None:
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
         """Sums of squares."""
+        if tokens:
+            out.fill_(1.0)
+            return
         part = self.factors[key][first:stop]
         # in the run's own dtype: counts are whole numbers, and only powers of two are wanted
         out.copy_(part.square() @ part.new_ones(part.shape[2]))
@@ -170,7 +179,8 @@ class Kernel:
                 out.fill_(bias)
                 written = True
             carrier = None if batch.carrier is None else made[batch.carrier]
-            step = CollapseStep((position, b), batch, layout, carrier, scales[batch.carrier])
+            scale = scales[batch.carrier] * batch.repeat
+            step = CollapseStep((position, b), batch, layout, carrier, scale)
             if batch.columns:
                 self._add_overlaps(step, overlaps, out, None if written else bias)
             else:
@@ -191,14 +201,14 @@ class Kernel:
             if direct:
                 # the blocks' cells are all cells in order: the product is the result
                 part = out[first:stop]
-                overlaps.into(step.key, first, stop, part)
+                overlaps.into(step.key, first, stop, part, bool(step.batch.vocabulary))
                 if step.scale != 1:
                     part.mul_(step.scale)
                 if constant:
                     part.add_(constant)
                 continue
             part = self._take((stop - first, *overlaps.shape), overlaps.like)
-            overlaps.into(step.key, first, stop, part)
+            overlaps.into(step.key, first, stop, part, bool(step.batch.vocabulary))
             step.add(first, stop, part, out, constant)
             self.free.append(part)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
-from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.ir import Clamp, Computed, Gate, MaxPool, Network
 from gencheck.network.program import Batch, Column
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
@@ -173,6 +173,15 @@ class FactorReader:
             product = product & self._values(column)
         return product
 
+    def blocks(self, batch: Batch, blocks: list[int]) -> Tensor:
+        """The factors of some of its blocks, shape (len(blocks), n, width), with their padding."""
+        product = self.items.new_ones((len(self.items), len(blocks), batch.width))
+        for column in batch.columns:
+            # padding takes any unit
+            index = torch.from_numpy(self._place(column)[0][blocks].clip(0)).to(product.device)
+            product = product * self._plane(column)[:, index]
+        return product.transpose(0, 1)
+
     def block(self, batch: Batch, block: int) -> Tensor:
         """The factors of one block, shape (n, units), without its padding."""
         live = batch.births[block] >= 0
@@ -277,5 +286,5 @@ def widest_pass(network: Network) -> int:
 
 def _gated(network: Network, position: int) -> GatedNode:
     node = network.nodes[position]
-    assert isinstance(node, Gate | Clamp | MaxPool)
+    assert isinstance(node, Gate | Clamp | MaxPool | Computed)
     return node

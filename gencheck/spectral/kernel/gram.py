@@ -1,14 +1,15 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity
@@ -23,6 +24,9 @@ from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
+
+# Where a kernel's largest value may lie: its rounding is the dtype's, its cube a float64.
+_RANGE = {torch.float32: (1e-30, 1e38), torch.float64: (1e-90, 1e90)}
 
 
 class Gram(LinearOperator):
@@ -67,6 +71,15 @@ class Gram(LinearOperator):
             product.add(tile, block)
         return product.sum
 
+    @property
+    def device(self) -> torch.device:
+        """Where the blocks are."""
+        return self.blocks[0].device
+
+    def normalised(self) -> "NormalisedGram":
+        """K_ij / √(K_ii K_jj): cosines between path features, whatever their lengths."""
+        return NormalisedGram(self)
+
     def diagonal(self) -> Tensor:
         """``2**-exponent`` K(i, i) for every item, float64, on the CPU. Shape (N,)."""
         parts = [
@@ -85,6 +98,13 @@ class Gram(LinearOperator):
                 _copied(matrix.T, columns, rows, tile, block)
         return matrix
 
+    def restricted(self, parts: Sequence[slice]) -> "Gram":
+        """The Gram matrix of the items in `parts` alone, in their order, as one tile."""
+        rows = [torch.cat([self.submatrix(a, b) for b in parts], 1) for a in parts]
+        block = torch.cat(rows)
+        whole = slice(0, len(block))
+        return Gram([Tile(whole, whole)], [block], len(block), self.exponent)
+
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
         matrix = self.blocks[0].new_empty((self.count, self.count))
@@ -92,6 +112,56 @@ class Gram(LinearOperator):
             matrix[tile.rows, tile.columns] = block
             matrix[tile.columns, tile.rows] = block.T
         return matrix
+
+
+class NormalisedGram:
+    """D K D with D = diag(K)^(-1/2), carried out on a Gram matrix without a copy of it.
+
+    An item with z = 0 has no direction: its row and column are 0.
+    """
+
+    exponent = 0
+
+    def __init__(self, gram: Gram) -> None:
+        self.gram, self.count, self.device = gram, gram.count, gram.device
+        lengths = gram.diagonal().clamp(min=0).sqrt()
+        self._scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+
+    def matmul(self, right: Tensor) -> Tensor:
+        """The product with `right` of shape (N, k), in float64."""
+        scale = self._scale.to(self.device)[:, None]
+        return scale * self.gram.matmul(scale * right.to(self.device, torch.float64))
+
+    def diagonal(self) -> Tensor:
+        """1 where z ≠ 0. Shape (N,)."""
+        return (self._scale > 0).double()
+
+
+class KernelOperator(Protocol):
+    """What eigenvalue solvers need of a kernel between N items."""
+
+    @property
+    def count(self) -> int:
+        """N."""
+        ...
+
+    @property
+    def exponent(self) -> int:
+        """The power of two left out."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where products are formed."""
+        ...
+
+    def matmul(self, right: Tensor) -> Tensor:
+        """``2**-exponent`` K A, float64."""
+        ...
+
+    def diagonal(self) -> Tensor:
+        """``2**-exponent`` K(i, i), float64, on the CPU."""
+        ...
 
 
 class _Product:
@@ -171,7 +241,9 @@ def gram_matrix(
         if cache is not None:
             cache.save(tile, block)
     progress.finish()
-    return Gram(tiles, blocks, factors.count, work.exponent)
+    gram = Gram(tiles, blocks, factors.count, work.exponent)
+    require_in_range(gram.diagonal(), factors.items.dtype)
+    return gram
 
 
 def kernel_columns(
@@ -204,6 +276,7 @@ def kernel_columns(
             if tile.on_diagonal:
                 columns[left, right] = block
     progress.finish()
+    require_in_range(columns.diagonal(), factors.items.dtype)
     return columns, work.exponent
 
 
@@ -240,6 +313,35 @@ def kernel_product(
         product.add(tile, block)
     progress.finish()
     return product.sum, work.exponent
+
+
+def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
+    """Do nothing where products of three kernels, which the solvers form, are floats.
+
+    Parameters
+    ----------
+    diagonal
+        K(i, i), which no K(i, j) exceeds by more than the geometric mean of two of them.
+    dtype
+        What the kernel was formed in.
+
+    Raises
+    ------
+    InputError
+        The kernel is past the range of `dtype`, or its cube past float64's.
+    """
+    low, high = _RANGE[dtype]
+    largest = float(diagonal.max())
+    if diagonal.isfinite().all() and (low < largest < high or largest == 0):
+        return
+    name = str(dtype).removeprefix("torch.")
+    raise InputError(
+        where="the path kernel of the items",
+        found=f"values of up to {largest:.3g} in {name}",
+        required=f"a largest one between {low:g} and {high:g}",
+        remedy="Divide the items by a constant near their size"
+        + (", or pass --dtype float64." if dtype == torch.float32 else "."),
+    )
 
 
 def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
