@@ -138,14 +138,13 @@ class DrawnClassifier:
         return DrawnClassifier(network, span, posterior)
 
 
-def require_classifier_file(path: Path, verdict: str, inputs: tuple[Path, Path]) -> None:
-    """Do nothing where a classifier can be written to `path` and the verdict is of one.
+def require_classifier_file(path: Path, verdict: str, run: Path) -> None:
+    """Do nothing where the verdict is of a classifier that may be written to `path`.
 
     Raises
     ------
     InputError
-        The verdict is of a network that the run has already, or the file cannot be made, or is one of
-        the inputs (run and data) or inside of them.
+        The verdict is of a network that the run has already, or the file is in the run's folder.
     """
     if verdict not in (DRAWN, MEAN):
         raise InputError(
@@ -153,18 +152,11 @@ def require_classifier_file(path: Path, verdict: str, inputs: tuple[Path, Path])
             found="a verdict on a network that is in the run's folder already",
             required=f"--verdict {DRAWN} or {MEAN}",
         )
-    if path.suffix != ".npz" or not path.parent.is_dir() or path.is_dir():
+    if run.resolve() in path.resolve().parents:
         raise InputError(
             where=f"--save {path}",
-            found="no name of an .npz in a folder that exists",
-            required="a file such as classifier.npz",
-        )
-    run, data = (entry.resolve() for entry in inputs)
-    if run in path.resolve().parents or path.resolve() == data:
-        raise InputError(
-            where=f"--save {path}",
-            found="a file of the run or its data",
-            required="a file of its own: the certificate names the run and the data by their SHA-256",
+            found="a file in the run's folder",
+            required="a file elsewhere: the certificate names the run by the SHA-256 of its folder",
         )
 
 
