@@ -75,7 +75,7 @@ def betting_strength(
     smallest level that rejects is not a p-value, because the tests are not nested.
     """
     shuffled = np.random.default_rng(seed).permutation(losses)
-    return _log_peak_capital(shuffled, _plug_in_stakes(shuffled, stakes_level), r)
+    return float(_log_peak_capital(shuffled, _plug_in_stakes(shuffled, stakes_level), r))
 
 
 def _plug_in_stakes(losses: NDArray[np.float64], log_inverse_level: float) -> NDArray[np.float64]:

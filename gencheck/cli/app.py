@@ -16,6 +16,8 @@ from gencheck.cli import streams
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
+from gencheck.cli.config import config
+from gencheck.cli.configuration import OWN, SHARED, read_configuration
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
@@ -65,6 +67,7 @@ class _Commands(TyperGroup):
         parent: Callable[..., Any] = super().main
 
         def run() -> Any:
+            more.setdefault("default_map", self._defaults())
             return parent(
                 args,
                 prog_name,
@@ -83,6 +86,12 @@ class _Commands(TyperGroup):
         except typer.Exit as end:
             code = end.exit_code
         sys.exit(code or 0)
+
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        """The defaults of the folder that the command runs in."""
+        if not (Path(OWN).is_file() or Path(SHARED).is_file()):
+            return {}
+        return read_configuration(Path(), self.commands).defaults
 
 
 app = typer.Typer(
@@ -117,7 +126,7 @@ def gencheck(
 
 for _callback in (
     *(val_bound, compare_scores, data_indep, concentrate, rank, train, compare),
-    *(demo, explain, reproduce, schema),
+    *(demo, explain, reproduce, schema, config),
 ):
     app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)
 

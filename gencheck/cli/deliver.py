@@ -96,5 +96,5 @@ def deliver(
         if as_json:
             from gencheck.report.limits import failure_line
 
-            print(f"gencheck: {failure_line(doc['gate'])}", file=sys.stderr)
+            say(failure_line(doc["gate"]))
         raise typer.Exit(GATE_FAILED)

@@ -51,7 +51,7 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     inputs, at, solution = doc["inputs"], doc["evaluated_at"], doc.get("solution", {})
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")
     for name, text in [*study_facts(doc), *scores_facts(doc)]:
         facts.add_row(name, text)
     if "file" in inputs:
