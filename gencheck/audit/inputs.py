@@ -1,7 +1,7 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,10 +9,12 @@ import torch
 
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.question import Labelled
+from gencheck.audit.two_classes import as_two_classes
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset
 from gencheck.load.digest import sha256_of
+from gencheck.load.hugging_face import is_pretrained_folder
 from gencheck.load.prepare import (
     candidate_shapes,
     held_out,
@@ -156,14 +158,15 @@ def open_inputs(
     gates_independent: bool = False,
     *,
     key: str | None = None,
+    output: str | None = None,
 ) -> AuditInputs:
     """The model and the data of one audit, with everything that is needed to repeat it.
 
     Parameters
     ----------
     checkpoint
-        A checkpoint file, or the folder of a two-phase run: its two programs, and as the sample the
-        items of its freeze phase where the data are the run's own.
+        A checkpoint file, a Hugging Face folder, or the folder of a two-phase run: its two programs,
+        and as the sample the items of its freeze phase where the data are the run's own.
     from_layer
         Audit the tail of the model from this layer on.
     gates
@@ -172,6 +175,8 @@ def open_inputs(
         Declared by the user: the gates saw neither set.
     key
         The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -180,7 +185,7 @@ def open_inputs(
     """
     run, notes = None, []
     gates_independent = gates_independent or gates is not None
-    if checkpoint.is_dir():
+    if checkpoint.is_dir() and not is_pretrained_folder(checkpoint):
         found = _run_of(checkpoint, gates)
         checkpoint, gates = found.weights, found.gates
         if found.trained_on(sha256_of(choice.path)):
@@ -188,18 +193,23 @@ def open_inputs(
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(choice, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key)
+    subject = load_model(
+        checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key, output=output
+    )
     task = task_of(sample, choice.task)
-    labelled, steps = _labelled((sample, reference), subject, task, dtype, choice.transform)
+    if task == "classification" and subject.network.output_count == 1:
+        subject = as_two_classes(subject)
+    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
     steps = [*notes, *steps]
     return AuditInputs(
         subject,
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject)
+        input_record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
+            "output": output,
             "from": from_layer,
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
             "gates_independent": gates_independent,
@@ -208,7 +218,7 @@ def open_inputs(
     )
 
 
-def _labelled(
+def labelled_items(
     splits: Iterable[Split],
     subject: AuditedModel,
     task: str,
@@ -235,57 +245,6 @@ def _labelled(
     return labelled, steps
 
 
-@dataclass(frozen=True)
-class RankInputs:
-    """A model with candidate sets, one reference, and a record of how they were made."""
-
-    model: AuditedModel
-    candidates: dict[str, Labelled]
-    reference: Labelled
-    task: str
-    record: dict[str, Any]
-
-
-def open_candidates(
-    checkpoint: Path,
-    factory: str | None,
-    candidates: Sequence[Path],
-    choice: DataSelection,
-    dtype: torch.dtype,
-    *,
-    from_layer: str | None = None,
-    key: str | None = None,
-) -> RankInputs:
-    """One model, candidate data sets by the names of their files, and the reference of `choice`.
-
-    Raises
-    ------
-    InputError, UnsupportedModel, MissingDependency
-        As the readers raise them; two candidates have one name.
-    """
-    names = [str(path) for path in candidates]
-    if len(set(names)) < len(names):
-        raise InputError(where="CANDIDATE", found="the same file twice", required="different files")
-    chosen = [replace(choice, path=path) for path in candidates]
-    splits = [select_splits(each) for each in chosen]
-    shapes = candidate_shapes(tuple(splits[0][1].items.shape[1:]))
-    model = load_model(checkpoint, factory, shapes, from_layer, key=key)
-    task = task_of(splits[0][1], choice.task)
-    # the reference is one file under one seed: the same items beside every candidate
-    ordered = [*(sample for sample, _ in splits), splits[0][1]]
-    labelled, steps = _labelled(ordered, model, task, dtype, choice.transform)
-    record = _record(checkpoint, factory, chosen[0], steps, model)
-    files = [{"path": name, "sha256": sha256_of(Path(name))} for name in names]
-    del record["data"]
-    return RankInputs(
-        model=model,
-        candidates=dict(zip(names, labelled, strict=False)),
-        reference=labelled[-1],
-        task=task,
-        record=record | {"candidates": files, "key": key, "from": from_layer},
-    )
-
-
 def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     if gates is not None:
         raise InputError(
@@ -296,13 +255,14 @@ def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     return read_run_folder(folder)
 
 
-def _record(
+def input_record(
     checkpoint: Path,
     factory: str | None,
     choice: DataSelection,
     steps: list[str],
     subject: AuditedModel,
 ) -> dict[str, Any]:
+    """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
     other = choice.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},

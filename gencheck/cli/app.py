@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from gencheck import __version__
 from gencheck.cli import streams
+from gencheck.cli.certify import certify
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
@@ -125,7 +126,7 @@ def gencheck(
 
 
 for _callback in (
-    *(val_bound, compare_scores, data_indep, concentrate, rank, train, compare),
+    *(val_bound, compare_scores, data_indep, concentrate, rank, train, certify, compare),
     *(demo, explain, reproduce, schema, config),
 ):
     app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)

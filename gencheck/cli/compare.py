@@ -15,6 +15,7 @@ from gencheck.cli.options import (
     Key,
     Limit,
     Output,
+    OutputName,
     TransformName,
     XKey,
     YKey,
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.audit.inputs import AuditInputs, DataSelection
+    from gencheck.audit.inputs import DataSelection
     from gencheck.comparison.run import ComparisonOptions
-    from gencheck.network.ir import Network
     from gencheck.report.json import Document
 
 
@@ -45,6 +45,7 @@ def compare(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The reference T, unseen in training; default: the test split of DATA."),
@@ -102,7 +103,9 @@ def compare(
 
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
-        result, inputs = _run(checkpoint, model, choice, prior, options, key=key)
+        result, inputs = _run(
+            checkpoint, model, choice, prior, options, key=key, output=output_name
+        )
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
         deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
 
@@ -138,16 +141,20 @@ def _run(
     options: "ComparisonOptions",
     *,
     key: str | None,
+    output: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.comparison.run import compare as compared
+    from gencheck.comparison.run import prior_network
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key, output=output)
     _require_classification(case.task)
-    mean = None if prior is None else _prior(prior, model, case, key)
+    mean = None
+    if prior is not None:
+        mean = prior_network(prior, model, case.subject, key=key, output=output)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
@@ -155,12 +162,6 @@ def _run(
         "posterior_steps": options.posterior_steps,
         "posterior_draws": options.posterior_draws,
     }
-
-
-def _prior(path: Path, model: str | None, case: "AuditInputs", key: str | None) -> "Network":
-    from gencheck.comparison.run import prior_network
-
-    return prior_network(path, model, case.subject.item_shape, key)
 
 
 def _require_classification(task: str) -> None:

@@ -17,6 +17,7 @@ from gencheck.cli.options import (
     Key,
     Limit,
     Output,
+    OutputName,
     TransformName,
     XKey,
     YKey,
@@ -51,6 +52,7 @@ def concentrate(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -231,7 +233,15 @@ def concentrate(
         require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent, key=key
+            checkpoint,
+            model,
+            from_layer,
+            choice,
+            options,
+            gates,
+            gates_independent,
+            key=key,
+            output=output_name,
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
@@ -276,6 +286,7 @@ def _run(
     gates_independent: bool,
     *,
     key: str | None,
+    output: str | None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
@@ -286,7 +297,15 @@ def _run(
     started = time.perf_counter()
     with memory_limit(options.memory):
         case = open_inputs(
-            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, key=key
+            checkpoint,
+            model,
+            choice,
+            options.dtype,
+            from_layer,
+            gates,
+            gates_independent,
+            key=key,
+            output=output,
         )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:

@@ -40,6 +40,10 @@ Key = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="The key of the weights, where a file has several."),
 ]
+OutputName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The output to audit, where the forward returns several."),
+]
 Holdout = Annotated[
     float | None,
     typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
