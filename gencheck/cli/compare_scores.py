@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output, ScoreKey
+from gencheck.cli.options import AsJson, ClusterKey, Debug, IdKey, Loss, LossRange, Output, ScoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ def compare_scores(
     ],
     id_key: IdKey = None,
     score_key: ScoreKey = None,
+    cluster_key: ClusterKey = None,
     loss: Loss = None,
     loss_range: LossRange = None,
     delta: Annotated[
@@ -65,7 +66,9 @@ def compare_scores(
         )
         from gencheck.report.json import document
 
-        keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key)
+        keys = score_keys(
+            loss, loss_range, id_key=id_key, score_key=score_key, cluster_key=cluster_key
+        )
         request = PairedRequest(
             baseline=baseline,
             candidates=tuple(candidates),

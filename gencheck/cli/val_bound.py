@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output, ScoreKey
+from gencheck.cli.options import AsJson, ClusterKey, Debug, IdKey, Loss, LossRange, Output, ScoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,10 +72,7 @@ def val_bound(
         ),
     ] = None,
     score_key: ScoreKey = None,
-    cluster_key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
-    ] = None,
+    cluster_key: ClusterKey = None,
     stratify_key: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
     ] = None,
