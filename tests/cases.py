@@ -59,7 +59,9 @@ class Case:
         v = -z.T @ (weights[:, None] * targets)
         outputs = z @ w
         losses = ((outputs - targets) ** 2).sum(1)
-        beta1 = float(np.linalg.eigvalsh(z.T @ (weights[:, None] * z))[-1])
+        # all nonzero eigenvalues of zᵀDz lie in the span of the items: those of RDRᵀ with zᵀ = QR
+        basis = np.linalg.qr(z.T)[1] if z.shape[1] > len(z) else z.T
+        beta1 = float(np.linalg.eigvalsh((basis * weights) @ basis.T)[-1])
         beta3 = float(weights @ (targets**2).sum(1))
         l2, l1 = (w**2).sum(0), np.abs(w).sum(0)
         sup, norm = np.abs(v).max(0), np.linalg.norm(v, axis=0)

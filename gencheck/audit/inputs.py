@@ -1,7 +1,7 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -199,14 +199,14 @@ def open_inputs(
     task = task_of(sample, choice.task)
     if task == "classification" and subject.network.output_count == 1:
         subject = as_two_classes(subject)
-    labelled, steps = _labelled((sample, reference), subject, task, dtype, choice.transform)
+    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
     steps = [*notes, *steps]
     return AuditInputs(
         subject,
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject)
+        input_record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
             "output": output,
@@ -218,7 +218,7 @@ def open_inputs(
     )
 
 
-def _labelled(
+def labelled_items(
     splits: Iterable[Split],
     subject: AuditedModel,
     task: str,
@@ -245,59 +245,6 @@ def _labelled(
     return labelled, steps
 
 
-@dataclass(frozen=True)
-class RankInputs:
-    """A model with candidate sets, one reference, and a record of how they were made."""
-
-    model: AuditedModel
-    candidates: dict[str, Labelled]
-    reference: Labelled
-    task: str
-    record: dict[str, Any]
-
-
-def open_candidates(
-    checkpoint: Path,
-    factory: str | None,
-    candidates: Sequence[Path],
-    choice: DataSelection,
-    dtype: torch.dtype,
-    *,
-    from_layer: str | None = None,
-    key: str | None = None,
-) -> RankInputs:
-    """One model, candidate data sets by the names of their files, and the reference of `choice`.
-
-    Raises
-    ------
-    InputError, UnsupportedModel, MissingDependency
-        As the readers raise them; two candidates have one name.
-    """
-    names = [str(path) for path in candidates]
-    if len(set(names)) < len(names):
-        raise InputError(where="CANDIDATE", found="the same file twice", required="different files")
-    chosen = [replace(choice, path=path) for path in candidates]
-    splits = [select_splits(each) for each in chosen]
-    shapes = candidate_shapes(tuple(splits[0][1].items.shape[1:]))
-    model = load_model(checkpoint, factory, shapes, from_layer, key=key)
-    task = task_of(splits[0][1], choice.task)
-    if task == "classification" and model.network.output_count == 1:
-        model = as_two_classes(model)
-    # the reference is one file under one seed: the same items beside every candidate
-    ordered = [*(sample for sample, _ in splits), splits[0][1]]
-    labelled, steps = _labelled(ordered, model, task, dtype, choice.transform)
-    record = _record(checkpoint, factory, chosen[0], steps, model)
-    files = [{"path": name, "sha256": sha256_of(Path(name))} for name in names]
-    del record["data"]
-    return RankInputs(
-        model=model,
-        candidates=dict(zip(names, labelled, strict=False)),
-        reference=labelled[-1],
-        task=task,
-        record=record | {"candidates": files, "key": key, "from": from_layer},
-    )
-
-
 def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     if gates is not None:
         raise InputError(
@@ -308,13 +255,14 @@ def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     return read_run_folder(folder)
 
 
-def _record(
+def input_record(
     checkpoint: Path,
     factory: str | None,
     choice: DataSelection,
     steps: list[str],
     subject: AuditedModel,
 ) -> dict[str, Any]:
+    """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
     other = choice.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},

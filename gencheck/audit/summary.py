@@ -131,6 +131,7 @@ def model_facts(model: AuditedModel) -> ModelFacts:
         outputs=network.output_count,
         operations=network.operations(),
         smooth=network.smooth,
+        gates=tuple(network.gate_places()),
     )
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from gencheck import __version__
 from gencheck.cli import streams
+from gencheck.cli.certify import certify
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
@@ -31,12 +32,12 @@ from gencheck.cli.val_bound import val_bound
 # The commands as the help shows them.
 _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Everyday": (val_bound, compare_scores, concentrate, rank, demo),
-    "Training": (train, data_indep),
+    "Training": (train, certify, data_indep),
     "Theory": (compare, reproduce),
     "Reference": (explain, schema),
 }
 # Commands that always load torch.
-_HEAVY = {"concentrate", "rank", "train", "compare", "demo"}
+_HEAVY = {"concentrate", "rank", "train", "certify", "compare", "demo"}
 
 
 class _Command(TyperCommand):

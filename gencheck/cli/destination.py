@@ -9,7 +9,7 @@ from gencheck.errors import InputError
 from gencheck.report.json import is_stream
 
 # What a command writes itself, and what else it writes into; every other path is an input.
-_WRITTEN = {"output", "report", "plot", "cache"}
+_WRITTEN = {"output", "report", "plot", "cache", "save"}
 _REPORTS = {".md", ".xml", ".json"}
 
 

@@ -86,9 +86,10 @@ def rank(
     """
     import torch
 
-    from gencheck.audit.inputs import DataSelection, open_candidates
+    from gencheck.audit.inputs import DataSelection
     from gencheck.audit.options import AuditOptions
     from gencheck.audit.rank import rank as ranking
+    from gencheck.audit.rank_inputs import open_candidates
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.memory import parse_bytes

@@ -73,6 +73,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             "outputs": facts.outputs,
             "operations": facts.operations,
             "smooth": facts.smooth,
+            "gates": list(facts.gates),
         },
         "data": {
             "sample": result.data.sample,

@@ -77,10 +77,11 @@ def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
     assert (
-        "compare, compare-scores, concentrate, data-indep, demo, rank, reproduce, train, val-bound"
+        "certify, compare, compare-scores, concentrate, data-indep, demo, rank, reproduce, train, val-bound"
         in result.stderr
     )
     assert schema_names() == [
+        "certify",
         "compare",
         "compare-scores",
         "concentrate",

@@ -54,7 +54,8 @@ def audited(
     path = data.with_name("m.pt2")
     torch.export.save(torch.export.export(module, (torch.randn(3, 4),)), path)
     arguments = [command, str(path), str(data), "--holdout", "0.5", "--json", "--device", "cpu"]
-    result = CliRunner().invoke(app, [*arguments, *extra])
+    fast = ["--permutations", "0"] if command == "concentrate" else []
+    result = CliRunner().invoke(app, [*arguments, *fast, *extra])
     assert result.exit_code == 0, result.output
     document: dict[str, Any] = json.loads(result.stdout)
     return document
@@ -74,6 +75,21 @@ def test_one_output_is_read_as_two_classes(end: str, data: Path) -> None:
         assert "squeeze at the model itself, sigmoid at the model itself" in said[0]
     if end == "dict":
         assert one["inputs"]["output"] == "score"
+
+
+def test_gates_of_a_second_checkpoint(data: Path) -> None:
+    torch.manual_seed(1)
+    others = Binary("probability")
+    nn.init.normal_(others.first.weight)
+    gates = data.with_name("g.pt2")
+    documents = []
+    for module in (others, Pair(others)):
+        torch.export.save(torch.export.export(module, (torch.randn(3, 4),)), gates)
+        single = Binary("probability")
+        own = single if isinstance(module, Binary) else Pair(single)
+        documents.append(audited(own, data, "--gates", str(gates)))
+    for place in ("beta1", "v_l2", "gap", "bound"):
+        assert json.dumps(documents[0][place]) == json.dumps(documents[1][place]), place
 
 
 def test_regression_keeps_its_one_output(data: Path) -> None:

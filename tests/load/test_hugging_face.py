@@ -18,6 +18,9 @@ from gencheck.errors import InputError, MissingDependency
 
 transformers = pytest.importorskip("transformers")
 
+# importing transformers alone takes seconds
+pytestmark = pytest.mark.slow
+
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
 TEXTS = torch.arange(12).reshape(2, 6) % 9
 

@@ -27,7 +27,7 @@ def render_val_bound(doc: Document) -> RenderableType:
         style = "bold" if bound["name"] == certified else ""
         table.add_row(
             bound["name"],
-            _at_most(bound["risk"], decimals),
+            at_most(bound["risk"], decimals),
             f"{bound['slack']:.{decimals}f}",
             mark,
             style=style,
@@ -79,7 +79,7 @@ def _decimals(values: list[float]) -> int:
     return min(max(6, 2 - math.floor(math.log10(smallest))), 15)
 
 
-def _at_most(risk: float, decimals: int) -> str:
+def at_most(risk: float, decimals: int) -> str:
     """A bound in `decimals` places, rounded up: rounded down it would not be a bound."""
     if abs(risk) >= 1e6:
         return f"{risk:.6e}"
@@ -91,7 +91,8 @@ def _number(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _confidence(delta: float) -> str:
+def confidence_text(delta: float) -> str:
+    """1 − δ, in a form that does not round it to 1."""
     return f"{1 - delta:.6g}" if delta >= 1e-5 else f"1 − {delta:.3g}"
 
 
@@ -162,7 +163,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
     else:
         decimals = _decimals([bound["slack"] for bound in doc["bounds"]])
         (bound,) = (b for b in doc["bounds"] if b["name"] == certified["name"])
-        confidence = _confidence(doc["evaluated_at"]["delta"])
+        confidence = confidence_text(doc["evaluated_at"]["delta"])
         if bound["vacuous"]:
             text = f"Verdict: vacuous. No risk below the largest possible is certified ({bound['name']})."
             style = "yellow"
@@ -174,7 +175,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
             style = "green"
         else:
             text = (
-                f"Verdict: true risk at most {_at_most(certified['risk'], decimals)} with probability "
+                f"Verdict: true risk at most {at_most(certified['risk'], decimals)} with probability "
                 f"{confidence}, whichever model was chosen ({bound['name']})."
             )
             style = "green"
@@ -207,14 +208,14 @@ def render_data_indep(doc: Document) -> RenderableType:
     terms.add_row(
         "confidence", f"{bound['terms']['confidence']:.{decimals}f}", "√(ln(1/δ) / (2 m_σ))"
     )
-    terms.add_row("risk ≤", _at_most(bound["risk"], decimals), "their sum", style="bold")
+    terms.add_row("risk ≤", at_most(bound["risk"], decimals), "their sum", style="bold")
     assumed = [Text(f"assumes: {text}", style="dim") for text in bound["assumes"]]
     if bound["vacuous"]:
         verdict, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {_at_most(bound['risk'], decimals)} with probability "
-            f"{_confidence(inputs['delta'])}, if what it assumes holds."
+            f"Verdict: true 0-1 risk at most {at_most(bound['risk'], decimals)} with probability "
+            f"{confidence_text(inputs['delta'])}, if what it assumes holds."
         )
         style = "green"
     return Group(
@@ -257,7 +258,7 @@ def _render_measured(doc: Document) -> RenderableType:
         cells = (bound["margin_loss"], terms["rademacher"], terms["confidence"])
         shown = [f"{value:.4f}" for value in cells]
         last = bound["name"] == doc["certified"]["name"]
-        risk = _at_most(bound["risk"], 4)
+        risk = at_most(bound["risk"], 4)
         table.add_row(bound["name"], *shown, risk, style="bold" if last else "")
     certified = doc["certified"]
     sources = [Text(f"{b['name']}: {b['source']}", style="dim") for b in doc["bounds"]]
@@ -266,8 +267,8 @@ def _render_measured(doc: Document) -> RenderableType:
         verdict, style = f"Verdict: vacuous ({certified['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {_at_most(certified['risk'], 4)} with probability "
-            f"{_confidence(inputs['delta'])} ({certified['name']})."
+            f"Verdict: true 0-1 risk at most {at_most(certified['risk'], 4)} with probability "
+            f"{confidence_text(inputs['delta'])} ({certified['name']})."
         )
         style = "green"
     return Group(

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
-from gencheck.network.ir import Clamp, Computed, Gate, MaxPool, Network
+from gencheck.network.algebra import GatedNode, Planes, gated_logits, logits
+from gencheck.network.computed import Computed
+from gencheck.network.ir import Clamp, Gate, MaxPool, Network
 from gencheck.network.program import Batch, Column
+from gencheck.network.scaled import Scaled
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.grid import Grid, common_grid

@@ -19,17 +19,17 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", ZOO)
 def test_every_figure(name: str, task: str, dtype: torch.dtype, seed: int) -> None:
-    _compare(random_case(name, seed, task=task), dtype)
+    compare_figures(random_case(name, seed, task=task), dtype)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", ZOO)
 def test_every_figure_of_a_two_phase_network(name: str, task: str) -> None:
     """z from the paths of one network, w from those of another."""
-    _compare(random_case(name, task=task, two_phase=True), torch.float64)
+    compare_figures(random_case(name, task=task, two_phase=True), torch.float64)
 
 
-def _compare(case: Case, dtype: torch.dtype) -> None:
+def compare_figures(case: Case, dtype: torch.dtype) -> None:
     truth, task = case.truth(), case.task
     options = AuditOptions(dtype=dtype, tile=5, batch_size=4)
     result = audit(case.subject, case.sample, case.reference, task, options)

@@ -18,7 +18,7 @@ from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.training.loop import Training, fit
 from gencheck.training.phases import phase_positions, two_phase
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -130,7 +130,7 @@ import sys, time
 from pathlib import Path
 import torch
 from gencheck.training.phases import two_phase
-from tests.train.test_phases import DATA, TRAINING, network
+from tests.training.test_phases import DATA, TRAINING, network
 from dataclasses import replace
 long = replace(TRAINING, epochs=12)
 slow = (lambda logits: (time.sleep(0.02), logits.sum() * 0)[1]) if len(sys.argv) > 3 else None

@@ -18,13 +18,13 @@ from tests.cases import Case
 
 
 class Attentive(nn.Module):
-    """An attention layer that is not covered, then a tail with a convolution that is."""
+    """An attention layer, an activation that is not covered, then a tail with a convolution."""
 
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Linear(3, 4)
         self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-        self.norm = nn.LayerNorm(4)
+        self.norm = nn.Softplus()
         self.rest = nn.Sequential(
             nn.Conv1d(2, 2, 2), nn.BatchNorm1d(2), nn.GELU(), nn.Flatten(), nn.Linear(6, 3)
         )
@@ -55,7 +55,7 @@ class Around(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(4)
+        self.norm = nn.Softplus()
         self.block = nn.Linear(4, 4)
         self.head = nn.Linear(4, 2)
 

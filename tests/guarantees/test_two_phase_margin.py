@@ -22,7 +22,7 @@ from gencheck.training.path_ridge import RidgeOptions
 from gencheck.training.request import TrainRequest, request_record
 from gencheck.training.run import train
 from tests.brute import enumerate_paths
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 
 def run_folder(folder: Path, classes: int, solver: str, plan: RidgeOptions) -> tuple[Path, Path]:
