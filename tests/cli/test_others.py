@@ -77,8 +77,8 @@ def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
     assert (
-        "certify, compare, compare-scores, concentrate, data-indep, demo, rank, reproduce, train, val-bound"
-        in result.stderr
+        "certify, compare, compare-scores, concentrate, data-indep, demo, rank, "
+        "reproduce, train, val-bound" in result.stderr
     )
     assert schema_names() == [
         "certify",
