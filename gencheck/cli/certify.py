@@ -53,7 +53,7 @@ def certify(
     ] = None,
     max_risk: Annotated[
         float | None,
-        typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this risk: 0.05 or 5%."),
+        typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this risk: 0.03 or 3%."),
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
@@ -66,6 +66,7 @@ def certify(
     """
     with errors_as_exit_codes(debug):
         from gencheck.arguments import require_between, whole_number
+        from gencheck.cli.destination import require_destination
         from gencheck.cli.progress_bar import ProgressBars
         from gencheck.guarantees.drawn_classifier import require_classifier_file, save_classifier
         from gencheck.guarantees.two_phase_table import CertifyRequest
@@ -79,7 +80,8 @@ def certify(
         require_between("--delta over --runs", level / compared, 1e-300)
         maximum_check("max-risk", max_risk, None)
         if save is not None:
-            require_classifier_file(save, verdict)
+            require_classifier_file(save, verdict, run)
+            require_destination("--save", save, {".npz"}, [("run", run), ("data", data)])
         request = CertifyRequest(
             run,
             data,

@@ -172,13 +172,14 @@ def val_bound(
         from gencheck.report.limits import LimitReport, maximum_check
         from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
+        level = delta_of(delta, confidence)
         request = ValidationRequest(
             m_val=m_val,
             n_models=n_models,
             log_n_models=log_n_models,
             adaptive_rounds=adaptive_rounds,
             scores_per_round=scores_per_round,
-            delta=delta_of(delta, confidence),
+            delta=level,
             val_error=_error(val_error, val_accuracy, loss_range),
             c=c,
             gamma2=gamma2,
@@ -211,7 +212,7 @@ def val_bound(
         body = val_bound_body(result, max_group_risk)
         checks = (
             *maximum_check("max-risk", max_risk, risk),
-            *group_checks(body | {"evaluated_at": {"delta": request.delta}}, max_group_risk),
+            *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
         )
         gate = LimitReport(checks) if checks else None
         if max_risk is not None and not checks[0].passed:
