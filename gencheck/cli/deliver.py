@@ -117,6 +117,13 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
     return to_markdown(plain, as_text(renderer()(plain)))
 
 
+def _html(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.html import to_html
+
+    plain = printable_document(doc)
+    return to_html(plain, as_text(renderer()(plain)))
+
+
 def _junit(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.junit import to_junit
 
@@ -129,7 +136,7 @@ def _json(doc: "Document", renderer: "Renderer") -> str:
     return to_json(doc)
 
 
-_FORMATS = {".md": _markdown, ".xml": _junit, ".json": _json}
+_FORMATS = {".html": _html, ".md": _markdown, ".xml": _junit, ".json": _json}
 
 
 def _summarise_step(doc: "Document", renderer: "Renderer") -> None:
