@@ -23,12 +23,18 @@ def explain(
         "  smooth gates, reported as such: SiLU, GELU, Hardswish, tanh\n"
         "  max-pools (stride, padding, dilation, ceil_mode, overlapping), global max-pools\n"
         "  average pools, adaptive average pools, means and sums over axes of an item\n"
-        "  sums of two layers (skips), concatenation, multiplication by a constant\n"
-        "  flatten, reshape, permute, slice, split, zero padding within an item\n"
+        "  sums and differences of layers (skips), concatenation, constants multiplied or added\n"
+        "  whatever moves entries about: reshape, permute, slice, split, roll, expand, windows\n"
+        "  computed gates, recorded in model.gates: products of two computed tensors where one side\n"
+        "  lies off the path or ends in an activation (squeeze-excite, GLU, SwiGLU); LayerNorm,\n"
+        "  GroupNorm, InstanceNorm, RMSNorm, norms written out (1/std); attention (A gates v)\n"
+        "  parameters in the forward (class tokens, positions, layer scale), tokens looked up, the\n"
+        "  position that an item decides (the last token that is not padding)\n"
         "  Dropout in eval mode and Identity, which do nothing\n"
         "\n"
-        "Everything else is refused by name, with the layers from which the rest is covered:\n"
-        "--from LAYER audits that tail. The operators of torch.export that are read:"
+        "What only makes gates (Q, K, softmax, statistics) may be any operator of ATen that computes\n"
+        "on tensors. Everything else on the path is refused by name, with the layers from which the\n"
+        "rest is covered: --from LAYER audits that tail. The operators of torch.export that are read:"
     )
     for target in sorted(BUILDERS):
         print(f"  {target}")
