@@ -115,7 +115,7 @@ def measured_certificate(
     freeze = main.taken(positions_of(run.freeze, main.indices, main.where)).loaded()
     standard = main.taken(positions_of(run.standard, main.indices, main.where)).loaded()
     shapes = list(candidate_shapes(tuple(freeze.items.shape[1:])))
-    if run.solution.is_file():
+    if run.solved:
         return _of_ridge(run, shapes, freeze, standard, delta, progress)
     subject = load_subject(run.weights, None, shapes, gates=run.gates)
     return _of_network(subject, freeze, standard, delta, progress)

@@ -10,11 +10,11 @@ import pytest
 from gencheck.bounds.multiclass import constants_for, margin_bound
 from gencheck.errors import InputError
 from gencheck.independent import Certificate, measured_certificate
-from gencheck.report.json import document, to_json
+from gencheck.report.train import write_record
 from gencheck.subject import load_subject
 from gencheck.train.loop import Training
 from gencheck.train.path_ridge import RidgePlan
-from gencheck.trainrun.choice import TrainChoice, choice_record
+from gencheck.trainrun.choice import TrainChoice
 from gencheck.trainrun.run import train
 from tests.brute import enumerate_paths
 from tests.train_data import blobs
@@ -36,10 +36,7 @@ def run_folder(folder: Path, classes: int, solver: str, plan: RidgePlan) -> tupl
         freeze=Training(epochs=4, batch_size=8, learning_rate=0.02),
         ridge=plan,
     )
-    train(choice)
-    (folder / "run" / "run.json").write_text(
-        to_json(document("train", choice_record(choice), {}, None))
-    )
+    write_record(choice, train(choice), {}, None)
     return folder / "run", data
 
 
@@ -128,7 +125,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other data than the run was trained on"):
         measured_certificate(folder, other, 0.1)
     (folder / "split.npz").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"split\.npz"):
+    with pytest.raises(InputError, match=r"split\.npz: found another file than the run wrote"):
         measured_certificate(folder, data, 0.1)
 
 

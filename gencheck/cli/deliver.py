@@ -54,11 +54,12 @@ def deliver(
     InputError
         `output` cannot be written.
     """
-    from gencheck.report.json import to_json, write_atomically
+    from gencheck.atomic import write_whole
+    from gencheck.report.json import to_json
 
     text = to_json(doc)
     if output is not None:
-        write_atomically(output, text)
+        write_whole(output, text.encode(), "--output")
     if as_json:
         sys.stdout.write(text)
     else:

@@ -1,6 +1,12 @@
-"""The folder that a two-phase training run leaves: two checkpoints, the split, the record."""
+"""The folder that a two-phase training run leaves: two checkpoints, the split, the record.
+
+``run.json`` is written last and holds the SHA-256 of every other file. Whoever reads the folder reads it
+here, and gets nothing where a file is missing or is not the one that the run wrote.
+"""
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError
+from gencheck.load.digest import sha256_of
 from gencheck.load.split import Array
 
 RECORD, SPLIT = "run.json", "split.npz"
 GATES, WEIGHTS, SOLUTION = "gates", "weights", "ridge.npz"
+# The program of a run in one phase.
+MODEL = "model"
 SCHEMA = "gencheck.train/1"
 
 
@@ -43,6 +52,11 @@ class RunFolder:
         return self.path / SOLUTION
 
     @property
+    def solved(self) -> bool:
+        """True where the freeze phase left such a solution."""
+        return SOLUTION in self.record["digests"]
+
+    @property
     def weights(self) -> Path:
         """The program with the weights after the freeze phase.
 
@@ -52,7 +66,7 @@ class RunFolder:
             There is none, because the freeze phase was solved in path space.
         """
         path = self.path / f"{WEIGHTS}.pt2"
-        if not path.is_file():
+        if path.name not in self.record["digests"]:
             raise InputError(
                 where=str(self.path),
                 found=f"no {path.name}",
@@ -93,51 +107,83 @@ def positions_of(items: Array, among: Array, where: str) -> Array:
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """The run in a folder.
+    """The run in a folder, every file of it compared with the digest that the run recorded.
 
     Raises
     ------
     InputError
-        The folder is not that of a finished two-phase run.
+        The folder is not that of a finished two-phase run, or a file is not the run's own.
     """
-    record = _record(path)
+    record = run_record(path)
+    _require_digests(path, record)
     split = path / SPLIT
     try:
         with np.load(split, allow_pickle=False) as arrays:
-            standard, freeze = arrays["standard"], arrays["freeze"]
-            held_out = arrays["held_out"]
-    except (OSError, ValueError, KeyError) as error:
+            parts = [arrays[name] for name in ("standard", "freeze", "held_out")]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             where=str(split),
             found=f"{type(error).__name__}: {error}",
-            required="the positions `standard` and `freeze` of the items of each phase",
+            required="the positions `standard`, `freeze` and `held_out` of the items of each phase",
             remedy="Only a finished two-phase run has them: gencheck train --two-phase.",
         ) from error
-    if standard.dtype.kind not in "iu" or freeze.dtype.kind not in "iu" or not len(freeze):
+    if any(part.dtype.kind not in "iu" or part.ndim != 1 for part in parts) or not len(parts[1]):
         raise InputError(
             where=str(split),
-            found=f"arrays of {standard.dtype} and {freeze.dtype}",
-            required="whole numbers, at least one in `freeze`",
+            found=f"arrays of {', '.join(f'{part.dtype}, shape {part.shape}' for part in parts)}",
+            required="whole numbers in one axis, at least one in `freeze`",
         )
-    run = RunFolder(path, record, standard, freeze, held_out)
-    if not run.gates.is_file():
-        raise InputError(
-            where=str(path), found=f"no {run.gates.name}", required="the programs of the run"
-        )
-    return run
+    return RunFolder(path, record, *parts)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def run_record(path: Path) -> dict[str, Any]:
+    """The document in the folder's ``run.json``.
+
+    Raises
+    ------
+    InputError
+        There is none: the run is unfinished, or the folder is none of a run.
+    """
     try:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        sound = isinstance(record, dict) and record["schema"] == SCHEMA and "inputs" in record
-    except (OSError, ValueError, KeyError):
-        sound = False
-    if not sound:
+        if record["schema"] == SCHEMA and isinstance(record["inputs"], dict):
+            return dict(record)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise InputError(
+        where=str(path),
+        found=f"a folder without a sound {RECORD}",
+        required="a checkpoint file, or the folder of a finished run of gencheck train --two-phase",
+        remedy="A run that was interrupted goes on when the same command is given again.",
+    )
+
+
+def _require_digests(path: Path, record: dict[str, Any]) -> None:
+    """Every file of the run is there and has the bytes that the run wrote.
+
+    Raises
+    ------
+    InputError
+        One is missing or differs, or the record lacks the digest of one that is read.
+    """
+    recorded = record.get("digests")
+    digests: dict[str, object] = recorded if isinstance(recorded, dict) else {}
+    names = set(digests)
+    programs = {f"{name}.{kind}" for name in (GATES, WEIGHTS) for kind in ("pt2", "safetensors")}
+    solved = {f"{WEIGHTS}.pt2", SOLUTION} & names
+    if not {f"{GATES}.pt2", SPLIT} <= names <= programs | {SPLIT, SOLUTION} or len(solved) != 1:
         raise InputError(
-            where=str(path),
-            found=f"a folder without a sound {RECORD}",
-            required="a checkpoint file, or the folder of a run of gencheck train --two-phase",
+            where=str(path / RECORD),
+            found=f"digests of {', '.join(sorted(map(str, names))) or 'no file'}",
+            required=f"those of {GATES}.pt2, {SPLIT} and {WEIGHTS}.pt2 (or {SOLUTION})",
+            remedy="Only a finished two-phase run has them; train again: gencheck train --two-phase.",
         )
-    assert isinstance(record, dict)
-    return record
+    for name in sorted(names):
+        own = path / name
+        if not own.is_file() or sha256_of(own) != digests[name]:
+            raise InputError(
+                where=str(own),
+                found="another file than the run wrote" if own.is_file() else "no such file",
+                required=f"the one whose SHA-256 is in {RECORD}",
+                remedy="Give the command of the run again, with --overwrite.",
+            )

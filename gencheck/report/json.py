@@ -1,13 +1,11 @@
-"""Documents as JSON: full precision, never NaN or Infinity, written atomically."""
+"""Documents as JSON: full precision, never NaN or Infinity."""
 
 import dataclasses
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 from gencheck import __version__
-from gencheck.errors import InputError
 from gencheck.gate import Gate
 
 Document = dict[str, Any]
@@ -49,47 +47,3 @@ def document(command: str, inputs: dict[str, Any], body: Any, gate: Gate | None)
 def to_json(doc: Document) -> str:
     """`doc` as indented JSON text ending in a newline."""
     return json.dumps(doc, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part.
-
-    Raises
-    ------
-    InputError
-        The folder does not exist or cannot be written.
-    """
-    write_bytes_atomically(path, text.encode(), "--output")
-
-
-def write_bytes_atomically(path: Path, content: bytes, option: str) -> None:
-    """As `write_atomically`, for the file that `option` names.
-
-    Raises
-    ------
-    InputError
-        The folder does not exist or cannot be written.
-    """
-    import os
-    import tempfile
-
-    try:
-        with tempfile.NamedTemporaryFile(
-            "wb", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as handle:
-            temporary = Path(handle.name)
-            try:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-                temporary.chmod(0o644)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InputError(
-            where=f"{option} {path}",
-            found=error.strerror or str(error),
-            required="a file in a folder that exists and can be written",
-        ) from error
