@@ -39,7 +39,17 @@ ALLOWED: dict[str, set[str]] = {
     },
     "theories": {"bounds", "network", "result", "theory"},
     "comparison": {
-        *("assembly", "audit", "network", "result", "selfcheck", "settings", "subject", "theories"),
+        *(
+            "assembly",
+            "audit",
+            "declarations",
+            "network",
+            "result",
+            "selfcheck",
+            "settings",
+            "subject",
+            "theories",
+        ),
         "theory",
     },
     "case": {"load", "subject", "audit"},

@@ -1,5 +1,6 @@
 """`gencheck compare`: what each theory of generalization certifies for a checkpoint and its data."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -62,6 +63,20 @@ def compare(
     n_models: Annotated[
         str, typer.Option(metavar="F", help="How many models the reference chose among.")
     ] = "1",
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="A B",
+            help="The interval that every coordinate of every input lies in: certifies "
+            "path-norm-margin.",
+        ),
+    ] = None,
+    estimates: Annotated[
+        bool,
+        typer.Option(
+            "--estimates", help="Add stability, robustness and sharpness, which bound nothing."
+        ),
+    ] = False,
     prior: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +111,11 @@ def compare(
         from gencheck.report.json import document
 
         choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
-        options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
+        options = replace(
+            _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed),
+            input_range=input_range,
+            estimates=estimates,
+        )
         result, inputs = _run(checkpoint, model, choice, prior, options)
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
         deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
@@ -145,6 +164,8 @@ def _run(
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
         "delta": options.delta,
+        "input_range": options.input_range,
+        "estimates": options.estimates,
         "posterior_steps": options.posterior_steps,
         "posterior_draws": options.posterior_draws,
     }

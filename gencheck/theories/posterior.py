@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -52,7 +53,7 @@ def gibbs_facts(
 
     The mean stays at the network's weights w; the variances s and the prior's variance λ descend on
     Ê_Q[cross-entropy / ln K] + √((KL + ln(2√m/δ)) / 2m), one draw of weights a step. λ is then
-    rounded to the grid, and the error sampled with draws of a generator of its own.
+    rounded to the grid, and the error sampled with draws of a stream of its own.
 
     Parameters
     ----------
@@ -62,14 +63,15 @@ def gibbs_facts(
     mean = weights_of(network, items)
     prior = [torch.zeros_like(w) for w in mean] if prior_mean is None else prior_mean
     distance = sum(float((w - p).double().square().sum()) for w, p in zip(mean, prior, strict=True))
-    logs = _fitted(network, mean, distance, items, labels, steps, delta, seed, progress)
+    fitting, sampling = streams(seed, 2, items.device)
+    logs = _fitted(network, mean, distance, items, labels, steps, delta, fitting, progress)
     sums = [(float(s.double().exp().sum()), float(s.double().sum())) for s in logs]
     variance_sum, log_sum = (sum(part) for part in zip(*sums, strict=True))
     count = sum(w.numel() for w in mean)
     # the λ at which the divergence is least, rounded to the grid
     index = prior_index(max((variance_sum + distance) / count, 1e-300))
     variance = prior_variance(index)
-    error = _sampled_error(network, mean, logs, items, labels, draws, seed, progress)
+    error = _sampled_error(network, mean, logs, items, labels, draws, sampling, progress)
     return GibbsFacts(
         divergence=gaussian_divergence(count, variance_sum, log_sum, distance, variance),
         prior_index=index,
@@ -82,6 +84,18 @@ def gibbs_facts(
     )
 
 
+def streams(seed: int, count: int, device: torch.device | str) -> list[torch.Generator]:
+    """So many generators whose numbers are independent of each other.
+
+    The seeds are hashes, and differ in 32 bits: torch's generator on the CPU looks at no more, so that
+    ``manual_seed(2**32 + s)`` is ``manual_seed(s)``.
+    """
+    found: dict[int, None] = {}
+    for child in np.random.SeedSequence(seed).generate_state(2 * count + 16):
+        found.setdefault(int(child))
+    return [torch.Generator(device).manual_seed(own) for own in list(found)[:count]]
+
+
 def _fitted(
     network: Network,
     mean: list[Tensor],
@@ -90,11 +104,10 @@ def _fitted(
     labels: Tensor,
     steps: int,
     delta: float,
-    seed: int,
+    generator: torch.Generator,
     progress: Progress,
 ) -> list[Tensor]:
     """Ln s for each weight."""
-    generator = torch.Generator(items.device).manual_seed(seed)
     logs = [_start(w).requires_grad_() for w in mean]
     optimiser = torch.optim.Adam(logs, lr=_LEARNING_RATE)
     count, m = sum(w.numel() for w in mean), len(items)
@@ -155,12 +168,10 @@ def _sampled_error(
     items: Tensor,
     labels: Tensor,
     draws: int,
-    seed: int,
+    generator: torch.Generator,
     progress: Progress,
 ) -> float:
     """The mean over draws of the error on the items, or on a random part of them for each draw."""
-    # never the generator that fitted the posterior
-    generator = torch.Generator(items.device).manual_seed(2**32 + seed)
     total, m = 0.0, len(items)
     progress.start("Gibbs error", draws, "draws")
     with torch.no_grad():
