@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from gencheck.report.json import Document
 
 
+# The search for β2, which serves one row that certifies nothing.
+_BETA2_SECONDS = 2.0
+
+
 def compare(
     checkpoint: Annotated[
         Path, typer.Argument(help="The model: .pt2, .safetensors, .pt or .pth.", show_default=False)
@@ -140,7 +144,12 @@ def _options(
     from gencheck.comparison import ComparisonOptions
     from gencheck.settings import AuditOptions
 
-    audit = AuditOptions(device=chosen_device(device), dtype=getattr(torch, dtype), seed=seed)
+    audit = AuditOptions(
+        device=chosen_device(device),
+        dtype=getattr(torch, dtype),
+        seed=seed,
+        beta2_budget=_BETA2_SECONDS,
+    )
     return ComparisonOptions(delta, log_models, steps, draws, audit)
 
 

@@ -17,11 +17,13 @@ from gencheck.theories.weights import batched_outputs, outputs_of, weights_of, w
 
 # The margin at which a softmax is sure.
 _SHARP_MARGIN = 5.0
-_BATCH, _LEARNING_RATE = 256, 0.05
+_BATCH, _LEARNING_RATE = 64, 0.05
 # Variances are sought between these, times the square of the weights' root mean square.
 _START, _FLOOR = 1e-2, 1e-12
 # Items on which one draw's error is taken: a random part keeps it unbiased, and the bound counts draws.
-_ITEMS_PER_DRAW = 256
+_ITEMS_PER_DRAW = 32
+# Items whose margins say how sharp the softmax of the fit has to be.
+_MARGIN_ITEMS = 256
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ def _sharpening(network: Network, mean: list[Tensor], items: Tensor, labels: Ten
     is far above the error.
     """
     with torch.no_grad():
-        outputs = outputs_of(with_weights(network, mean), items[:_ITEMS_PER_DRAW])
-    median = float(margins_of(outputs, labels[:_ITEMS_PER_DRAW]).median())
+        outputs = outputs_of(with_weights(network, mean), items[:_MARGIN_ITEMS])
+    median = float(margins_of(outputs, labels[:_MARGIN_ITEMS]).median())
     return max(1.0, _SHARP_MARGIN / median) if median > 0 else 1.0
 
 
