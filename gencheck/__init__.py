@@ -7,14 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gencheck.audit.api import audit_module
+    from gencheck.audit.options import AuditOptions
     from gencheck.bounds.margin import independent_bound
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
-    from gencheck.modules import audit_module
-    from gencheck.settings import AuditOptions
-    from gencheck.train.darc import DARC, DARC1
-    from gencheck.train.gated import GatedNetwork
-    from gencheck.train.phases import two_phase
+    from gencheck.spectral.kernel.path_kernel import PathKernel
+    from gencheck.training.gated import GatedNetwork
+    from gencheck.training.phases import two_phase
+    from gencheck.training.regularisers.darc import DARC, DARC1
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "Evidence",
     "GatedNetwork",
     "GencheckError",
+    "PathKernel",
     "UnsupportedModel",
     "__version__",
     "audit_module",
@@ -34,16 +36,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DARC": "gencheck.train.darc",
-    "DARC1": "gencheck.train.darc",
-    "AuditOptions": "gencheck.settings",
+    "DARC": "gencheck.training.regularisers.darc",
+    "DARC1": "gencheck.training.regularisers.darc",
+    "AuditOptions": "gencheck.audit.options",
     "Evidence": "gencheck.bounds.validation",
-    "GatedNetwork": "gencheck.train.gated",
+    "GatedNetwork": "gencheck.training.gated",
     "GencheckError": "gencheck.errors",
+    "PathKernel": "gencheck.spectral.kernel.path_kernel",
     "UnsupportedModel": "gencheck.errors",
-    "audit_module": "gencheck.modules",
+    "audit_module": "gencheck.audit.api",
     "independent_bound": "gencheck.bounds.margin",
-    "two_phase": "gencheck.train.phases",
+    "two_phase": "gencheck.training.phases",
     "validation_bounds": "gencheck.bounds.validation",
 }
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,18 +37,28 @@ def write_whole(path: Path, content: Content, option: str) -> None:
     """
     written = content if isinstance(content, bytes) else _in_memory(content)
     try:
-        target = path.resolve()
-        if target.exists() and not target.is_file() and not target.is_dir():
-            with target.open("wb") as device:
-                device.write(written)
+        if is_stream(path):
+            _write_stream(path, written)
         else:
-            _replace(target, written)
+            _replace(path.resolve(), written)
     except (OSError, RuntimeError) as error:  # the latter for links in a circle
         raise InputError(
             where=f"{option} {path}",
             found=_reason(error),
-            required="a file in a folder that exists, can be written and has room for it",
+            required="a file in a folder that exists and can be written, with space left",
         ) from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether `path` is a device, a pipe or a socket, which is written and never replaced."""
+    # a name such as /dev/stdout may lead to a plain file, which is not ours to replace either
+    if path.absolute().is_relative_to("/dev") and not path.is_dir():
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def make_folder(path: Path, option: str) -> None:
@@ -97,9 +108,22 @@ def _in_memory(write: Callable[[IO[bytes]], object]) -> bytes:
     return buffer.getvalue()
 
 
+def _write_stream(path: Path, content: bytes) -> None:
+    # no O_CREAT: what is not there is an error, not a new file in a folder of devices
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+    except BrokenPipeError:
+        # the reader has left, and wants no more
+        pass
+    finally:
+        os.close(descriptor)
+
+
 def _replace(path: Path, content: bytes) -> None:
     # a name of its own, so that two writers at a time do not mix their bytes
-    own = f".{path.name}.{os.getpid()}.{time.monotonic_ns()}{PARTIAL}"
+    own = f".{path.name[:100]}.{os.getpid()}.{time.monotonic_ns()}{PARTIAL}"
     partial = path.with_name(own)
     try:
         with partial.open("xb") as handle:

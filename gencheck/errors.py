@@ -1,5 +1,7 @@
 """The errors a user can meet, and the exit code that each one ends a command with."""
 
+from gencheck.printable import printable
+
 
 class GencheckError(Exception):
     """Base of every error that gencheck raises on purpose; `exit_code` is what the command returns."""
@@ -24,8 +26,15 @@ class InputError(GencheckError):
 
     def __init__(self, *, where: str, found: str, required: str, remedy: str = "") -> None:
         self.where, self.found, self.required, self.remedy = where, found, required, remedy
-        message = f"{where}: found {found}; required: {required}."
-        super().__init__(f"{message} {remedy}".rstrip())
+        shown = (printable(text) for text in (where, found, required))
+        message = "{}: found {}; required: {}.".format(*shown)
+        super().__init__(f"{message} {printable(remedy, keep=chr(10))}".rstrip())
+
+
+class UnreadableModel(InputError):  # noqa: N818 - states a condition, like the other names here
+    """A model that torch itself cannot read or run."""
+
+    exit_code = 3
 
 
 class MissingDependency(GencheckError):  # noqa: N818 - states a condition, like the other names here
@@ -55,7 +64,7 @@ class UnsupportedModel(GencheckError):  # noqa: N818 - the contract's own name
         self.offenders, self.layers = offenders, layers or []
         count = len(offenders)
         noun = "operation is" if count == 1 else "operations are"
-        lines = "\n".join(f"  - {offender}" for offender in offenders)
+        lines = "\n".join(f"  - {printable(offender)}" for offender in offenders)
         super().__init__(
             f"Cannot trace: {count} {noun} outside the path view:\n{lines}\n"
             f"{self._advice()}See `gencheck explain supported` for what is covered."
@@ -64,10 +73,11 @@ class UnsupportedModel(GencheckError):  # noqa: N818 - the contract's own name
     def _advice(self) -> str:
         if not self.layers:
             return ""
-        shown = ", ".join(self.layers[:8]) + (", …" if len(self.layers) > 8 else "")
+        layers = [printable(layer) for layer in self.layers[:8]]
+        shown = ", ".join(layers) + (", …" if len(self.layers) > 8 else "")
         return (
             f"Its tail is covered from these layers on: {shown}. To audit the tail: "
-            f"--from {self.layers[0]}\n"
+            f"--from {layers[0]}\n"
         )
 
 

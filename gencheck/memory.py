@@ -1,6 +1,9 @@
 """Amounts of memory: as users write them, and as the machine has them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from gencheck.errors import InputError
@@ -8,11 +11,14 @@ from gencheck.errors import InputError
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
+# What --memory allows the readers of files while a command runs; None for a share of what is free.
+_limit: ContextVar[int | None] = ContextVar("memory limit", default=None)
+
 # The share of the memory available now that a run may take where the user names no limit.
 _DEFAULT_SHARE = 0.8
 
 
-def parsed_bytes(text: str) -> int:
+def parse_bytes(text: str) -> int:
     """The number of bytes that ``4GiB``, ``500MB`` or ``1e9`` mean.
 
     Raises
@@ -45,6 +51,38 @@ def available_bytes() -> int | None:
     """The share of the machine's free memory that a run may take; None where it cannot be told."""
     found = [n for n in (_meminfo_available(), _control_group_free()) if n is not None]
     return int(min(found) * _DEFAULT_SHARE) if found else None
+
+
+@contextmanager
+def memory_limit(amount: int | None) -> Iterator[None]:
+    """Within it, what is read from files must fit into `amount` bytes; None: into what is free."""
+    before = _limit.set(amount)
+    try:
+        yield
+    finally:
+        _limit.reset(before)
+
+
+def require_memory(amount: int, where: str, what: str) -> None:
+    """Do nothing where `amount` bytes fit into the limit of the run.
+
+    Called with what a file declares, before anything of that size is read or made.
+
+    Raises
+    ------
+    InputError
+        They do not fit.
+    """
+    limit = _limit.get()
+    allowed = available_bytes() if limit is None else limit
+    if allowed is not None and amount > allowed:
+        raise InputError(
+            where=where,
+            found=f"{what} of {shown_bytes(amount)}",
+            required=f"at most {shown_bytes(allowed)}, "
+            + ("what is free here" if limit is None else "what --memory allows"),
+            remedy="Allow more with --memory where the command has it, or take a smaller file.",
+        )
 
 
 def _meminfo_available() -> int | None:

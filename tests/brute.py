@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from gencheck.network import ir
 
@@ -46,18 +47,57 @@ def path_starts(network: ir.Network, items: np.ndarray) -> np.ndarray:
 
 def _outputs(network: ir.Network, items: np.ndarray) -> list[Unit]:
     tensors: list[list[Unit]] = []
-    for node in network.nodes:
+    gates = _computed(network, items)
+    for position, node in enumerate(network.nodes):
         read = [tensors[source] for source in node.sources]
         shapes = [network.nodes[source].shape for source in node.sources]
-        tensors.append(_units(node, read, shapes, items))
+        if isinstance(node, ir.Scale | ir.Attend):
+            tensors.append(_computed_units(node, read[0], gates[position]))
+        else:
+            tensors.append(_units(node, read, shapes, items))
     return tensors[-1]
+
+
+def _computed(network: ir.Network, items: np.ndarray) -> dict[int, np.ndarray]:
+    """Gates off the path are what the model's own operations make of the items."""
+    given = torch.from_numpy(items).double().reshape(-1, *network.input_shape)
+    return {position: g.numpy() for position, g in network.computed_gates(given).items()}
+
+
+def _computed_units(node: ir.Node, read: list[Unit], gates: np.ndarray) -> list[Unit]:
+    ones = np.ones((len(gates), 1))
+    if isinstance(node, ir.Scale):
+        return [
+            Unit(unit.z * gates[:, node.index[u]][:, None], unit.w, unit.start)
+            for u, unit in enumerate(read)
+        ]
+    assert isinstance(node, ir.Attend)
+    heads, targets, channels = node.shape
+    count = node.sources_count
+    weights = gates.reshape(-1, heads, targets, count)
+    values = np.empty(len(read), object)
+    values[:] = read
+    values = values.reshape(heads, count, channels)
+    made = []
+    for g, t, c in itertools.product(range(heads), range(targets), range(channels)):
+        parts = [values[g, s, c] for s in range(count)]
+        made.append(
+            _joined(
+                [
+                    Unit(p.z * weights[:, g, t, s][:, None], p.w, p.start)
+                    for s, p in enumerate(parts)
+                ],
+                ones,
+            )
+        )
+    return made
 
 
 def _constant(z: np.ndarray, weight: float) -> Unit:
     return Unit(z, np.array([weight]), np.array([-1]))
 
 
-def _units(
+def _units(  # noqa: C901 - one case a kind of node
     node: ir.Node, read: list[list[Unit]], shapes: list[ir.Shape], items: np.ndarray
 ) -> list[Unit]:
     ones = np.ones((len(items), 1))
@@ -67,6 +107,10 @@ def _units(
                 Unit(column[:, None].copy(), np.ones(1), np.array([j]))
                 for j, column in enumerate(items.T)
             ]
+        case ir.Constant():
+            return [_constant(ones, w) for w in node.value.double().numpy().ravel().tolist()]
+        case ir.Embed():
+            return _embedded(node, items)
         case ir.Add():
             return [_joined([a, b], ones) for a, b in zip(read[0], read[1], strict=True)]
         case ir.Concat():
@@ -107,7 +151,29 @@ def _weighted_units(
             ]
         case ir.AvgPool():
             return _avg_pool(node, read, ones)
+        case ir.Centre():
+            return _centre(node, read, ones)
     raise TypeError(node)
+
+
+def _centre(node: ir.Centre, read: list[Unit], ones: np.ndarray) -> list[Unit]:
+    scale, shift = (_spread(t, node.shape) for t in (node.scale, node.shift))
+    made: dict[int, Unit] = {}
+    for members in node.members.tolist():
+        for u in members:
+            own = 1.0 if scale is None else scale[u]
+            weights = [own * (float(u == v) - 1 / len(members)) for v in members]
+            made[u] = _weighted([read[v] for v in members], weights, _number(shift, u), ones)
+    return [made[u] for u in range(len(read))]
+
+
+def _embedded(node: ir.Embed, items: np.ndarray) -> list[Unit]:
+    table = node.weight.double().numpy()
+    made = []
+    for place, tokens in enumerate(items.T):
+        z = (tokens[:, None] == np.arange(len(table))).astype(float)
+        made += [Unit(z, row, np.full(len(row), place)) for row in table.T]
+    return made
 
 
 def _concatenated(node: ir.Concat, read: list[list[Unit]], shapes: list[ir.Shape]) -> list[Unit]:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from gencheck.audit import Labelled
+from gencheck.audit.model import AuditedModel, model_of_module
+from gencheck.audit.question import Labelled
 from gencheck.network.ir import Network
-from gencheck.subject import Subject, subject_of_module
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
 
@@ -37,7 +37,7 @@ class Case:
     """A network with a sample and a reference."""
 
     module: nn.Module
-    subject: Subject
+    subject: AuditedModel
     sample: Labelled
     reference: Labelled
     task: str
@@ -78,16 +78,16 @@ class Case:
 
 
 @cache
-def _traced(name: str, seed: int) -> tuple[nn.Module, Subject]:
+def _traced(name: str, seed: int) -> tuple[nn.Module, AuditedModel]:
     """Tracing takes half a second; the same network is traced once."""
     module = build(name, seed)
-    return module, subject_of_module(module, [ZOO[name][1]])
+    return module, model_of_module(module, [ZOO[name][1]])
 
 
 @cache
-def _traced_pair(name: str, seed: int) -> tuple[nn.Module, Subject]:
+def _traced_pair(name: str, seed: int) -> tuple[nn.Module, AuditedModel]:
     module, gates = build(name, seed), build(name, seed + 100)
-    return module, subject_of_module(module, [ZOO[name][1]], gates=gates)
+    return module, model_of_module(module, [ZOO[name][1]], gates=gates)
 
 
 def random_case(

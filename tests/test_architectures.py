@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.model import AuditedModel, model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
+from gencheck.audit.self_check import output_deviation
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
-from gencheck.selfcheck import output_deviation
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
-from gencheck.subject import Subject, subject_of_module
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.architectures import ARCHITECTURES, initialised
 
 
@@ -24,8 +25,8 @@ def images(path: Path, count: int) -> Labelled:
     return Labelled(items, torch.eye(10, dtype=torch.float64)[torch.from_numpy(split.targets)])
 
 
-def subject(name: str) -> Subject:
-    return subject_of_module(initialised(name), [(3, 32, 32)])
+def subject(name: str) -> AuditedModel:
+    return model_of_module(initialised(name), [(3, 32, 32)])
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

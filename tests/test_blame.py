@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from gencheck.audit import audit
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.cli.app import app
-from gencheck.settings import AuditOptions
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 from tests.networks import ZOO
@@ -111,7 +111,7 @@ def test_the_index_is_that_of_the_file(planted: tuple[Path, list[int]]) -> None:
 
 @pytest.mark.slow
 def test_inverted_images_among_mnist_come_out_on_top(mnist: Path, tmp_path: Path) -> None:
-    from gencheck.train.loop import Training, fit
+    from gencheck.training.loop import Training, fit
 
     with np.load(mnist) as archive:
         x, y = archive["x_train"][:8000], archive["y_train"][:8000]

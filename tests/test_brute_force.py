@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gencheck.audit import audit
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.network.algebra import log2_path_count
 from gencheck.report.concentrate import concentrate_body
-from gencheck.settings import AuditOptions
 from tests.cases import Case, random_case
 from tests.networks import ZOO
 

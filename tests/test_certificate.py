@@ -9,19 +9,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.certificate_request import (
+    CertificateRequest,
+    certificate_request,
+    require_certifiable,
+)
+from gencheck.audit.certify import CertifiedBetas, certified, certified_betas
+from gencheck.audit.model import AuditedModel, model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.result import Certified, PathNorms
+from gencheck.audit.run import audit
 from gencheck.bounds.bernstein import certified_beta2
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.certificate import CertifiedBetas, certified, certified_betas
-from gencheck.declarations import CertificateRequest, certificate_request, require_certifiable
 from gencheck.errors import InputError, SelfCheckError
 from gencheck.network.algebra import log2_path_count
 from gencheck.report.concentrate import concentrate_body
-from gencheck.result import Certified, PathNorms
-from gencheck.settings import AuditOptions
-from gencheck.spectral.gram import Gram
-from gencheck.spectral.tiles import Tile
-from gencheck.subject import Subject, subject_of_module
+from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.tiles import Tile
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 
@@ -30,7 +35,7 @@ from tests.cases import random_case
 class Population:
     """Inputs x and targets y on finitely many points, with all path features z, one by one."""
 
-    subject: Subject
+    subject: AuditedModel
     x: Tensor
     y: Tensor
     p: np.ndarray
@@ -102,7 +107,7 @@ def population(
         y = torch.from_numpy(random.choice([-1.0, 2.0], (6, outputs)))
     p = np.array([0.05, 0.05, 0.1, 0.2, 0.3, 0.3])
     request = CertificateRequest(confidence, ends, None if one_hot else (-1.0, 2.0))
-    return Population(subject_of_module(module, [shape]), x, y, p, request)
+    return Population(model_of_module(module, [shape]), x, y, p, request)
 
 
 def _values(betas: CertifiedBetas) -> np.ndarray:
@@ -265,7 +270,7 @@ def test_a_certificate_can_say_something() -> None:
     with torch.no_grad():
         module[0].weight.fill_(1.0)
         module[2].weight.copy_(torch.tensor([[0.9], [0.0]]))
-    network = subject_of_module(module.double(), [(1,)]).network
+    network = model_of_module(module.double(), [(1,)]).network
     m = 3000
     x = torch.ones(m, 1, dtype=torch.float64)
     y = torch.tensor([[1.0, 0.0]], dtype=torch.float64).expand(m, 2)
@@ -372,7 +377,7 @@ def test_an_end_of_the_range_counts_as_within_in_the_run_s_own_precision() -> No
 
 
 def test_features_past_their_bound_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gencheck.certificate as certificate
+    import gencheck.audit.certify as certificate
 
     monkeypatch.setattr(certificate, "squared_feature_norm", lambda *_: (1.0, 0))
     case = random_case("skip")
@@ -389,7 +394,7 @@ def test_a_deep_network_is_certified_past_the_range_of_floats() -> None:
         layer = nn.Linear(32, 32)
         nn.init.normal_(layer.weight, std=1.2)
         layers += [layer, nn.ReLU()]
-    subject = subject_of_module(nn.Sequential(*layers, nn.Linear(32, 2)).double(), [(32,)])
+    subject = model_of_module(nn.Sequential(*layers, nn.Linear(32, 2)).double(), [(32,)])
     x = torch.rand((20, 32), dtype=torch.float64)
     y = torch.eye(2, dtype=torch.float64)[torch.arange(20) % 2]
     options = replace(_options(), certificate=CertificateRequest(0.9, (0.0, 1.0)), tile=64)

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from gencheck import blame
-from gencheck.audit import audit
+from gencheck.audit import attribution
+from gencheck.audit.image_grid import Picture, picture_of
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.cli.app import app
-from gencheck.picture import Picture, picture_of
-from gencheck.report.terminal_direction import shaded
-from gencheck.settings import AuditOptions
+from gencheck.report.terminal.direction import shaded
 from tests.brute import enumerate_paths, path_starts
 from tests.cases import random_case
 from tests.networks import ZOO
@@ -54,7 +54,7 @@ def test_energy_is_that_of_the_paths_by_their_starts(name: str, landmarks: int |
 @pytest.mark.parametrize("name", ["four_hidden", "conv_pool", "residual", "depthwise_pointwise"])
 def test_fewer_items_give_the_projection(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The energy of Pu, with P from an explicit basis of the chosen items' path features."""
-    monkeypatch.setattr(blame, "_FEWEST", 5)
+    monkeypatch.setattr(attribution, "_FEWEST", 5)
     case = random_case(name, seed=2, m=9, n=11)
     network = case.subject.network
     items = torch.cat([case.sample.items, case.reference.items]).reshape(20, -1).numpy()

@@ -1,19 +1,27 @@
 """Two thousand damaged files and senseless options: a message and an exit code, nothing else."""
 
+import gzip
 import io
 import json
+import os
 import random
+import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
 from gencheck.cli.app import app
+from gencheck.load.digest import sha256_of
+from tests.train_data import seal
 
 runner = CliRunner()
 
@@ -92,7 +100,30 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train-images-idx3-ubyte").write_bytes(head + bytes(range(48)))
     labels = bytes([0, 0, 8, 1]) + np.array([12], ">u4").tobytes()
     (folder / "train-labels-idx1-ubyte").write_bytes(labels + bytes(y.astype(np.uint8)))
+    sound_folders(folder, dense)
     return folder
+
+
+def sound_folders(folder: Path, dense: nn.Module) -> None:
+    """A two-phase run, class folders of images, and a checkpoint in shards."""
+    run, shards, pictures = folder / "run", folder / "shards", folder / "pictures"
+    for made in (run, shards, pictures):
+        made.mkdir()
+    for name in ("gates", "weights"):
+        (run / f"{name}.pt2").write_bytes((folder / "dense.pt2").read_bytes())
+    np.savez(run / "split.npz", standard=np.arange(6), freeze=np.arange(6, 12), held_out=[2, 3])
+    record = {
+        "schema": "gencheck.train/1",
+        "inputs": {"data": {"sha256": sha256_of(folder / "d.npz")}},
+    }
+    seal(run, record)
+    save_file(dict(dense.state_dict()), shards / "one.safetensors")
+    names = dict.fromkeys(dense.state_dict(), "one.safetensors")
+    (shards / "m.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    for number in range(12):
+        place = pictures / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2), number).save(place)
 
 
 def damaged(raw: bytes, dice: random.Random) -> bytes:
@@ -166,6 +197,103 @@ def pair_of_files(files: Path, folder: Path, dice: random.Random) -> list[str]:
     return [str(folder / model), str(folder / data)]
 
 
+def altered_state(raw: bytes, dice: random.Random) -> bytes:
+    """A state dict with odd types, layouts, shapes, names and wrappings."""
+    state = torch.load(io.BytesIO(raw), weights_only=True)
+    changes: list[Callable[[torch.Tensor], object]] = [
+        lambda t: t.to_sparse(),
+        lambda t: t.to(torch.float8_e4m3fn),
+        lambda t: t.to(torch.complex64),
+        lambda t: t.to(torch.int64),
+        lambda t: t.bfloat16(),
+        lambda t: t.bool(),
+        lambda t: t.to("meta"),
+        lambda t: t.double(),
+        lambda t: t[:0],
+        lambda t: t[:1].expand(10**9, *t.shape[1:]),
+        lambda t: t.unsqueeze(0),
+        lambda t: t * float(dice.choice(["nan", "inf", "1e38", "0"])),
+        lambda t: {"a": t},
+        lambda t: [t],
+    ]
+    for _ in range(dice.choice([0, 1, 2])):
+        key = dice.choice(list(state))
+        state[key] = dice.choice(changes)(state[key])
+    ends = ["_g", "_v", "_orig", "_mask", "_u", ".0", ""]
+    if dice.random() < 0.3:
+        state = {f"{k}{dice.choice(ends)}": v for k, v in state.items()}
+    wrapped: object = state
+    if dice.random() < 0.4:
+        wrapped = {"epoch": 1, dice.choice(["net", "ema", "state_dict"]): state, "best": state}
+    buffer = io.BytesIO()
+    torch.save(dice.choice([wrapped, wrapped, list(state.values()), state | {3: 4}]), buffer)
+    return buffer.getvalue()
+
+
+def altered_folder(source: Path, target: Path, dice: random.Random) -> None:
+    """A copy of a folder in which one thing is damaged, missing, or no file any more."""
+    shutil.copytree(source, target)
+    victim = dice.choice(sorted(p for p in target.rglob("*") if p.is_file()))
+    raw = victim.read_bytes()
+    kind = dice.randrange(8)
+    if kind < 3:
+        victim.write_bytes(damaged(raw, dice))
+    elif kind == 3 and victim.suffix == ".json":
+        depth = dice.choice([1, 500, 100_000])
+        victim.write_bytes(dice.choice([b"[", b'{"weight_map":']) * depth)
+    elif kind == 4 and victim.suffix == ".json":
+        document = altered_json(json.loads(raw), dice)
+        victim.write_text(
+            json.dumps(document).replace("one.safe", dice.choice(["s" * 5000, "../"]))
+        )
+    elif kind < 7:
+        victim.unlink()
+        makers: list[Callable[[Path], object]] = [
+            lambda p: p.mkdir(),
+            lambda p: os.mkfifo(p),
+            lambda p: p.symlink_to(p.parent / "nowhere"),
+            lambda p: p.name,
+        ]
+        dice.choice(makers)(victim)
+    if dice.random() < 0.2:
+        os.mkfifo(target / "odd.png")
+
+
+def folder_case(files: Path, folder: Path, dice: random.Random) -> list[str]:
+    """A run, a checkpoint in shards or class folders of images, with something wrong in it."""
+    kind = dice.choice(["run", "shards", "pictures", "state", "idx"])
+    data = files / "d.npz"
+    if kind == "state":
+        path = folder / dice.choice(["m.pt", "m.pth", "m.ckpt"])
+        path.write_bytes(altered_state((files / "dense.pt").read_bytes(), dice))
+        return [str(path), str(data), *dice.choice([[], ["--key", "best"], ["--key", "x"]])]
+    if kind == "idx":
+        return idx_case(files, folder, dice)
+    altered_folder(files / kind, folder / kind, dice)
+    if kind == "run" and dice.random() < 0.5:
+        # a record that was made to fit the damage
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            seal(folder / kind, json.loads((folder / kind / "run.json").read_text()))
+    if kind == "pictures":
+        return [str(files / "conv.pt2"), str(folder / kind)]
+    if kind == "shards":
+        return [str(folder / kind / "m.safetensors.index.json"), str(data)]
+    return [str(folder / kind), str(data)]
+
+
+def idx_case(files: Path, folder: Path, dice: random.Random) -> list[str]:
+    """An IDX file, gzipped or not, whose header says something else."""
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        raw = bytearray((files / name).read_bytes())
+        if dice.random() < 0.8:
+            raw[dice.randrange(16 if "images" in name else 8)] = dice.choice([0, 1, 65, 127, 255])
+        zipped = dice.random() < 0.5
+        content = gzip.compress(bytes(raw)) if zipped else bytes(raw)
+        (folder / (f"{name}.gz" if zipped else name)).write_bytes(content)
+    images = next(folder.glob("train-images*"))
+    return [str(files / "conv.pt2"), str(dice.choice([images, folder]))]
+
+
 def options(command: str, dice: random.Random, most: int) -> list[str]:
     chosen: list[str] = []
     for _ in range(dice.randrange(most + 1)):
@@ -179,7 +307,8 @@ def arguments(files: Path, folder: Path, dice: random.Random) -> list[str]:
         ["concentrate"] * 6 + ["val-bound"] * 4 + ["data-indep"] * 2 + ["explain"]
     )
     if command == "concentrate":
-        taken = pair_of_files(files, folder, dice)
+        made = folder_case if dice.random() < 0.4 else pair_of_files
+        taken = made(files, folder, dice)
         plain = ["--holdout", "0.5", "--beta2-budget", "0", "--device", "cpu"]
         extra = options(command, dice, 3) if dice.random() < 0.4 else []
         return [command, *taken, *plain, *extra]

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from gencheck.audit import audit
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.network.terms import kernel_program
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 

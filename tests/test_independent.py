@@ -1,31 +1,36 @@
 """The measured data-independent bound against brute force on explicit path features."""
 
 import itertools
+import json
 import math
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from gencheck.bounds.multiclass import constants_for, margin_bound
+from gencheck.audit.model import load_model
+from gencheck.bounds.multiclass import Ball, constants_for, margin_bound, margin_unit, margins_of
+from gencheck.cli.app import app
 from gencheck.errors import InputError
-from gencheck.independent import Certificate, measured_certificate
+from gencheck.guarantees.two_phase_margin import Certificate, measured_certificate
+from gencheck.report.schema import schema_text
 from gencheck.report.train import write_record
-from gencheck.subject import load_subject
-from gencheck.train.loop import Training
-from gencheck.train.path_ridge import RidgePlan
-from gencheck.trainrun.choice import TrainChoice
-from gencheck.trainrun.run import train
+from gencheck.training.loop import Training
+from gencheck.training.path_ridge import RidgeOptions
+from gencheck.training.request import TrainRequest
+from gencheck.training.run import train
 from tests.brute import enumerate_paths
 from tests.train_data import blobs
 
 
-def run_folder(folder: Path, classes: int, solver: str, plan: RidgePlan) -> tuple[Path, Path]:
+def run_folder(folder: Path, classes: int, solver: str, plan: RidgeOptions) -> tuple[Path, Path]:
     """A finished run on small data, and the data."""
     data = folder / "d.npz"
     items, targets = blobs(70, shape=(4,), classes=classes)
     np.savez(data, x=items.numpy(), y=targets.argmax(1).numpy())
-    choice = TrainChoice(
+    choice = TrainRequest(
         data,
         "mlp:4,3",
         folder / "run",
@@ -41,38 +46,41 @@ def run_folder(folder: Path, classes: int, solver: str, plan: RidgePlan) -> tupl
 
 
 def brute_force(
-    folder: Path, data: Path, solver: str, plan: RidgePlan, delta: float
+    folder: Path, data: Path, solver: str, plan: RidgeOptions, delta: float
 ) -> dict[str, float]:
     """Every bound's risk from z and w themselves."""
     with np.load(data) as arrays, np.load(folder / "split.npz") as split:
         x, y = arrays["x"], arrays["y"]
         freeze, standard = split["freeze"], split["standard"]
-    gates = load_subject(folder / "gates.pt2", None, [(4,)]).network
+    gates = load_model(folder / "gates.pt2", None, [(4,)]).network
     z, w0 = enumerate_paths(gates, x.astype(np.float64))
     if solver == "sgd":
-        _, w = enumerate_paths(load_subject(folder / "weights.pt2", None, [(4,)]).network, x[:1])
+        _, w = enumerate_paths(load_model(folder / "weights.pt2", None, [(4,)]).network, x[:1])
     else:
         with np.load(folder / "ridge.npz") as arrays:
             scale = 2.0 ** -float(arrays["exponent"])
             w = z[arrays["landmarks"]].T @ arrays["coefficients"] * scale
         w = w + w0 if plan.centred else w
     outputs = z[freeze] @ w
-    rows = np.arange(len(freeze))
-    own = outputs[rows, y[freeze]]
-    rest = outputs.copy()
-    rest[rows, y[freeze]] = -np.inf
-    margins = own - rest.max(1)
+    margins = margins_of(outputs, y[freeze])
+    rho_unit = margin_unit(margins_of(z[standard] @ w0, y[standard]))
     size = math.sqrt((z[freeze] ** 2).sum(1).mean())
     unit = math.sqrt((z[standard] ** 2).sum(1).mean())
     classes = outputs.shape[1]
     risks = {}
     for constant in constants_for(classes):
-        origins = [w - w0, w] if solver == "sgd" or plan.centred else [w]
+        origins = [(w - w0, rho_unit), (w, None)]
+        if solver == "ridge" and not plan.centred:
+            origins = origins[1:]
         risks[constant.name] = min(
             margin_bound(
-                margins, constant, classes, norm(u, constant.norm) * unit, size / unit, delta / 2
+                margins,
+                constant,
+                classes,
+                Ball(norm(u, constant.norm) * unit, size / unit, offset),
+                delta / 2,
             ).risk
-            for u in origins
+            for u, offset in origins
         )
     return risks
 
@@ -87,11 +95,11 @@ def norm(u: np.ndarray, kind: str) -> float:
 @pytest.mark.parametrize(
     ("solver", "plan"),
     [
-        ("sgd", RidgePlan()),
-        ("ridge", RidgePlan(penalty=0.01)),
-        ("ridge", RidgePlan(penalty=0.01, centred=True)),
-        ("ridge", RidgePlan(penalty=0.01, landmarks=9)),
-        ("ridge", RidgePlan(penalty=0.01, landmarks=9, centred=True)),
+        ("sgd", RidgeOptions()),
+        ("ridge", RidgeOptions(penalty=0.01)),
+        ("ridge", RidgeOptions(penalty=0.01, centred=True)),
+        ("ridge", RidgeOptions(penalty=0.01, landmarks=9)),
+        ("ridge", RidgeOptions(penalty=0.01, landmarks=9, centred=True)),
     ],
     ids=["sgd", "exact", "centred", "landmarks", "landmarks-centred"],
 )
@@ -99,7 +107,7 @@ def test_equals_brute_force(
     tmp_path: Path,
     classes: int,
     solver: str,
-    plan: RidgePlan,
+    plan: RidgeOptions,
 ) -> None:
     folder, data = run_folder(tmp_path, classes, solver, plan)
     certificate = measured_certificate(folder, data, 0.1)
@@ -118,7 +126,7 @@ def assert_ordered(certificate: Certificate) -> None:
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:
-    folder, data = run_folder(tmp_path, 2, "sgd", RidgePlan())
+    folder, data = run_folder(tmp_path, 2, "sgd", RidgeOptions())
     other = tmp_path / "other.npz"
     with np.load(data) as arrays:
         np.savez(other, x=arrays["x"] + 1, y=arrays["y"])
@@ -133,5 +141,73 @@ def test_a_network_that_did_not_move_pays_for_nothing() -> None:
     """With u = 0 the margin loss is the error and the complexity vanishes at large γ."""
     margins = np.linspace(-0.2, 1.0, 600)
     constant = constants_for(3)[-1]
-    bound = margin_bound(margins, constant, 3, 0.0, 1.0, 0.05)
-    assert bound.margin_loss == pytest.approx((margins <= 0).mean(), abs=0.01)
+    bound = margin_bound(margins, constant, 3, Ball(0.0, 1.0, offset_unit=1.0), 0.05)
+    assert bound.margin_loss == pytest.approx((margins <= 0).mean(), abs=0.05)
+
+
+def test_runs_are_paid_for(tmp_path: Path) -> None:
+    """--runs N certifies at δ/N, and says so; without --checkpoint it is refused."""
+    folder, data = run_folder(tmp_path, 3, "ridge", RidgeOptions(penalty=0.01, centred=True))
+    runner = CliRunner()
+    base = ["data-indep", "--checkpoint", str(folder), "--data", str(data), "--json"]
+    docs = {}
+    for extra in ((), ("--runs", "12"), ("--delta", str(0.05 / 12))):
+        result = runner.invoke(app, [*base, *extra])
+        assert result.exit_code == 0, result.output
+        docs[extra] = json.loads(result.stdout)
+        jsonschema.validate(docs[extra], json.loads(schema_text("data-indep")))
+    alone, twelve, shared = docs.values()
+    assert twelve["bounds"] == shared["bounds"]
+    assert twelve["bounds"][0]["terms"]["confidence"] > alone["bounds"][0]["terms"]["confidence"]
+    assert alone["measured"]["runs"] == alone["inputs"]["runs"] == 1
+    assert twelve["measured"]["runs"] == twelve["inputs"]["runs"] == 12
+    assert any("at most 12 runs" in text for text in twelve["bound"]["assumes"])
+    assert any("--runs pays" in text for text in alone["bound"]["assumes"])
+    text = runner.invoke(app, [*base[:-1], "--runs", "12"])
+    assert "over 12 for each run compared" in text.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--runs", "2", "--d-y", "3", "--c-sigma", "1", "--c-w", "1"), "--runs: found it without"),
+        (("--runs", "0", "--checkpoint", "x", "--data", "y"), "--runs: found '0'"),
+        (
+            ("--runs", "9e15", "--delta", "1e-300", "--checkpoint", "x", "--data", "y"),
+            "--delta over --runs",
+        ),
+    ],
+)
+def test_runs_refused(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(app, ["data-indep", *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_solution_in_other_units_is_read_in_its_own(tmp_path: Path) -> None:
+    """The run's kernel was of freeze and test items, the certificate's of freeze items alone."""
+    items, targets = blobs(70, shape=(4,), classes=3)
+    data = tmp_path / "d.npz"
+    labels = targets.argmax(1).numpy()
+    np.savez(
+        data, x_train=items[:60], y_train=labels[:60], x_test=items[60:] * 1e4, y_test=labels[60:]
+    )
+    choice = TrainRequest(
+        data,
+        "mlp:4,3",
+        tmp_path / "run",
+        alpha=0.4,
+        solver="ridge",
+        training=Training(epochs=4, batch_size=8, learning_rate=0.02),
+        ridge=RidgeOptions(penalty=0.01),
+    )
+    made = train(choice)
+    write_record(choice, made, {}, None)
+    certificate = measured_certificate(tmp_path / "run", data, 0.1)
+    assert made.freeze is not None
+    assert certificate.error == pytest.approx(made.freeze.train.error)
+    assert made.ridge is not None
+    squares = [float(square) for square in made.ridge.distance_squared]
+    assert float(certificate.weights[0].norms["frobenius"]) == pytest.approx(
+        math.sqrt(sum(squares)), rel=1e-3
+    )

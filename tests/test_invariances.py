@@ -7,14 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.result import ConcentrationResult
+from gencheck.audit.run import audit
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
-from gencheck.result import ConcentrationResult
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
-from gencheck.subject import subject_of_module
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -55,7 +56,7 @@ def test_the_gap_is_within_both_bounds(
     for before, after in zip(widths, [*widths[1:], 3], strict=True):
         layers += [nn.Linear(before, after, bias=bias, dtype=torch.float64), nn.LeakyReLU(slope)]
     module = nn.Sequential(*layers[:-1])
-    subject = subject_of_module(module, [(widths[0],)])
+    subject = model_of_module(module, [(widths[0],)])
     sets = [
         Labelled(
             torch.randn(count, widths[0], dtype=torch.float64),
@@ -115,13 +116,13 @@ def test_rescaling_a_neuron_does_not_matter(seed: int, factors: list[float]) -> 
         )
         for n in (7, 9)
     ]
-    before = audit(subject_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
+    before = audit(model_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
     scale = torch.tensor(factors, dtype=torch.float64)
     with torch.no_grad():
         first.weight.mul_(scale[:, None])
         first.bias.mul_(scale)
         last.weight.div_(scale)
-    after = audit(subject_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
+    after = audit(model_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
     same(before, after)
     for kind in ("l2_squared", "l1"):
         assert float(getattr(before.path_norms, kind)) == pytest.approx(

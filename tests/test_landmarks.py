@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from gencheck.audit import audit
+from gencheck.audit.certificate_request import CertificateRequest
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.cli.app import app
-from gencheck.declarations import CertificateRequest
 from gencheck.errors import InputError
 from gencheck.report.schema import schema_text
-from gencheck.settings import AuditOptions
-from gencheck.train.loop import Training, fit
+from gencheck.training.loop import Training, fit
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -90,7 +90,7 @@ def test_the_command(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_mnist(mnist: Path) -> None:
     """4000 items: the exact value lies inside, and 400 landmarks leave less than a factor of two."""
-    from gencheck.modules import audit_module
+    from gencheck.audit.api import audit_module
 
     with np.load(mnist) as arrays:
         x, y = arrays["x_train"], arrays["y_train"]

@@ -14,7 +14,11 @@ TRUNCATION = 0.75
 
 
 def betting_upper_end(
-    losses: NDArray[np.float64], log_inverse_level: float, seed: int = 0
+    losses: NDArray[np.float64],
+    log_inverse_level: float,
+    seed: int = 0,
+    *,
+    stakes_level: float | None = None,
 ) -> float:
     """The largest mean r in [0, 1] that the hedged capital does not reject at level e^−L.
 
@@ -31,11 +35,14 @@ def betting_upper_end(
         only an order that does not look at them is valid.
     log_inverse_level
         L = ln(|F|/δ).
+    stakes_level
+        The L that the bets are tuned for; None for `log_inverse_level` itself. Any one fixed before the
+        losses were seen is valid.
 
     Source: Waudby-Smith & Ramdas, Estimating means of bounded random variables by betting (2023).
     """
     shuffled = np.random.default_rng(seed).permutation(losses)
-    stakes = _plug_in_stakes(shuffled, log_inverse_level)
+    stakes = _plug_in_stakes(shuffled, log_inverse_level if stakes_level is None else stakes_level)
 
     def room(r: float) -> float:
         return log_inverse_level - _log_peak_capital(shuffled, stakes, r)
@@ -50,6 +57,18 @@ def betting_rejects(
     shuffled = np.random.default_rng(seed).permutation(losses)
     stakes = _plug_in_stakes(shuffled, log_inverse_level)
     return _log_peak_capital(shuffled, stakes, r) >= log_inverse_level
+
+
+def betting_strength(
+    losses: NDArray[np.float64], r: float, stakes_level: float, seed: int = 0
+) -> float:
+    """max_t ln K_t(r) ≥ 0 with bets tuned for `stakes_level`: e to its negative is a p-value.
+
+    The bets must not depend on the level that is found: with bets tuned anew at every level, the
+    smallest level that rejects is not a p-value, because the tests are not nested.
+    """
+    shuffled = np.random.default_rng(seed).permutation(losses)
+    return _log_peak_capital(shuffled, _plug_in_stakes(shuffled, stakes_level), r)
 
 
 def _plug_in_stakes(losses: NDArray[np.float64], log_inverse_level: float) -> NDArray[np.float64]:

@@ -122,6 +122,15 @@ def binomial_upper_end(k: int, m: int, log_inverse_level: float) -> float:
     return crossing(lambda r: log_cdf(k, m, r) + log_inverse_level, 0.0, 1.0)
 
 
+def binomial_interval(k: int, m: int, delta: float) -> tuple[float, float]:
+    """Both ends of Clopper and Pearson's interval for r, given k of m: it misses r with P ≤ δ.
+
+    At k = 0 and k = m one side says nothing and the other still has δ/2.
+    """
+    level = math.log(2 / delta)
+    return 1 - binomial_upper_end(m - k, m, level), binomial_upper_end(k, m, level)
+
+
 def kl_upper_end(mean: float, m: int, log_inverse_level: float) -> float:
     """sup{r : kl(R̂‖r) ≤ L/m} for R̂ = `mean`."""
     if mean >= 1:

@@ -1,7 +1,7 @@
 """Margin bounds measured on the sample: constants in the number of classes, margins paid for.
 
 For h = h⁰ + (⟨u_k, z⟩)_k with gates and h⁰ fixed before the m items were seen, and a norm ‖u‖ ≤ C of a
-kind that each constant below names, with probability 1 − δ over the items
+kind that each constant below names, ρ and C fixed too, with probability 1 − δ over the items
 
     R(h) ≤ R̂_ρ(h) + 2 R̂_S + 3 √(ln(1/δ) / (2m)),     2 R̂_S = κ(d_y) C C_σ / (ρ √m),
 
@@ -9,24 +9,29 @@ where R̂_ρ is the mean ramp loss at margin ρ, R̂_S the empirical Rademacher 
 over that ball, and C_σ² the sample's own mean of ‖z‖². One use of McDiarmid's inequality covers both:
 sup(E − Ê) − 2 R̂_S moves by at most 3/m with one item and its mean is at most 0.
 
-Only the normalised margin γ = ρ/C matters, since ramp(h/ρ) over the ball of radius C is ramp over the
-ball of radius 1/γ. So one union over a geometric grid of γ pays for both ρ and C.
+ρ and C are chosen after seeing the items, so a union pays for them. With h⁰ = 0 only the normalised
+margin γ = ρ/C matters, since ramp(h/ρ) over the ball of radius C is ramp(h) over the ball of radius
+1/γ: one geometric grid of γ is enough. With h⁰ ≠ 0 scaling leaves h⁰/ρ behind, and the supremum over
+all ρ of E − Ê for the ramp of h⁰ alone has a mean above 0: there a grid of ρ and a grid of γ are paid
+for, their shares of δ multiplied.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Margins of the grid in one octave.
-STEPS_PER_OCTAVE = 4
+# Points of the grid of γ in one octave where it is the only one; and of the two grids with an offset,
+# where being coarse costs less than the price of many points.
+STEPS_PER_OCTAVE, OFFSET_STEPS_PER_OCTAVE = 4, 1
 
 # Σ over whole numbers j of 1/(1 + |j|)², which makes probabilities of them.
 _TOTAL = 2 * math.pi**2 / 6 - 1
 
-# Margins tried on either side of the unit, in octaves.
+# Octaves tried on either side of the unit.
 _OCTAVES = 40
 
 
@@ -95,7 +100,7 @@ class MeasuredBound:
     rademacher, confidence
         The two terms that are added; `confidence` has the price of the union in it.
     price
-        ln(1/p) of the grid point's share p of δ, in nats.
+        ln(1/p) of the grid point's share p of δ, in nats; of both grids where there are two.
     """
 
     name: str
@@ -133,65 +138,123 @@ def ramp_loss(margins: NDArray[np.float64], rho: float) -> float:
     return float(1 - np.clip(margins, 0.0, rho).mean() / rho)
 
 
+def margins_of(outputs: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """h_y − max_{k≠y} h_k of outputs of shape (m, K) and labels of shape (m,)."""
+    rows = np.arange(len(labels))
+    rest = outputs.copy()
+    rest[rows, labels] = -np.inf
+    margins: NDArray[np.float64] = outputs[rows, labels] - rest.max(1)
+    return margins
+
+
+def margin_unit(margins: NDArray[np.float64]) -> float:
+    """The unit of the grid of ρ, from items of the standard phase: the mean |margin|; 1 for none."""
+    mean = float(np.abs(margins).mean()) if len(margins) else 0.0
+    return mean if 0 < mean < math.inf else 1.0
+
+
 def share_of_delta(step: int) -> float:
-    """The part of δ that grid point γ = unit · 2^(step/4) gets: 1/(1 + |step|)² over their sum."""
+    """The part of δ that the grid point so many steps from the unit gets: ∝ 1/(1 + |step|)²."""
     return 1 / (_TOTAL * (1 + abs(step)) ** 2)
 
 
+@dataclass(frozen=True)
+class Ball:
+    """Where the weights are: ‖u‖ ≤ radius around an origin, with features of a measured size.
+
+    Attributes
+    ----------
+    radius
+        C: the norm of u that the constant asks for, at least 0.
+    feature_norm
+        C_σ: the root of the sample's mean of ‖z‖².
+    offset_unit
+        Where the origin's outputs h⁰ are not zero, the unit of the grid of ρ, fixed before the items
+        were seen (see `margin_unit`); None where h⁰ = 0, and γ alone is paid for.
+    unit
+        The unit of the grid of γ, fixed before the items were seen.
+    """
+
+    radius: float
+    feature_norm: float
+    offset_unit: float | None = None
+    unit: float = 1.0
+
+
 def margin_bound(
-    margins: NDArray[np.float64],
-    constant: Constant,
-    classes: int,
-    radius: float,
-    feature_norm: float,
-    delta: float,
-    unit: float = 1.0,
-    steps: Iterable[int] | None = None,
+    margins: NDArray[np.float64], constant: Constant, classes: int, ball: Ball, delta: float
 ) -> MeasuredBound:
-    """The least R̂_ρ + 2 R̂_S + confidence over the grid of normalised margins γ.
+    """The least R̂_ρ + 2 R̂_S + confidence over the grid of γ and, with an offset, of ρ.
 
     Parameters
     ----------
     margins
         h_y − max_{k≠y} h_k on the m items, shape (m,).
-    radius
-        C: the norm of u that the constant asks for, at least 0.
-    feature_norm
-        C_σ: the root of the sample's mean of ‖z‖².
     delta
-        1 − the confidence, of the whole grid together.
-    unit
-        The grid's unit of γ, fixed before the items were seen.
-    steps
-        Grid points to try; by default all within 40 octaves. Fewer cost nothing less.
+        1 − the confidence, of all grid points together.
     """
-    count = len(margins)
-    if steps is None:
-        reach = _OCTAVES * STEPS_PER_OCTAVE
-        steps = range(-reach, reach + 1)
-    # a ball of radius 0 is inside every other one, and any margin serves it
-    size = max(radius, 1e-9 * float(np.abs(margins).max()), np.finfo(float).tiny)
+    # a ball of radius 0 is inside every other one, and beyond 1e270 every loss is 1
+    least = max(1e-9 * float(np.abs(margins).max()), np.finfo(float).tiny)
+    size = min(max(ball.radius, least), 1e270)
+    per_octave = STEPS_PER_OCTAVE if ball.offset_unit is None else OFFSET_STEPS_PER_OCTAVE
+    steps = np.arange(-_OCTAVES * per_octave, _OCTAVES * per_octave + 1)
+    factors = 2.0 ** (steps / per_octave)
+    prices = np.array([-math.log(share_of_delta(int(step))) for step in steps])
+    gammas = ball.unit * factors
+    if ball.offset_unit is None:
+        rhos, allowed = gammas * size, np.eye(len(steps), dtype=bool)
+        price = np.broadcast_to(prices, allowed.shape)
+    else:
+        rhos = ball.offset_unit * factors
+        allowed = gammas * size <= rhos[:, None]
+        price = prices[:, None] + prices
+    losses = _ramp_losses(margins, rhos)[:, None]
+    rademacher = constant.factor(classes) * ball.feature_norm / (gammas * math.sqrt(len(margins)))
+    confidence = 3 * np.sqrt((price - math.log(delta)) / (2 * len(margins)))
+    risks = np.where(allowed, losses + rademacher + confidence, np.inf)
+    row, column = np.unravel_index(int(risks.argmin()), risks.shape)
+    return MeasuredBound(
+        constant.name,
+        constant.source,
+        rho=float(rhos[row]),
+        radius=ball.radius,
+        margin_loss=ramp_loss(margins, float(rhos[row])),
+        rademacher=float(rademacher[column]),
+        confidence=float(confidence[row, column]),
+        price=float(price[row, column]),
+    )
 
-    def at(step: int) -> MeasuredBound:
-        gamma = unit * 2 ** (step / STEPS_PER_OCTAVE)
-        price = -math.log(share_of_delta(step))
-        rademacher = constant.factor(classes) * feature_norm / (gamma * math.sqrt(count))
-        confidence = 3 * math.sqrt((price - math.log(delta)) / (2 * count))
-        rho = gamma * size
-        loss = ramp_loss(margins, rho)
-        return MeasuredBound(
-            constant.name, constant.source, rho, radius, loss, rademacher, confidence, price
-        )
 
-    return min((at(step) for step in steps), key=lambda bound: bound.risk)
+def _ramp_losses(margins: NDArray[np.float64], rhos: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`ramp_loss` at each ρ of a long list, from one sort: the sum of clipped margins is a prefix sum."""
+    ordered = np.sort(np.clip(margins, 0.0, None))
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    below = np.searchsorted(ordered, rhos)
+    clipped = sums[below] + (len(ordered) - below) * rhos
+    losses: NDArray[np.float64] = 1 - clipped / (len(ordered) * rhos)
+    return losses
 
 
-def assumptions(origin: str, unit: str) -> Sequence[str]:
-    """What must hold for the measured bounds."""
+def assumptions(origins: Sequence[str], runs: int = 1) -> tuple[str, ...]:
+    """What must hold for the measured bounds of weights measured from `origins`."""
+    said = {
+        "zero": "from zero: one union over margins ρ/C on a geometric grid, "
+        f"{STEPS_PER_OCTAVE} an octave, in units of C_σ on the standard phase's items; ρ and C may be "
+        "chosen after seeing the items",
+        "standard phase": "from the standard phase's weights: a union over ρ on a geometric grid, "
+        f"{OFFSET_STEPS_PER_OCTAVE} an octave, in units of its mean absolute margin on its own items, "
+        "times one over ρ/C; ρ and C may be chosen after seeing the items",
+    }
+    compared = (
+        "no other run (architecture, seed, alpha) was compared on these items; --runs pays for those "
+        "that were"
+        if runs == 1
+        else f"at most {runs} runs (architectures, seeds, alphas) were compared on these items, "
+        "and each is certified at δ over their number"
+    )
     return (
         "the gates are independent of the m_sigma items (two-phase training)",
         "the m_sigma items are independent draws from the distribution that the risk is over",
-        f"weights are measured from {origin}, fixed before those items were seen",
-        f"one union over margins ρ/C on a geometric grid, 4 an octave, in units of {unit}: "
-        "ρ and C may be chosen after seeing the items",
+        *(said[origin] for origin in origins),
+        compared,
     )

@@ -70,10 +70,12 @@ def _mean_strength(mean: float, m: int, target: float) -> float:
 
 def _betting_strength(evidence: Evidence, target: float) -> float:
     """By bisection over L; the stakes depend on L, so the end is checked, not proved, to be single."""
-    from gencheck.bounds.betting import betting_rejects
+    from gencheck.bounds.betting import betting_rejects, betting_strength
 
     if evidence.losses is None:
         raise ValueError("betting needs the losses")
+    if evidence.stakes_level is not None:
+        return betting_strength(evidence.losses, target, evidence.stakes_level, evidence.seed)
     low, high = 0.0, 1.0
     while betting_rejects(evidence.losses, target, high, evidence.seed):
         low, high = high, 2 * high
@@ -118,7 +120,12 @@ def largest_class(evidence: Evidence, target: float, delta: float) -> Solution:
 
 
 def smallest_delta(evidence: Evidence, target: float, log_models: float) -> Solution:
-    """The smallest δ at which the certified bound is at most `target`."""
+    """The smallest δ at which the certified bound is at most `target`.
+
+    From an error that was observed it is a p-value: the probability, were the risk of any of the |F|
+    models above `target`, of evidence as strong against it. For losses one by one that needs
+    `Evidence.stakes_level`, fixed beforehand.
+    """
     limit = strength(evidence, target)
     logarithm = log_models - limit
     if math.isinf(limit):

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 INDEPENDENT = "the validation items are independent draws, not used to train the models"
 FIXED_CLASS = "the |F| models were fixed before the validation items were seen"
+# A range read off the items holds for them and for nothing that was not among them.
+FIXED_RANGE = (
+    "every loss that there can be lies in [{low:g}, {high:g}], a range fixed before the items "
+    "were seen"
+)
 
 # A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7. Relative
 # to the product, and never so wide that a real fraction of an error would be lost.
@@ -60,6 +65,10 @@ class Evidence:
         Shuffles the losses for the betting bound.
     class_assumption
         Why ln|F| is what it is.
+    stakes_level
+        The L for which the bets of the betting bound are tuned; None for the level asked about.
+    assumes
+        What else the caller assumes, one statement each.
     """
 
     m: int
@@ -72,6 +81,8 @@ class Evidence:
     gamma2: float | None = None
     seed: int = 0
     class_assumption: str = FIXED_CLASS
+    stakes_level: float | None = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def width(self) -> float:
@@ -137,11 +148,19 @@ class _Rule:
             assumes=(
                 INDEPENDENT,
                 evidence.class_assumption,
+                *evidence.assumes,
+                *_range_assumption(evidence),
                 *self.assumes,
                 *_extra_assumption(self.name, evidence),
             ),
             source=self.source,
         )
+
+
+def _range_assumption(evidence: Evidence) -> tuple[str, ...]:
+    if evidence.binary:
+        return ()
+    return (FIXED_RANGE.format(low=evidence.low, high=evidence.high),)
 
 
 def _extra_assumption(name: str, evidence: Evidence) -> tuple[str, ...]:
@@ -198,7 +217,9 @@ def _betting(evidence: Evidence, level: float) -> float:
     # bounds from numbers alone do not wait for numpy
     from gencheck.bounds.betting import betting_upper_end
 
-    return betting_upper_end(_losses(evidence), level, evidence.seed)
+    return betting_upper_end(
+        _losses(evidence), level, evidence.seed, stakes_level=evidence.stakes_level
+    )
 
 
 def _losses(evidence: Evidence) -> "NDArray[np.float64]":

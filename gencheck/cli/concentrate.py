@@ -14,6 +14,7 @@ from gencheck.cli.options import (
     Device,
     Factory,
     Holdout,
+    Key,
     Limit,
     Output,
     TransformName,
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from gencheck.audit.options import AuditOptions
+    from gencheck.audit.result import ConcentrationResult
     from gencheck.report.json import Document
-    from gencheck.result import ConcentrationResult
-    from gencheck.settings import AuditOptions
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
@@ -37,17 +38,19 @@ def concentrate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            help="The model: .pt2, .safetensors, .pt or .pth, or a two-phase run's folder.",
+            help="The model: .pt2, .safetensors, .pt, .pth, .ckpt, or a two-phase run's folder.",
             show_default=False,
         ),
     ],
     data: Annotated[
         Path,
         typer.Argument(
-            help="The sample S: .npz, .safetensors, .csv or .parquet.", show_default=False
+            help="The sample S: .npz, .safetensors, .csv, .parquet, a folder of images or IDX.",
+            show_default=False,
         ),
     ],
     model: Factory = None,
+    key: Key = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -128,13 +131,20 @@ def concentrate(
         typer.Option(metavar="A B", help="The same for targets that are values to regress."),
     ] = None,
     permutations: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             metavar="B",
-            help="Relabel the items so often for p-values; 200 is enough for most.",
+            help="Relabel the items so often for p-values: 200 unless said, 0 with --landmarks.",
+            show_default=False,
         ),
-    ] = 0,
+    ] = None,
+    beta2_permutation_budget: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="What a p-value of β2 may take; 0 for none of β2."
+        ),
+    ] = 0.0,
     landmarks: Annotated[
         int | None,
         typer.Option(
@@ -151,7 +161,17 @@ def concentrate(
     max_bound: Annotated[float | None, _Limit] = None,
     min_p_value: Annotated[
         float | None,
-        typer.Option(metavar="P", help="Fail (exit 1) where a p-value of --permutations is below."),
+        typer.Option(
+            metavar="P",
+            help="Fail (exit 1) where sample and reference differ: where the p-value over all "
+            "statistics (Holm) is below.",
+        ),
+    ] = None,
+    max_beta1_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="Fail (exit 1) where β1 is more than so many times its noise median."
+        ),
     ] = None,
     explained: Annotated[
         bool, typer.Option("--explain", help="Print the long form: every word explained.")
@@ -165,18 +185,23 @@ def concentrate(
     The network is read as a linear map of its path features z; β1, β2 and β3 say how far the
     sample's moments of z are from the reference's, and bound the gap between the two risks.
 
-    Example: gencheck concentrate model.pt2 data.npz --max-beta1 0.5
+    Example: gencheck concentrate model.pt2 data.npz --min-p-value 0.05
     """
     with errors_as_exit_codes(debug):
-        from gencheck.case import DataChoice
-        from gencheck.cli.concentrate_gate import concentrate_gate, require_p_values
-        from gencheck.declarations import certificate_request
-        from gencheck.gate import maximum_check
+        from gencheck.arguments import require_between
+        from gencheck.audit.certificate_request import certificate_request
+        from gencheck.audit.inputs import DataSelection
+        from gencheck.cli.concentrate_gate import (
+            concentrate_gate,
+            require_p_values,
+            require_relabelling,
+        )
+        from gencheck.report.limits import maximum_check
 
         # of a run's folder it is known only once its data have been compared
         independent = gates_independent or gates is not None or checkpoint.is_dir()
         request = certificate_request(certify, confidence, input_range, target_range, independent)
-        choice = DataChoice(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
         options = _options(
             device=device,
             dtype=dtype,
@@ -187,22 +212,30 @@ def concentrate(
             seed=seed,
             cache=cache,
             executor=executor,
-            permutations=permutations,
+            permutations=_rounds(permutations, landmarks),
+            beta2_permutation_budget=beta2_permutation_budget,
             landmarks=landmarks,
             top=top,
         )
-        limits = {"max-beta1": max_beta1, "max-beta2": max_beta2, "max-bound": max_bound}
+        limits = {
+            "max-beta1": max_beta1,
+            "max-beta2": max_beta2,
+            "max-bound": max_bound,
+            "max-beta1-ratio": max_beta1_ratio,
+        }
         for name, asked in limits.items():
             # a limit that is no number is refused before the work, not after it
             maximum_check(name, asked, None)
-        require_p_values(min_p_value, permutations)
+        require_between("--beta2-budget", beta2_budget, 0)
+        require_p_values(min_p_value, options.permutations)
+        require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
         result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent
+            checkpoint, model, from_layer, choice, options, gates, gates_independent, key=key
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
-        inputs |= {"min_p_value": min_p_value}
+        inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}
 
         from gencheck.report.concentrate import concentrate_body
         from gencheck.report.json import document
@@ -211,17 +244,24 @@ def concentrate(
         deliver(doc, _explained_report if explained else _report, as_json, output)
 
 
+def _rounds(asked: int | None, landmarks: int | None) -> int:
+    """How often items are relabelled; landmarks have no Gram matrix to do it with."""
+    if asked is not None:
+        return asked
+    return 200 if landmarks is None else 0
+
+
 def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
     import torch
 
+    from gencheck.audit.options import AuditOptions
     from gencheck.cli.devices import chosen_device
-    from gencheck.memory import parsed_bytes
-    from gencheck.settings import AuditOptions
+    from gencheck.memory import parse_bytes
 
     return AuditOptions(
         device=chosen_device(device),
         dtype=getattr(torch, dtype),
-        memory=None if memory is None else parsed_bytes(memory),
+        memory=None if memory is None else parse_bytes(memory),
         **others,
     )
 
@@ -234,14 +274,20 @@ def _run(
     options: "AuditOptions",
     gates: Path | None,
     gates_independent: bool,
+    *,
+    key: str | None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
-    from gencheck.audit import audit
-    from gencheck.case import open_case
+    from gencheck.audit.certificate_request import require_independent_gates
+    from gencheck.audit.inputs import open_inputs
+    from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.declarations import require_independent_gates
+    from gencheck.memory import memory_limit
 
     started = time.perf_counter()
-    case = open_case(checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent)
+    with memory_limit(options.memory):
+        case = open_inputs(
+            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, key=key
+        )
     options = replace(options, gates_independent=case.gates_independent)
     if options.certificate is not None:
         require_independent_gates(case.gates_independent)
@@ -252,33 +298,19 @@ def _run(
         case.reference,
         case.task,
         options,
-        ProgressBars(),
-        load_seconds,
+        progress=ProgressBars(),
+        load_seconds=load_seconds,
     )
-    return result, case.record | {
-        "device": options.device,
-        "dtype": str(options.dtype).removeprefix("torch."),
-        "batch_size": options.batch_size,
-        "tile": options.tile,
-        "memory": options.memory,
-        "beta2_budget": options.beta2_budget,
-        "executor": options.executor,
-        "permutations": options.permutations,
-        "top": options.top,
-        "landmarks": options.landmarks,
-        "gates_independent": options.gates_independent,
-        "cache": None if options.cache is None else str(options.cache),
-        "certificate": None if options.certificate is None else vars(options.certificate),
-    }
+    return result, case.record | options.record()
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_concentrate import render
+    from gencheck.report.terminal.concentrate import render
 
     return render
 
 
 def _explained_report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_explained import render_explained
+    from gencheck.report.terminal.explained import render_explained
 
     return render_explained

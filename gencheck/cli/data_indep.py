@@ -53,6 +53,13 @@ def data_indep(
     data: Annotated[Path | None, typer.Option(help="The data that the run was trained on.")] = None,
     x_key: XKey = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
+    runs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="With --checkpoint: runs compared on these items; default: 1.",
+        ),
+    ] = None,
     delta: Annotated[
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
     ] = 0.05,
@@ -68,9 +75,9 @@ def data_indep(
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
     with errors_as_exit_codes(debug):
-        from gencheck.checks import require_between
-        from gencheck.gate import Gate, maximum_check
+        from gencheck.arguments import require_between
         from gencheck.report.json import document
+        from gencheck.report.limits import LimitReport, maximum_check
 
         require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
         maximum_check("max-risk", max_risk, None)
@@ -88,12 +95,13 @@ def data_indep(
             _refuse_numbers(given, checkpoint, data)
             assert checkpoint is not None
             assert data is not None
-            inputs, body, risk = _measured(checkpoint, data, x_key, y_key, delta)
+            inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), delta, runs)
         else:
+            _refuse_runs(runs)
             inputs, body, risk = _from_numbers(given, delta)
         checks = maximum_check("max-risk", max_risk, risk)
         inputs |= {"delta": delta, "max_risk": max_risk}
-        gate = Gate(tuple(checks)) if checks else None
+        gate = LimitReport(tuple(checks)) if checks else None
         deliver(document("data-indep", inputs, body, gate), _report, as_json, output)
 
 
@@ -113,29 +121,48 @@ def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path |
         )
 
 
+def _refuse_runs(runs: str | None) -> None:
+    """Numbers that were fixed before the items were seen were not chosen among runs on them."""
+    if runs is not None:
+        raise InputError(
+            where="--runs",
+            found="it without --checkpoint",
+            required="--checkpoint and --data, whose run may be the best of several",
+            remedy="For numbers of your own, divide --delta by the number of runs compared.",
+        )
+
+
 def _measured(
-    checkpoint: Path, data: Path, x_key: str | None, y_key: str | None, delta: float
+    checkpoint: Path,
+    data: Path,
+    keys: tuple[str | None, str | None],
+    delta: float,
+    runs: str | None,
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.arguments import require_between, whole_number
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.independent import measured_certificate
+    from gencheck.guarantees.two_phase_margin import measured_certificate
     from gencheck.load.digest import sha256_of
     from gencheck.report.data_indep import measured_body
 
-    certificate = measured_certificate(checkpoint, data, delta, x_key, y_key, ProgressBars())
+    compared = 1 if runs is None else whole_number("--runs", runs)
+    share = require_between("--delta over --runs", delta / compared, 1e-300)
+    certificate = measured_certificate(checkpoint, data, share, *keys, ProgressBars())
     inputs = {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
         "data": {"path": str(data), "sha256": sha256_of(data)},
-        "x_key": x_key,
-        "y_key": y_key,
+        "x_key": keys[0],
+        "y_key": keys[1],
+        "runs": compared,
     }
-    return inputs, measured_body(certificate), certificate.certified.risk
+    return inputs, measured_body(certificate, compared), certificate.certified.risk
 
 
 def _from_numbers(
     given: dict[str, Any], delta: float
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
+    from gencheck.arguments import require_between
     from gencheck.bounds.margin import ASSUMES, SOURCE, independent_bound
-    from gencheck.checks import require_between
 
     for name in ("d_y", "c_sigma", "c_w"):
         if given[name] is None:
@@ -174,8 +201,8 @@ def _from_numbers(
 
 def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> int:
     """m_σ as given, or ⌊(1 − α) m⌋, a product that is whole up to rounding taken as whole."""
+    from gencheck.arguments import require_between, whole_number
     from gencheck.bounds.validation import count_of
-    from gencheck.checks import require_between, whole_number
 
     if m_sigma is not None:
         if m is not None or alpha is not None:
@@ -202,6 +229,6 @@ def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> in
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_bounds import render_data_indep
+    from gencheck.report.terminal.bounds import render_data_indep
 
     return render_data_indep

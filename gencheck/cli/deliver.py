@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gencheck.errors import GencheckError
+from gencheck.cli.failures import foreseen
+from gencheck.cli.terminal import print_plain, say, show
+from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,21 +21,47 @@ if TYPE_CHECKING:
 GATE_FAILED = 1
 INTERRUPTED = 130
 
+# The class of every mistake in the words of a command line.
+_UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
+
 
 @contextmanager
 def errors_as_exit_codes(debug: bool) -> Iterator[None]:
-    """Turn a GencheckError into its message on stderr and its exit code; no traceback but by `debug`."""
+    """Nothing more than `net` does around every command already."""
+    yield
+
+
+@contextmanager
+def net(debug: bool, files: str) -> Iterator[None]:
+    """Turn any exception into a message on stderr and an exit code; no traceback but by `debug`.
+
+    `files` names what the command reads, for errors that do not say it themselves.
+    """
     try:
         yield
-    except GencheckError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"gencheck: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
+    except (typer.Exit, typer.Abort):
+        raise
+    except _UsageError as error:
+        _explain_usage(error)
+        raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         # not 1, which means that a gate failed
-        print("gencheck: interrupted", file=sys.stderr)
+        say("interrupted")
         raise typer.Exit(INTERRUPTED) from interrupt
+    except Exception as error:
+        known = foreseen(error, files)
+        if debug:
+            say(traceback.format_exc())
+        say(str(known))
+        raise typer.Exit(known.exit_code) from error
+
+
+def _explain_usage(error: Exception) -> None:
+    context, message = getattr(error, "ctx", None), getattr(error, "message", str(error))
+    if context is not None:
+        message = f"{error.format_message()}\n{context.get_usage()}"  # type: ignore[attr-defined]
+        message += f"\nTry: {context.command_path} --help"
+    say(message)
 
 
 def deliver(
@@ -43,6 +71,8 @@ def deliver(
     output: Path | None,
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
+
+    With JSON a gate that failed says so in one line on stderr too, for the log of a pipeline.
 
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
     rich to be imported.
@@ -57,14 +87,15 @@ def deliver(
     from gencheck.atomic import write_whole
     from gencheck.report.json import to_json
 
-    text = to_json(doc)
     if output is not None:
-        write_whole(output, text.encode(), "--output")
+        write_whole(output, to_json(doc).encode(), "--output")
     if as_json:
-        sys.stdout.write(text)
+        print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
     else:
-        from rich.console import Console
-
-        Console(highlight=False, emoji=False).print(renderer()(doc))
+        show(renderer()(printable_document(doc)))
     if not doc.get("gate", {"passed": True})["passed"]:
+        if as_json:
+            from gencheck.report.limits import failure_line
+
+            print(f"gencheck: {failure_line(doc['gate'])}", file=sys.stderr)
         raise typer.Exit(GATE_FAILED)

@@ -4,17 +4,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from gencheck.cli.options import Debug
+from gencheck.cli.terminal import print_plain
+
 
 def explain(
     topic: Annotated[Literal["supported"], typer.Argument(help="What to explain.")],
+    debug: Debug = False,
 ) -> None:
     """Explain a topic that a message refers to.
 
     Example: gencheck explain supported
     """
-    from gencheck.network.lowering import BUILDERS
+    from gencheck.network.frontend.lowering import BUILDERS
 
-    print(
+    print_plain(
         "The path view covers networks that are, for one fixed input, linear maps of their weights:\n"
         "  dense layers (Linear, on the last axis of any item), the last layer among them\n"
         "  convolutions in one to three dimensions: stride, zero padding, dilation, groups, depthwise\n"
@@ -28,7 +32,6 @@ def explain(
         "  Dropout in eval mode and Identity, which do nothing\n"
         "\n"
         "Everything else is refused by name, with the layers from which the rest is covered:\n"
-        "--from LAYER audits that tail. The operators of torch.export that are read:"
+        "--from LAYER audits that tail. The operators of torch.export that are read:\n"
+        + "".join(f"  {target}\n" for target in sorted(BUILDERS))
     )
-    for target in sorted(BUILDERS):
-        print(f"  {target}")

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,12 +13,32 @@ Output = Annotated[
     typer.Option("--output", help="Write the same JSON document to this file too, atomically."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]
+IdKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="The column that names items, each of them once."),
+]
+ScoreKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="A score of which more is better; its loss is the rest."),
+]
+Loss = Annotated[
+    Literal["zero-one", "bounded"] | None,
+    typer.Option(help="Losses are 0 or 1 (the default), or anywhere between."),
+]
+LossRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="A B", help="The range of another bounded loss, fixed beforehand."),
+]
 Factory = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:FACTORY",
         help="The function that builds the model of a state dict. Runs your code.",
     ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="The key of the weights, where a file has several."),
 ]
 Holdout = Annotated[
     float | None,

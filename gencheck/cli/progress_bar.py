@@ -1,9 +1,7 @@
 """Progress bars on stderr for anything that takes more than a second."""
 
-import sys
 import time
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -13,6 +11,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gencheck.cli.terminal import console
+from gencheck.printable import printable
+
 _PATIENCE_SECONDS = 1.0
 
 
@@ -20,7 +21,7 @@ class ProgressBars:
     """A bar for each stage, shown once the stage has lasted a second."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
+        self._console = console(stderr=True)
         self._bars: Progress | None = None
         self._task = TaskID(0)
         self._stage, self._unit = "", ""
@@ -45,7 +46,7 @@ class ProgressBars:
 
     def _show(self) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -54,11 +55,11 @@ class ProgressBars:
             transient=True,
         )
         self._bars.start()
-        self._task = self._bars.add_task(self._stage, total=self._total, rate="")
+        self._task = self._bars.add_task(printable(self._stage), total=self._total, rate="")
 
     def report(self, message: str) -> None:
         """Print it above the bar."""
-        self._console.print(f"gencheck: {message}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"gencheck: {printable(message)}", soft_wrap=True)
 
     def finish(self) -> None:
         """Remove the bar."""

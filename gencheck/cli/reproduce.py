@@ -95,6 +95,6 @@ def _hardware() -> dict[str, Any]:
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_reproduce import render
+    from gencheck.report.terminal.reproduce import render
 
     return render

@@ -1,15 +1,17 @@
 """`gencheck schema`: the JSON Schema of a command's document."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from gencheck.cli.deliver import errors_as_exit_codes
+from gencheck.cli.options import Debug
+from gencheck.cli.terminal import print_plain
 
 
 def schema(
     name: Annotated[str, typer.Argument(help="The command whose document is meant: val-bound, …")],
+    debug: Debug = False,
 ) -> None:
     """Print the JSON Schema of one command's JSON document.
 
@@ -17,5 +19,5 @@ def schema(
     """
     from gencheck.report.schema import schema_text
 
-    with errors_as_exit_codes(debug=False):
-        sys.stdout.write(schema_text(name))
+    with errors_as_exit_codes(debug):
+        print_plain(schema_text(name))

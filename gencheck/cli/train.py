@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gencheck.report.json import Document
-    from gencheck.train.loop import Training
+    from gencheck.training.loop import Training
 
 
 def train(
@@ -103,15 +103,15 @@ def train(
     Example: gencheck train --data digits.npz --arch mlp:64,64 --two-phase --alpha 0.2 --out run
     """
     with errors_as_exit_codes(debug):
-        from gencheck.checks import require_between
+        from gencheck.arguments import require_between
         from gencheck.cli.devices import chosen_device
         from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.gate import Gate, maximum_check
+        from gencheck.report.limits import LimitReport, maximum_check
         from gencheck.report.train import write_record
-        from gencheck.train.loop import Training
-        from gencheck.train.path_ridge import RidgePlan
-        from gencheck.trainrun.choice import TrainChoice
-        from gencheck.trainrun.run import train as run
+        from gencheck.training.loop import Training
+        from gencheck.training.path_ridge import RidgeOptions
+        from gencheck.training.request import TrainRequest
+        from gencheck.training.run import train as run
 
         _refuse_unused(two_phase, solver, ridge, landmarks, centred, freeze_epochs)
         require_between("--learning-rate", learning_rate, 0, open_low=True)
@@ -119,7 +119,7 @@ def train(
         standard = Training(
             epochs, batch_size, learning_rate, weight_decay, loss, optimiser, cosine
         )
-        choice = TrainChoice(
+        choice = TrainRequest(
             data=data,
             architecture=arch,
             out=out,
@@ -131,7 +131,7 @@ def train(
             solver=solver,
             training=standard,
             freeze=_freeze(standard, freeze_epochs),
-            ridge=RidgePlan(ridge, landmarks, centred, seed),
+            ridge=RidgeOptions(ridge, landmarks, centred, seed),
             darc1=darc1,
             seed=seed,
             device=chosen_device(device),
@@ -143,7 +143,7 @@ def train(
             "max-test-error", max_test_error, None if test is None else test.error
         )
         more = {"max_test_error": max_test_error}
-        doc = write_record(choice, result, more, Gate(tuple(checks)) if checks else None)
+        doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
         deliver(doc, _report, as_json, output)
 
 
@@ -177,6 +177,6 @@ def _freeze(standard: "Training", epochs: int | None) -> "Training":
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_train import render
+    from gencheck.report.terminal.train import render
 
     return render

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,8 @@ def val_bound(
         float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
     ] = 0.05,
     val_error: Annotated[
-        float | None, typer.Option(metavar="E", help="The error on the items; default 0.")
+        float | None,
+        typer.Option(metavar="E", help="The error on the items, where no file gives it."),
     ] = None,
     c: Annotated[
         float | None, typer.Option("--c", metavar="C", help="C of the theorem; worst case 1.")
@@ -51,14 +52,8 @@ def val_bound(
     gamma2: Annotated[
         float | None, typer.Option(metavar="G", help="γ² of the theorem; worst case 1.")
     ] = None,
-    loss: Annotated[
-        Literal["zero-one", "bounded"] | None,
-        typer.Option(help="Losses are 0 or 1 (the default), or anywhere between."),
-    ] = None,
-    loss_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="A B", help="The range of another bounded loss."),
-    ] = None,
+    loss: Loss = None,
+    loss_range: LossRange = None,
     losses: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One loss an item: .npy, .csv, .parquet.")
     ] = None,
@@ -67,6 +62,28 @@ def val_bound(
         typer.Option(
             metavar="FILE", help="Columns label and prediction, or label and score_0, score_1, …"
         ),
+    ] = None,
+    id_key: IdKey = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Instead: the store of the trials, which gives F and E (Optuna, MLflow, …).",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study or experiment of that store.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The metric by which the best was chosen.")
+    ] = None,
+    direction: Annotated[
+        Literal["max", "min"] | None,
+        typer.Option(help="More of the metric is better, or less, where the store does not say."),
+    ] = None,
+    count: Annotated[
+        Literal["trials", "scores"] | None,
+        typer.Option(help="Count one model a trial, or one a score (every epoch)."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the losses for `betting`.")] = 0,
     solve: Annotated[
@@ -88,10 +105,15 @@ def val_bound(
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
     with errors_as_exit_codes(debug):
-        from gencheck.gate import Gate, maximum_check
+        from gencheck.guarantees.evidence import ValidationRequest
+        from gencheck.guarantees.validation import (
+            items_that_would_pass,
+            refuse_gate_on_a_p_value,
+            validation_result,
+        )
         from gencheck.report.json import document
+        from gencheck.report.limits import LimitReport, maximum_check
         from gencheck.report.val_bound import val_bound_body, val_bound_inputs
-        from gencheck.validation import ValidationRequest, validation_result
 
         request = ValidationRequest(
             m_val=m_val,
@@ -107,24 +129,34 @@ def val_bound(
             loss_range=loss_range,
             losses=losses,
             predictions=predictions,
+            id_key=id_key,
+            study=study,
+            name=name,
+            metric=metric,
+            direction=direction,
+            count=count,
             seed=seed,
             solve=solve,
             target=target,
         )
         result = validation_result(request)
         certified = result.certified
+        refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
-        checks = maximum_check("max-risk", max_risk, risk)
+        checks = tuple(maximum_check("max-risk", max_risk, risk))
+        gate = LimitReport(checks) if checks else None
+        if gate is not None and max_risk is not None and not gate.passed:
+            gate = LimitReport(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
             val_bound_inputs(request, result) | {"max_risk": max_risk},
             val_bound_body(result),
-            Gate(tuple(checks)) if checks else None,
+            gate,
         )
         deliver(doc, _report, as_json, output)
 
 
 def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal_bounds import render_val_bound
+    from gencheck.report.terminal.bounds import render_val_bound
 
     return render_val_bound

@@ -18,7 +18,7 @@ from gencheck.experiments.images import (
 )
 from gencheck.experiments.pairs import Pairs, Trained, darc1_result
 from gencheck.progress import Progress
-from gencheck.train.darc import DARC1, largest_mean_magnitude
+from gencheck.training.regularisers.darc import DARC1, largest_mean_magnitude
 
 # λ is chosen among these on training items that are held out, never on the test set.
 LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.api import audit_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.result import ConcentrationResult
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.margin import MarginBound, independent_bound
 from gencheck.experiments.experiment import (
@@ -19,11 +22,8 @@ from gencheck.experiments.experiment import (
     Row,
 )
 from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
-from gencheck.modules import audit_module
 from gencheck.progress import Progress
-from gencheck.result import ConcentrationResult
-from gencheck.settings import AuditOptions
-from gencheck.train.loop import Training, fit
+from gencheck.training.loop import Training, fit
 
 DELTA, RHO = 0.05, 1.0
 BOUNDS = ("validation bound", "data-dependent bound", "its tightest form", "data-independent bound")

@@ -16,12 +16,12 @@ from gencheck.experiments.images import (
     dense_network,
     labelled_images,
 )
-from gencheck.network.lowering import lowered
-from gencheck.network.trace import traced
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
 from gencheck.progress import SILENT, Progress
-from gencheck.train.loop import Training
-from gencheck.train.path_ridge import RidgePlan, path_ridge
-from gencheck.train.phases import two_phase
+from gencheck.training.loop import Training
+from gencheck.training.path_ridge import RidgeOptions, path_ridge
+from gencheck.training.phases import two_phase
 
 ALPHAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 SOLVERS = ("sgd", "ridge")
@@ -135,11 +135,11 @@ class _Items:
         frozen = torch.from_numpy(made.freeze).to(self.items.device)
         shape = tuple(self.items.shape[1:])
         solved = path_ridge(
-            lowered(traced(made.gates, shape)),
+            lower(trace(made.gates, shape)),
             self.items[frozen],
             self.targets[frozen].double().cpu(),
             self.test_items,
-            RidgePlan(landmarks=scale.landmarks, seed=seed),
+            RidgeOptions(landmarks=scale.landmarks, seed=seed),
             SILENT,
         )
         ridge = solved.outputs[len(frozen) :]

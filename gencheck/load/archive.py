@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from gencheck.errors import InputError
+from gencheck.load.files import reading, require_archive_fits, shortened
+from gencheck.memory import require_memory
 
 # torch.export's numbers for element types.
 _DTYPES = {
@@ -35,19 +38,13 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         Not an archive of exactly one program as torch.export.save writes it (torch 2.8 or later),
         or a weight that only a pickle could restore.
     """
-    try:
+    require_archive_fits(path)
+    remedy = "Save the model again with torch.export.save(torch.export.export(…), path)."
+    with reading(path, "an archive written by torch.export.save", remedy):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip archive")
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path)
-    except InputError:
-        raise
-    # a damaged archive can make zipfile, json and torch fail in nearly any way
-    except Exception as error:
-        raise InputError(
-            where=str(path),
-            found=f"a damaged or foreign file ({type(error).__name__}: {error})",
-            required="an archive written by torch.export.save",
-            remedy="Save the model again with torch.export.save(torch.export.export(…), path).",
-        ) from error
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -74,8 +71,13 @@ def _read(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any], dict[st
         config = f"{root}/data/{folder}/{model}_{kind}_config.json"
         if config in names:
             entries = json.loads(archive.read(config))["config"]
+            # a weight that two modules share is one tensor under two names
+            shared: dict[str, Tensor] = {}
             for fqn, entry in entries.items():
-                weights[fqn] = _tensor(archive, f"{root}/data/{folder}/", fqn, entry, path)
+                same = json.dumps(entry, sort_keys=True)
+                if same not in shared:
+                    shared[same] = _tensor(archive, f"{root}/data/{folder}/", fqn, entry, path)
+                weights[fqn] = shared[same]
     return document, weights
 
 
@@ -87,7 +89,7 @@ def _tensor(
     meta = entry["tensor_meta"]
     if meta["dtype"] not in _DTYPES:
         raise InputError(
-            where=f"{path}, {fqn}",
+            where=f"{path}, {shortened(fqn, 80)}",
             found=f"element type {meta['dtype']}",
             required="a floating-point, integer or boolean weight",
         )
@@ -95,6 +97,8 @@ def _tensor(
     dtype = _DTYPES[meta["dtype"]]
     flat = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
     sizes, strides = (tuple(int(i["as_int"]) for i in meta[key]) for key in ("sizes", "strides"))
+    declared = prod(sizes) * flat.element_size()
+    require_memory(declared, f"{path}, {shortened(fqn, 80)}", f"a weight of shape {sizes}")
     return flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).clone()
 
 

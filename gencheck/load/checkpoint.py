@@ -1,19 +1,22 @@
 """Checkpoints: torch.export programs and state dicts, without running anything they contain."""
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.archive import read_archive
+from gencheck.load.closed_pickle import read_lightning
 from gencheck.load.code import named_attribute
-from gencheck.load.files import suffix_of
-from gencheck.load.wrapping import SHARD_INDEX, read_shards, unwrapped, without_prefixes
+from gencheck.load.files import reading, require_archive_fits, shortened, suffix_of
+from gencheck.load.parametrised import with_effective_weights
+from gencheck.load.pickled import export_lines, read_pickled
+from gencheck.load.shards import SHARD_INDEX, read_shards
+from gencheck.load.weights import require_weights
+from gencheck.load.wrapping import aligned, common_prefix, unwrap
 
 
 @dataclass(frozen=True)
@@ -37,84 +40,106 @@ class StateDict:
     under: str | None = None
 
 
-def load_checkpoint(path: Path) -> SavedProgram | StateDict:
+def load_checkpoint(path: Path, key: str | None = None) -> SavedProgram | StateDict:
     """The content of a checkpoint, by its suffix.
+
+    Parameters
+    ----------
+    key
+        The key that the weights stand under, where a file holds several state dicts.
 
     Raises
     ------
     InputError
-        Missing, damaged or of an unknown kind, or a pickle that would run code; a state dict in a
-        wrapping that can be read in two ways.
+        Missing, damaged or of an unknown kind, or a pickle that would run code; several state dicts
+        and no `key`, or a key that is not there; a weight that is sparse, quantised, of a type that
+        is not computed with, or too large for memory.
     MissingDependency
         ``.safetensors`` without the safetensors library.
     """
     if path.name.endswith(SHARD_INDEX) and path.is_file():
-        return StateDict(read_shards(path), ordered=False)
-    return _LOADERS[suffix_of(path, _LOADERS, "a checkpoint file")](path)
+        suffix = SHARD_INDEX
+    else:
+        if path.suffix.lower() == ".onnx":
+            raise _onnx(path)
+        suffix = suffix_of(path, _LOADERS, "a checkpoint file")
+    if key is not None and suffix not in _PICKLED:
+        raise InputError(
+            where=f"--key {key}",
+            found=f"{path.name}, which holds weights alone",
+            required="--key only with " + ", ".join(sorted(_PICKLED)),
+        )
+    if suffix in _PICKLED:
+        return _state_of(_PICKLED[suffix](path), path, key)
+    content = _LOADERS[suffix](path) if suffix != SHARD_INDEX else _shards(path)
+    require_weights(content.weights if isinstance(content, SavedProgram) else content.tensors, path)
+    return content
 
 
 def _program(path: Path) -> SavedProgram:
     return SavedProgram(*read_archive(path))
 
 
+def _shards(path: Path) -> StateDict:
+    return StateDict(read_shards(path), ordered=False)
+
+
 def _safetensors(path: Path) -> StateDict:
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError as error:
         raise MissingDependency(
             library="safetensors", extra="safetensors", purpose=f"Reading {path}"
         ) from error
-    try:
-        return StateDict(dict(load_file(path)), ordered=False)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            where=str(path), found=f"a damaged file ({error})", required="a .safetensors file"
-        ) from error
+    require_archive_fits(path)
+    with reading(path, "a .safetensors file"), safe_open(path, framework="pt") as file:
+        return StateDict({name: file.get_tensor(name) for name in file.keys()}, ordered=False)  # noqa: SIM118
 
 
-def _pickled(path: Path) -> StateDict:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(
-            where=str(path),
-            found=f"a pickle that would have to run code, so it was not loaded ({reason})",
-            required="a state dict of plain tensors, as torch.save(model.state_dict(), path) writes",
-            remedy="Save the state dict alone, or export the model with torch.export.save.",
-        ) from error
-    except Exception as error:
-        raise InputError(
-            where=str(path),
-            found=f"a damaged or foreign file ({type(error).__name__})",
-            required="a file written by torch.save",
-        ) from error
+def _state_of(content: Any, path: Path, key: str | None) -> StateDict:
     if not isinstance(content, dict) or not content:
         raise InputError(
             where=str(path),
             found=f"a {type(content).__name__}" if content else "nothing",
             required="a state dict: names and tensors",
         )
-    under, wrapped = unwrapped(content, path)
+    if path.suffix.lower() == ".ckpt" and key is None and isinstance(content, dict):
+        # Lightning's own place; callbacks may keep tensors under names of theirs
+        key = "state_dict" if content.get("state_dict") else None
+    under, wrapped = unwrap(content, path, key)
     for name, value in wrapped.items():
         if not isinstance(value, Tensor):
             raise InputError(
-                where=f"{path}, key {name!r}",
+                where=f"{path}, key {shortened(repr(name), 80)}",
                 found=f"a {type(value).__name__}",
                 required="a tensor",
                 remedy="Save the state dict alone: torch.save(model.state_dict(), path).",
             )
     tensors = {str(k): v.detach() for k, v in wrapped.items()}
+    require_weights(tensors, path)
     notes = () if under is None else (f"the state dict under the key {under!r}",)
     return StateDict(tensors, ordered=True, notes=notes, under=under)
 
 
-_LOADERS: dict[str, Callable[[Path], SavedProgram | StateDict]] = {
+def _onnx(path: Path) -> InputError:
+    return InputError(
+        where=str(path),
+        found="an ONNX file (suffix '.onnx'), which is not read",
+        required="a .pt2 program, or a state dict with --model",
+        remedy=export_lines("model = Net()  # the module that the ONNX file was exported from"),
+    )
+
+
+_PICKLED: dict[str, Callable[[Path], Any]] = {
+    ".pt": read_pickled,
+    ".pth": read_pickled,
+    ".ckpt": read_lightning,
+}
+
+_LOADERS: dict[str, Callable[[Path], Any]] = {
     ".pt2": _program,
     ".safetensors": _safetensors,
-    ".pt": _pickled,
-    ".pth": _pickled,
+    **_PICKLED,
 }
 
 
@@ -148,26 +173,32 @@ def built_model(factory: str, state: StateDict, where: str) -> tuple[nn.Module, 
             found=f"a {type(module).__name__}",
             required="a factory that returns a torch.nn.Module",
         )
-    tensors, notes = without_prefixes(state.tensors, set(module.state_dict()), state.under)
+    wanted = set(module.state_dict())
+    effective, computed = with_effective_weights(state.tensors, wanted, where)
+    tensors, notes = aligned(effective, wanted, state.under)
     _refuse_mismatch(module, tensors, where, factory)
     module.load_state_dict(tensors)
-    return module.eval(), tuple(notes)
+    return module.eval(), (*computed, *notes)
 
 
 def _refuse_mismatch(
     module: nn.Module, tensors: dict[str, Tensor], where: str, factory: str
 ) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    problems = [f"{n} is missing" for n in wanted if n not in given]
-    problems += [f"{n} is not in the model" for n in given if n not in wanted]
-    problems += [
-        f"{n} has shape {given[n]}, the model wants {wanted[n]}"
-        for n in wanted
-        if n in given and given[n] != wanted[n]
-    ]
+    wanted = module.state_dict()
+    problems = [f"{n} is missing" for n in wanted if n not in tensors]
+    problems += [f"{shortened(n, 80)} is not in the model" for n in tensors if n not in wanted]
+    for name, own in wanted.items():
+        given = tensors.get(name, own)
+        if given.shape != own.shape:
+            problems.append(
+                f"{name} has shape {tuple(given.shape)}, the model wants {tuple(own.shape)}"
+            )
+        elif own.is_floating_point() and not given.is_floating_point():
+            problems.append(f"{name} is of {given.dtype}, the model wants floating-point numbers")
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" * (len(problems) > 5))
         raise InputError(
-            where=where, found=shown, required=f"the weights of the model that {factory} builds"
+            where=where,
+            found=f"{common_prefix(tensors, set(wanted))}{shown}",
+            required=f"the weights of the model that {factory} builds",
         )

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError, MissingDependency
-from gencheck.load.files import suffix_of
+from gencheck.load.files import listed, reading, require_archive_fits, suffix_of
 from gencheck.load.idx import idx_folder, idx_rows, is_idx, is_idx_folder
 from gencheck.load.images import image_folder, is_image_folder
 from gencheck.load.parquet import parquet_rows, target_column
 from gencheck.load.split import Array, Rows, Split
 from gencheck.load.table import read_table
+from gencheck.memory import require_memory
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None)
 
 
 def _folder(path: Path) -> DataFile:
-    if is_idx_folder(path):
+    with reading(path, "a folder that can be listed"):
+        of_idx, of_images = is_idx_folder(path), is_image_folder(path)
+    if of_idx:
         return DataFile(*idx_folder(path))
-    if is_image_folder(path):
+    if of_images:
         return DataFile(*image_folder(path))
     raise InputError(
         where=str(path),
@@ -66,17 +69,13 @@ def _parquet(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
 
 
 def _npz(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return _from_arrays(_Lazy(archive, path), path, x_key, y_key)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            where=str(path),
-            found=f"a damaged or foreign file ({type(error).__name__}: {error})",
-            required="an archive of arrays written by numpy.savez",
-        ) from error
+    required = "an archive of arrays written by numpy.savez"
+    with (
+        reading(path, required),
+        path.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as archive,
+    ):
+        return _from_arrays(_Lazy(archive, path), path, x_key, y_key)
 
 
 class _Lazy(Mapping[str, Array]):
@@ -86,6 +85,8 @@ class _Lazy(Mapping[str, Array]):
         self.archive, self.path = archive, path
 
     def __getitem__(self, name: str) -> Array:
+        entry = self.archive.zip.getinfo(f"{name}.npy")
+        require_memory(entry.file_size, f"{self.path}, array {name!r}", "an array")
         try:
             array: Array = self.archive[name]
         except ValueError as error:
@@ -105,18 +106,14 @@ class _Lazy(Mapping[str, Array]):
 
 def _safetensors(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import safe_open
     except ImportError as error:
         raise MissingDependency(
             library="safetensors", extra="safetensors", purpose=f"Reading {path}"
         ) from error
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            where=str(path), found=f"a damaged file ({error})", required="a .safetensors file"
-        ) from error
+    require_archive_fits(path)
+    with reading(path, "a .safetensors file"), safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return _from_arrays(arrays, path, x_key, y_key)
 
 
@@ -133,7 +130,7 @@ def _from_arrays(
     if plain == split:
         raise InputError(
             where=str(path),
-            found=f"arrays {', '.join(sorted(arrays)) or 'none'}",
+            found=f"arrays {listed(sorted(arrays))}",
             required="x, y or x_train, y_train, x_test, y_test",
             remedy="Name the arrays with --x-key and --y-key.",
         )
@@ -148,7 +145,7 @@ def _checked(arrays: Mapping[str, Array], path: Path, x_key: str, y_key: str) ->
         if name not in arrays:
             raise InputError(
                 where=str(path),
-                found=f"no array {name!r}, only {', '.join(sorted(arrays)) or 'none'}",
+                found=f"no array {name!r}, only {listed(sorted(arrays))}",
                 required="the array named",
             )
     items, targets = arrays[x_key], arrays[y_key]
@@ -208,7 +205,7 @@ def _table(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
         if name not in columns:
             raise InputError(
                 where=str(path),
-                found=f"no column {name!r}, only {', '.join(columns)}",
+                found=f"no column {name!r}, only {listed(columns)}",
                 required="the column named",
             )
         if columns[name].dtype.kind not in "biuf":

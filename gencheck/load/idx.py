@@ -1,16 +1,23 @@
 """IDX files, the format of MNIST's own distribution, plain or gzipped."""
 
 import gzip
-import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from gencheck.errors import InputError
+from gencheck.load.files import reading, require_file
 from gencheck.load.split import Array, Chosen, Rows
+from gencheck.memory import require_memory
 
 # The third byte of an IDX file: its element type, big endian.
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+_REQUIRED = "two zero bytes, an element type, the number of axes, their sizes, the numbers"
+
+# NumPy has arrays of up to 32 axes in every version; images have two or three.
+_MOST_AXES = 32
 
 _FOLDER = (("train", True), ("t10k", False))
 
@@ -69,6 +76,8 @@ def idx_rows(images: Path) -> Rows:
     targets = targets.astype(np.int64 if targets.dtype.kind in "iu" else np.float64)
 
     def read(positions: Array) -> Chosen:
+        wanted = len(positions) * items[:1].nbytes
+        require_memory(wanted, str(images), f"{len(positions)} images")
         chosen = np.asarray(items[positions])
         if not np.isfinite(chosen).all():
             bad = int(positions[np.argwhere(~np.isfinite(chosen))[0][0]])
@@ -101,41 +110,48 @@ def _labels_of(images: Path) -> Path:
 def read_idx(path: Path) -> Array:
     """The array of an IDX file; of a plain one only the pages that are used are read.
 
+    A gzipped file is unpacked up to the size that its header declares, and no further.
+
     Raises
     ------
     InputError
-        Not an IDX file, or of the wrong length.
+        Not an IDX file, of the wrong length, or one that does not fit into memory.
     """
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else None
-    except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    if raw is None:
-        with path.open("rb") as handle:
-            head = handle.read(4 + 4 * 255)
-    else:
-        head = raw
-    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or head[3] == 0:
-        raise _damaged(path, f"first bytes {head[:4].hex()}")
-    rank, dtype = head[3], np.dtype(_TYPES[head[2]])
-    start = 4 + 4 * rank
-    if len(head) < start:
-        raise _damaged(path, f"{len(head)} bytes, fewer than the sizes of {rank} axes take")
-    shape = tuple(int(n) for n in np.frombuffer(head[4:start], ">u4"))
-    expected = start + int(np.prod(shape, dtype=np.float64)) * dtype.itemsize
-    size = path.stat().st_size if raw is None else len(raw)
-    if size != expected:
-        raise _damaged(path, f"{size} bytes where shape {shape} takes {expected}")
-    if 0 in shape:
-        return np.zeros(shape, dtype)
-    if raw is None:
-        return np.memmap(path, dtype, "r", start, shape)
-    return np.frombuffer(raw, dtype, offset=start).reshape(shape)
+    require_file(path, "an IDX file")
+    zipped = path.suffix == ".gz"
+    with reading(path, _REQUIRED), gzip.open(path) if zipped else path.open("rb") as handle:
+        head = handle.read(4)
+        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES or head[3] == 0:
+            raise _damaged(path, f"first bytes {head.hex()}")
+        rank, dtype = head[3], np.dtype(_TYPES[head[2]])
+        if rank > _MOST_AXES:
+            raise _damaged(path, f"{rank} axes, where at most {_MOST_AXES} can be read")
+        sizes = handle.read(4 * rank)
+        if len(sizes) < 4 * rank:
+            raise _damaged(
+                path, f"{4 + len(sizes)} bytes, fewer than the sizes of {rank} axes take"
+            )
+        shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+        expected = prod(shape) * dtype.itemsize
+        if not zipped:
+            found = path.stat().st_size - 4 - 4 * rank
+        else:
+            require_memory(expected, str(path), f"a gzipped array of shape {shape}")
+            raw = handle.read(expected + 1)
+            found = len(raw)
+        if found != expected:
+            more = " or more" if zipped and found > expected else ""
+            raise _damaged(path, f"{found}{more} bytes where shape {shape} takes {expected}")
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        if zipped:
+            return np.frombuffer(raw, dtype).reshape(shape)
+        return np.memmap(path, dtype, "r", 4 + 4 * rank, shape)
 
 
 def _damaged(path: Path, found: str) -> InputError:
     return InputError(
         where=str(path),
         found=f"no whole IDX file ({found})",
-        required="two zero bytes, an element type, the number of axes, their sizes, the numbers",
+        required=_REQUIRED,
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gencheck.errors import InputError, MissingDependency
+from gencheck.load.files import plain_reason, reading, require_file
 from gencheck.load.split import Array, Chosen, Rows
+from gencheck.memory import require_memory
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -18,7 +20,7 @@ _KEPT = frozenset({"L", "RGB", "RGBA"})
 _MAIN, _TEST = ("train",), ("test", "val", "validation")
 
 
-def decoded(raw: bytes, where: str) -> tuple[Array, str | None]:
+def decode_image(raw: bytes, where: str) -> tuple[Array, str | None]:
     """An encoded image as bytes of shape (height, width) or (height, width, channels).
 
     Returns
@@ -46,7 +48,7 @@ def decoded(raw: bytes, where: str) -> tuple[Array, str | None]:
     except Exception as error:
         raise InputError(
             where=where,
-            found=f"no image that can be read ({type(error).__name__}: {error})",
+            found=f"no image that can be read ({plain_reason(error)})",
             required="a PNG or JPEG image",
         ) from error
     mode = image.mode
@@ -104,7 +106,10 @@ def _split(folder: Path, classes: list[str]) -> Rows:
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _SUFFIXES)
+        with reading(folder / name, "a class folder that can be listed"):
+            found = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _SUFFIXES)
+        for path in found:
+            require_file(path, "a PNG or JPEG image under a name like this")
         files += found
         labels += [label] * len(found)
     if not files:
@@ -118,9 +123,17 @@ def _split(folder: Path, classes: list[str]) -> Rows:
 
     def read(positions: Array) -> Chosen:
         images, notes = [], [f"labels from class folders: {shown}"]
-        for position in positions.tolist():
-            image, note = decoded(files[position].read_bytes(), str(files[position]))
+        taken = 0
+        for count, position in enumerate(positions.tolist(), 1):
+            with reading(files[position], "an image that can be read"):
+                raw = files[position].read_bytes()
+            image, note = decode_image(raw, str(files[position]))
             images.append(image)
+            taken += image.nbytes
+            if count % 512 == 1:
+                # the mean so far speaks for the rest, so that too many are refused early
+                all_of_them = taken // count * len(positions)
+                require_memory(all_of_them, str(folder), f"{len(positions)} images")
             notes += [note] if note and note not in notes else []
         return Chosen(images, targets[positions], tuple(notes))
 

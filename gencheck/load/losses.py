@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError
+from gencheck.load.item_ids import refuse_repeated_ids
 from gencheck.load.table import Table, read_table
 
 Losses = NDArray[np.float64]
@@ -35,26 +36,33 @@ class Predictions:
     ties: int
 
 
-def load_losses(path: Path) -> Losses:
+def load_losses(path: Path, id_key: str | None = None) -> Losses:
     """One loss an item, from the only column or the one called ``loss``. Shape (m,).
 
     Raises
     ------
     InputError
-        No such column, text, NaN or infinity; names the first bad row.
+        No such column, text, NaN or infinity, an item twice; names the first bad row.
     """
     table = read_table(path)
+    refuse_repeated_ids(table, id_key)
+    return losses_of(table)
+
+
+def losses_of(table: Table) -> Losses:
+    """The losses of a table, as `load_losses` reads them."""
     if "loss" not in table.columns and len(table.columns) != 1:
         raise InputError(
-            where=str(path),
+            where=table.where,
             found=f"columns {', '.join(table.columns)}",
             required="one column, or one called 'loss'",
         )
     name = "loss" if "loss" in table.columns else next(iter(table.columns))
-    return _numbers(table, name)
+    return numbers_of(table, name)
 
 
-def _numbers(table: Table, name: str) -> Losses:
+def numbers_of(table: Table, name: str) -> Losses:
+    """The column as finite floats; names the first cell that is none."""
     column = table.columns[name]
     try:
         numbers = column.astype(np.float64)
@@ -86,7 +94,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def load_predictions(path: Path) -> Predictions:
+def load_predictions(path: Path, id_key: str | None = None) -> Predictions:
     """0-1 losses from columns ``label`` and ``prediction``, or ``label`` and ``score_0``, ….
 
     Labels and predictions may be numbers or text. Score columns are ``score_K``, ``logit_K`` or
@@ -95,18 +103,25 @@ def load_predictions(path: Path) -> Predictions:
     Raises
     ------
     InputError
-        A column is missing, a cell is empty or not finite, a prediction is not a class, or a label
-        has no score column.
+        A column is missing, a cell is empty or not finite, a label or a prediction is not a class, a
+        label has no score column, or an item is there twice.
     """
     table = read_table(path)
+    refuse_repeated_ids(table, id_key)
+    return predictions_of(table)
+
+
+def predictions_of(table: Table) -> Predictions:
+    """The 0-1 losses of a table, as `load_predictions` reads them."""
     if "label" not in table.columns:
         raise _columns_error(table)
     if "prediction" in table.columns:
         label, prediction = _comparable(table, "label"), _comparable(table, "prediction")
         if label.dtype != prediction.dtype and "f" in label.dtype.kind + prediction.dtype.kind:
             raise _kinds_error(table, "prediction" if label.dtype.kind == "f" else "label")
-        if label.dtype.kind == "f" and (label == np.floor(label)).all():
-            _refuse_fractions(table, prediction)
+        for name, column in (("label", label), ("prediction", prediction)):
+            if column.dtype.kind == "f":
+                _refuse_fractions(table, name, column)
         return Predictions((label != prediction).astype(np.float64), 0)
     return _from_scores(table)
 
@@ -115,7 +130,7 @@ def _comparable(table: Table, name: str) -> NDArray[Any]:
     """The column as floats or text, every cell of which names a class."""
     column = table.columns[name]
     if column.dtype.kind in "biuf":
-        numbers = _numbers(table, name)
+        numbers = numbers_of(table, name)
         bad = np.abs(numbers) >= _LARGEST_CLASS
         required = "a class number below 2^53"
     elif column.dtype.kind == "U":
@@ -138,15 +153,20 @@ def _kinds_error(table: Table, text_name: str) -> InputError:
     )
 
 
-def _refuse_fractions(table: Table, prediction: Losses) -> None:
-    bad = prediction != np.floor(prediction)
+def _refuse_fractions(table: Table, name: str, column: Losses) -> None:
+    """A measurement is not a class: that two of them differ in the last digit is no error of 1."""
+    bad = column != np.floor(column)
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            where=f"{table.where}, column 'prediction', row {row}",
-            found=f"{prediction[row]:g}, while all labels are whole",
-            required="the predicted class",
-            remedy="Probabilities belong in columns prob_0, prob_1, …, one for each class.",
+            where=f"{table.where}, column {name!r}, row {row}",
+            found=f"{column[row]:g}",
+            required="a class: a whole number or text",
+            remedy=(
+                "Numbers that are measured or predicted are scored by a loss of your own: "
+                "--losses FILE --loss bounded, with --loss-range A B where it is not in [0, 1]. "
+                "Probabilities of classes belong in columns prob_0, prob_1, …"
+            ),
         )
 
 
@@ -161,8 +181,8 @@ def _from_scores(table: Table) -> Predictions:
         )
     if sorted(classes) != list(range(len(classes))) or len(classes) < 2:
         raise _columns_error(table)
-    scores = np.stack([_numbers(table, classes[k]) for k in range(len(classes))], axis=1)
-    labels = _numbers(table, "label")
+    scores = np.stack([numbers_of(table, classes[k]) for k in range(len(classes))], axis=1)
+    labels = numbers_of(table, "label")
     bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= len(classes))
     if bad.any():
         row = int(np.argmax(bad))

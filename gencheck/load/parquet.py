@@ -1,5 +1,6 @@
 """Rows of Parquet files, read group by group: columns of numbers, or a column of encoded images."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError, MissingDependency
-from gencheck.load.images import decoded
+from gencheck.load.files import listed, reading
+from gencheck.load.images import decode_image
 from gencheck.load.split import Array, Chosen, Rows
+from gencheck.memory import require_memory
 
 TARGET_COLUMNS = ("label", "y", "target")
 
+_REQUIRED = "a .parquet file"
+
 # Rows that are looked at together.
 _BATCH = 8192
+
+# A position of eight bytes for each row, and their shuffled order.
+_POSITION_BYTES = 16
 
 
 def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
@@ -33,26 +41,25 @@ def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
         pyarrow is not installed.
     """
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingDependency(
             library="pyarrow", extra="parquet", purpose=f"Reading {path}"
         ) from error
-    try:
+    with reading(path, _REQUIRED):
         file = pq.ParquetFile(path)
         schema, count = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+    require_memory(_POSITION_BYTES * count, str(path), f"the positions of {count} rows")
     target, features, image = _chosen_columns(path, schema, x_key, y_key)
     if count == 0:
         raise InputError(where=str(path), found="no rows", required="at least one")
 
     def read(positions: Array) -> Chosen:
-        try:
+        # once in batches, once as columns, once as items
+        wanted = 3 * 8 * len(positions) * (len(features) + 1)
+        require_memory(wanted, str(path), f"{len(positions)} rows of {len(features)} features")
+        with reading(path, _REQUIRED):
             parts = list(_parts(path, [*features, target], positions))
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from error
         columns = {
             name: np.concatenate([_plain(part, name, path) for part in parts])
             for name in (*features, target)
@@ -74,11 +81,12 @@ def _chosen_columns(
     names: list[str] = schema.names
     target = y_key or target_column(names, str(path))
     features = [n.strip() for n in x_key.split(",")] if x_key else _others(names, target)
+    counts = Counter(names)
     for name in (*features, target):
-        if names.count(name) != 1:
+        if counts[name] != 1:
             raise InputError(
                 where=str(path),
-                found=f"{names.count(name)} columns {name!r} among {', '.join(names)}",
+                found=f"{counts[name]} columns {name!r} among {listed(names)}",
                 required="one column of the name",
             )
     if not features:
@@ -87,7 +95,7 @@ def _chosen_columns(
     if images and len(features) > 1:
         raise InputError(
             where=str(path),
-            found=f"feature columns {', '.join(features)}, of which {images[0]!r} holds images",
+            found=f"feature columns {listed(features)}, of which {images[0]!r} holds images",
             required="numbers alone, or one image column",
             remedy="Name the columns with --x-key.",
         )
@@ -198,13 +206,7 @@ def _images(cells: Array, targets: Array, path: Path, name: str, positions: Arra
             raise InputError(
                 where=where, found="no bytes", required="the bytes of an encoded image"
             )
-        image, note = decoded(raw, where)
+        image, note = decode_image(raw, where)
         images.append(image)
         notes += [note] if note and note not in notes else []
     return Chosen(images, targets, tuple(notes))
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(
-        where=str(path), found=f"a damaged file ({error})", required="a .parquet file"
-    )

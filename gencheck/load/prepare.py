@@ -7,8 +7,12 @@ import numpy as np
 
 from gencheck.errors import InputError
 from gencheck.load.split import Array, Rows, Split
+from gencheck.memory import require_memory
 
 Shape = tuple[int, ...]
+
+# The figures hold fourth powers of targets, which must be floats.
+_LARGEST_TARGET = 1e75
 
 
 def shuffled(split: Split | Rows, limit: int | None, seed: int) -> Split | Rows:
@@ -67,9 +71,10 @@ def prepared(
     Raises
     ------
     InputError
-        No such step leads from the stored shape to the model's.
+        No such step leads from the stored shape to the model's, or a number is past `dtype`.
     """
     stored, items = tuple(split.items.shape[1:]), split.items
+    require_memory(items.size * np.dtype(dtype).itemsize, split.where, f"{len(items)} items")
     steps = list(split.notes)
     if not automatic:
         if stored != shape:
@@ -78,7 +83,7 @@ def prepared(
                 found=f"items of shape {stored}",
                 required=f"items of the model's shape {shape}",
             )
-        return np.ascontiguousarray(items, dtype=dtype), steps
+        return _cast(split, items, dtype), steps
     if stored == shape:
         pass
     elif len(stored) == 3 and shape == (stored[2], stored[0], stored[1]):
@@ -101,7 +106,23 @@ def prepared(
         return np.divide(items, 255, dtype=dtype, order="C"), steps
     if split.items.dtype != np.dtype(dtype):
         steps.insert(0, f"{split.items.dtype} converted to {dtype}")
-    return np.ascontiguousarray(items, dtype=dtype), steps
+    return _cast(split, items, dtype), steps
+
+
+def _cast(split: Split, items: Array, dtype: str) -> Array:
+    """The items in `dtype`, which must have room for their numbers."""
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(items, dtype=dtype)
+    bad = ~np.isfinite(cast.reshape(len(cast), -1)).all(1)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise InputError(
+            where=f"{split.where}, item {int(split.indices[first])}",
+            found=f"a number past the range of {dtype}",
+            required=f"items that {dtype} can hold",
+            remedy="Divide them by a constant near their size, or pass --dtype float64.",
+        )
+    return cast
 
 
 def task_of(split: Split, task: str) -> str:
@@ -119,7 +140,7 @@ def target_rows(split: Split, task: str, outputs: int) -> Array:
     ------
     InputError
         A label is outside 0 … K − 1 or not whole (names the first), or the values of a regression
-        do not match the model's outputs.
+        do not match the model's outputs or are past 1e75.
     """
     if task == "regression":
         rows = split.targets.reshape(len(split), -1).astype(np.float64)
@@ -130,6 +151,7 @@ def target_rows(split: Split, task: str, outputs: int) -> Array:
                 required=f"{outputs}, one for each output of the model",
                 remedy="For labels stored as floating-point numbers pass --task classification.",
             )
+        _refuse_extreme(split, rows)
         return rows
     labels = split.targets
     if labels.ndim != 1 or outputs < 2:
@@ -148,3 +170,16 @@ def target_rows(split: Split, task: str, outputs: int) -> Array:
             required=f"a whole number from 0 to {outputs - 1}, one for each output of the model",
         )
     return np.eye(outputs)[labels.astype(np.int64)]
+
+
+def _refuse_extreme(split: Split, rows: Array) -> None:
+    """Name the first item with a target past the largest."""
+    bad = (np.abs(rows) > _LARGEST_TARGET).any(1)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise InputError(
+            where=f"{split.where}, item {int(split.indices[first])}",
+            found=f"a target of {np.abs(rows[first]).max():g}",
+            required=f"targets of at most {_LARGEST_TARGET:g}",
+            remedy="Measure targets in units near their size.",
+        )

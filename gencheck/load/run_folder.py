@@ -5,8 +5,7 @@ here, and gets nothing where a file is missing or is not the one that the run wr
 """
 
 import json
-import zipfile
-import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from gencheck.errors import InputError
 from gencheck.load.digest import sha256_of
+from gencheck.load.files import reading, require_archive_fits, require_file
 from gencheck.load.split import Array
 
 RECORD, SPLIT = "run.json", "split.npz"
@@ -22,6 +22,7 @@ GATES, WEIGHTS, SOLUTION = "gates", "weights", "ridge.npz"
 # The program of a run in one phase.
 MODEL = "model"
 SCHEMA = "gencheck.train/1"
+_TRAIN = "Only a finished two-phase run has them: gencheck train --two-phase."
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class RunFolder:
 
     def trained_on(self, digest: str) -> bool:
         """True where the data with this SHA-256 are those of the run."""
-        data = self.record["inputs"]["data"]
+        data = self.record["inputs"].get("data")
         return isinstance(data, dict) and data.get("sha256") == digest
 
 
@@ -117,23 +118,28 @@ def read_run_folder(path: Path) -> RunFolder:
     record = run_record(path)
     _require_digests(path, record)
     split = path / SPLIT
-    try:
-        with np.load(split, allow_pickle=False) as arrays:
-            parts = [arrays[name] for name in ("standard", "freeze", "held_out")]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    required = "the positions `standard`, `freeze` and `held_out` of the items of each phase"
+    require_file(split, required)
+    require_archive_fits(split)
+    with (
+        reading(split, required, _TRAIN),
+        split.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as arrays,
+    ):
+        parts = {name: np.asarray(arrays[name]) for name in ("standard", "freeze", "held_out")}
+    for name, array in parts.items():
+        if array.dtype.kind not in "iu" or array.ndim != 1 or array.min(initial=0) < 0:
+            raise InputError(
+                where=f"{split}, array {name!r}",
+                found=f"{array.dtype} of shape {array.shape}",
+                required="a row of whole numbers from 0 on",
+                remedy=_TRAIN,
+            )
+    if not len(parts["freeze"]):
         raise InputError(
-            where=str(split),
-            found=f"{type(error).__name__}: {error}",
-            required="the positions `standard`, `freeze` and `held_out` of the items of each phase",
-            remedy="Only a finished two-phase run has them: gencheck train --two-phase.",
-        ) from error
-    if any(part.dtype.kind not in "iu" or part.ndim != 1 for part in parts) or not len(parts[1]):
-        raise InputError(
-            where=str(split),
-            found=f"arrays of {', '.join(f'{part.dtype}, shape {part.shape}' for part in parts)}",
-            required="whole numbers in one axis, at least one in `freeze`",
+            where=str(split), found="no item in `freeze`", required="at least one", remedy=_TRAIN
         )
-    return RunFolder(path, record, *parts)
+    return RunFolder(path, record, **parts)
 
 
 def run_record(path: Path) -> dict[str, Any]:
@@ -144,12 +150,16 @@ def run_record(path: Path) -> dict[str, Any]:
     InputError
         There is none: the run is unfinished, or the folder is none of a run.
     """
-    try:
+    record = None
+    # one of another kind, or none, is told apart below
+    with suppress(OSError, ValueError, RecursionError):
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        if record["schema"] == SCHEMA and isinstance(record["inputs"], dict):
-            return dict(record)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
+    if (
+        isinstance(record, dict)
+        and record.get("schema") == SCHEMA
+        and isinstance(record.get("inputs"), dict)
+    ):
+        return record
     raise InputError(
         where=str(path),
         found=f"a folder without a sound {RECORD}",

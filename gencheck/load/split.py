@@ -106,11 +106,11 @@ class Rows:
         if transform is not None:
             items = transformed(list(chosen.items), positions, transform, self.where)
         else:
-            items = stacked(chosen.items, positions, self.where)
+            items = stack_items(chosen.items, positions, self.where)
         return Split(items[back], chosen.targets[back], self.where, self.indices, chosen.notes)
 
 
-def stacked(items: Array | Sequence[Array], indices: Array, where: str) -> Array:
+def stack_items(items: Array | Sequence[Array], indices: Array, where: str) -> Array:
     """Items of one shape as one array.
 
     Raises
@@ -157,4 +157,4 @@ def transformed(items: Sequence[Array], indices: Array, transform: Transform, wh
                 required="finite numbers",
             )
         made.append(result)
-    return stacked(made, indices, f"--transform on {where}")
+    return stack_items(made, indices, f"--transform on {where}")

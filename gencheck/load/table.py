@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError, MissingDependency
+from gencheck.load.files import reading, suffix_of
+from gencheck.memory import require_memory
 
 Column = NDArray[Any]
+
+# What a byte of a .csv file can become at most: a cell and its comma are two bytes or more, and
+# twice eight as a number; as text they are an object and a reference to it.
+_BYTES_OF_NUMBERS, _BYTES_OF_TEXT = 8, 32
 
 
 @dataclass(frozen=True)
@@ -43,27 +50,9 @@ def read_table(path: Path) -> Table:
     MissingDependency
         ``.parquet`` without pyarrow.
     """
-    if not path.is_file():
-        raise InputError(
-            where=str(path),
-            found="a folder" if path.is_dir() else "no such file",
-            required="a table file",
-        )
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        raise InputError(
-            where=str(path),
-            found=f"suffix {path.suffix!r}",
-            required=f"one of {', '.join(sorted(_READERS))}",
-        )
-    try:
+    suffix = suffix_of(path, _READERS, "a table file")
+    with reading(path, f"a table in {suffix}; text in UTF-8"):
         columns = _READERS[suffix](path)
-    except (csv.Error, OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            where=str(path),
-            found=f"a file that cannot be read as {suffix} ({error})",
-            required="a readable file; text in UTF-8",
-        ) from error
     table = Table(columns, str(path))
     if len(table) == 0:
         raise InputError(where=str(path), found="no rows", required="at least one")
@@ -71,14 +60,10 @@ def read_table(path: Path) -> Table:
 
 
 def _npy(path: Path) -> dict[str, Column]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise InputError(
-            where=str(path),
-            found=f"a damaged file, or one that only a pickle could restore ({error})",
-            required="an array of numbers written by numpy.save",
-        ) from error
+    require_memory(path.stat().st_size, str(path), "an array")
+    required = "an array of numbers written by numpy.save; no pickle is run"
+    with reading(path, required), path.open("rb") as handle:
+        array = np.load(handle, allow_pickle=False)
     if (
         not isinstance(array, np.ndarray)
         or array.dtype.kind not in "biuf"
@@ -101,18 +86,17 @@ def _widened(column: Column) -> Column:
 
 def _parquet(path: Path) -> dict[str, Column]:
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingDependency(
             library="pyarrow", extra="parquet", purpose=f"Reading {path}"
         ) from error
-    try:
+    with reading(path, "a .parquet file"):
+        declared = pq.read_metadata(path)
+        cells = declared.num_rows * declared.num_columns
+        # as pyarrow holds them, and as columns of 8 bytes a cell
+        require_memory(16 * cells, str(path), f"{declared.num_rows} rows")
         content = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            where=str(path), found=f"a damaged file ({error})", required="a .parquet file"
-        ) from error
     _refuse_repeated(path, content.column_names)
     columns = {}
     for name in content.column_names:
@@ -138,14 +122,15 @@ def _text(values: Column) -> Column:
 
 
 def _refuse_repeated(path: Path, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise InputError(
                 where=str(path), found=f"a column name twice ({name!r})", required="distinct names"
             )
 
 
 def _csv(path: Path) -> dict[str, Column]:
+    require_memory(_BYTES_OF_NUMBERS * path.stat().st_size, str(path), "a table")
     with path.open(encoding="utf-8-sig", newline="") as handle:
         first = next(csv.reader(handle), None)
     if not first:
@@ -178,6 +163,7 @@ def _csv(path: Path) -> dict[str, Column]:
 
 
 def _mixed_csv(path: Path, names: list[str], headed: bool) -> dict[str, Column]:
+    require_memory(_BYTES_OF_TEXT * path.stat().st_size, str(path), "a table with text in it")
     cells: list[list[str]] = [[] for _ in names]
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.reader(handle)

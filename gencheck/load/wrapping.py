@@ -1,133 +1,160 @@
-"""What state dicts come wrapped in: keys of training scripts, prefixes of wrappers, shards."""
+"""What state dicts come wrapped in: keys of training scripts, prefixes of wrappers, other tensors."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from gencheck.errors import InputError, MissingDependency
-
-SHARD_INDEX = ".safetensors.index.json"
-
-# Keys under which training scripts keep the state dict beside optimiser, epoch and the like.
-_KEYS = ("state_dict", "model")
+from gencheck.errors import InputError
+from gencheck.load.files import listed, shortened
 
 # Prefixes that wrappers of modules put before every name, and who does.
-_WRAPPERS = {"module.": "DataParallel", "_orig_mod.": "torch.compile"}
+_WRAPPERS = {"module.": "DataParallel or AveragedModel", "_orig_mod.": "torch.compile"}
 
 # Lightning's own, which a model may as well have for a part of its own.
 _LIGHTNING = "model."
 
+# Parts of training that keep tensors beside the weights; no output depends on them.
+_BESIDE = frozenset({"criterion", "loss", "loss_fn", "loss_function", "objective", "n_averaged"})
 
-def unwrapped(content: dict[Any, Any], path: Path) -> tuple[str | None, dict[Any, Any]]:
+
+def unwrap(
+    content: dict[Any, Any], path: Path, key: str | None = None
+) -> tuple[str | None, dict[Any, Any]]:
     """The state dict in what a checkpoint holds, and the key that it stood under.
+
+    Training scripts keep it beside optimiser, epoch and the like: what holds tensors under names,
+    and nothing else, is a state dict.
+
+    Parameters
+    ----------
+    key
+        Where it stands; keys of dictionaries within dictionaries are joined by dots.
 
     Raises
     ------
     InputError
-        It can be read in two ways.
+        There are several and no key, or the key is not there.
     """
-    if all(isinstance(value, Tensor) for value in content.values()):
+    nested = _states(content)
+    if key is not None:
+        if key not in nested:
+            raise InputError(
+                where=f"{path}, --key {shortened(key, 80)}",
+                found="no state dict under it",
+                required=f"one of {listed(nested)}",
+            )
+        return key, nested[key]
+    if not nested or all(isinstance(value, Tensor) for value in content.values()):
         return None, content
-    nested = [key for key in _KEYS if _is_state(content.get(key))]
     if len(nested) > 1:
         raise InputError(
             where=str(path),
-            found="state dicts under both 'state_dict' and 'model'",
+            found=f"{len(nested)} state dicts, under {listed(nested)}",
             required="one state dict",
-            remedy="Save the one to audit alone: torch.save(checkpoint[KEY], path).",
+            remedy=f"Name the one to audit with --key, such as --key {next(iter(nested))}.",
         )
-    return (nested[0], content[nested[0]]) if nested else (None, content)
+    ((only, state),) = nested.items()
+    return only, state
 
 
-def _is_state(value: Any) -> bool:
-    return isinstance(value, dict) and any(isinstance(v, Tensor) for v in value.values())
+def _states(content: Mapping[Any, Any], before: str = "", depth: int = 3) -> dict[str, Any]:
+    """The state dicts within a dictionary, by their keys joined with dots."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and value and isinstance(key, str):
+            name = f"{before}{key}"
+            if _is_state(value):
+                found[name] = value
+            elif depth > 1:
+                found |= _states(value, f"{name}.", depth - 1)
+    return found
 
 
-def without_prefixes(
+def _is_state(value: dict[Any, Any]) -> bool:
+    """True for tensors under names; numbers alone, as scores are kept, are no weights."""
+    tensors = [v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)]
+    return len(tensors) == len(value) and any(tensor.ndim > 0 for tensor in tensors)
+
+
+def aligned(
     tensors: dict[str, Tensor], wanted: set[str] | None, under: str | None
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights without prefixes that every name has, and a note for each prefix.
+    """The weights under the model's own names, and a note for each prefix or tensor taken off.
 
     Parameters
     ----------
     wanted
         The names that the model has, where they are known: nothing more is taken off once they are
-        met, and Lightning's prefix is taken off where that meets them.
+        met, and any prefix is where that meets them.
     under
         The key that the weights stood under; Lightning writes ``state_dict``.
     """
-    notes: list[str] = []
+    tensors, notes = _without_beside(tensors, wanted)
     while tensors and set(tensors) != wanted:
-        prefix = next((p for p in _WRAPPERS if _all_have(tensors, p)), None)
-        who = _WRAPPERS.get(prefix or "", "")
-        if prefix is None and _all_have(tensors, _LIGHTNING):
-            bare = {name.removeprefix(_LIGHTNING) for name in tensors}
-            if (wanted is None and under == "state_dict") or bare == wanted:
-                prefix, who = _LIGHTNING, "Lightning"
+        prefix, who = _prefix_of(tensors, wanted, under)
         if prefix is None:
             break
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-        notes.append(f"prefix {prefix!r} of {who} taken off every name")
+        notes.append(f"prefix {prefix!r}{who} taken off every name")
+        tensors, more = _without_beside(tensors, wanted)
+        notes += more
     return tensors, notes
+
+
+def _prefix_of(
+    tensors: dict[str, Tensor], wanted: set[str] | None, under: str | None
+) -> tuple[str | None, str]:
+    for prefix, who in _WRAPPERS.items():
+        if _all_have(tensors, prefix):
+            return prefix, f" of {who}"
+    if wanted is None:
+        lightning = under == "state_dict" and _all_have(tensors, _LIGHTNING)
+        return (_LIGHTNING, " of Lightning") if lightning else (None, "")
+    common = _common(tensors)
+    while common:
+        if {name.removeprefix(common) for name in tensors} == wanted:
+            return common, " of Lightning" if common == _LIGHTNING else ""
+        common = _parent(common)
+    return None, ""
+
+
+def _without_beside(
+    tensors: dict[str, Tensor], wanted: set[str] | None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors without those of a criterion, or an average's count, that the model has not."""
+    beside = [
+        name for name in tensors if name.split(".")[0] in _BESIDE and name not in (wanted or set())
+    ]
+    if not beside or len(beside) == len(tensors):
+        return tensors, []
+    kept = {name: tensor for name, tensor in tensors.items() if name not in beside}
+    return kept, [f"left out, as no part of the model: {listed(beside, 5)}"]
 
 
 def _all_have(tensors: dict[str, Tensor], prefix: str) -> bool:
     return all(name.startswith(prefix) and name != prefix for name in tensors)
 
 
-def read_shards(index: Path) -> dict[str, Tensor]:
-    """The weights of a sharded checkpoint, by the index file that names the shard of each.
-
-    Raises
-    ------
-    InputError
-        The index is damaged, a shard is missing or lies elsewhere, or lacks a tensor.
-    MissingDependency
-        The safetensors library is not installed.
-    """
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose=f"Reading {index}"
-        ) from error
-    by_shard: dict[str, list[str]] = {}
-    for name, shard in _weight_map(index).items():
-        by_shard.setdefault(shard, []).append(name)
-    tensors: dict[str, Tensor] = {}
-    for shard, names in by_shard.items():
-        path = index.parent / shard
-        # a name that leads elsewhere is refused, whatever lies there
-        if Path(shard).name != shard or not path.is_file():
-            raise InputError(
-                where=str(index), found=f"shard {shard!r}", required="shards that lie beside it"
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in names:
-                    tensors[name] = file.get_tensor(name)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(
-                where=str(path),
-                found=f"a damaged shard, or one without a tensor ({error})",
-                required=f"the tensors that {index.name} names",
-            ) from error
-    return tensors
+def _common(names: Mapping[str, Any] | set[str]) -> str:
+    """The longest prefix of whole parts, its dot included, that all names have."""
+    parts = [name.split(".")[:-1] for name in names]
+    shared: list[str] = []
+    for column in zip(*parts, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared.append(column[0])
+    return "".join(f"{part}." for part in shared)
 
 
-def _weight_map(index: Path) -> dict[str, str]:
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        sound = bool(found) and all(isinstance(shard, str) for shard in found.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        sound = False
-    if not sound:
-        raise InputError(
-            where=str(index),
-            found="no weight_map",
-            required='the index of a sharded checkpoint: {"weight_map": {name: shard}}',
-        )
-    weights: dict[str, str] = found
-    return weights
+def _parent(prefix: str) -> str:
+    return "".join(f"{part}." for part in prefix.split(".")[:-2])
+
+
+def common_prefix(tensors: dict[str, Tensor], wanted: set[str]) -> str:
+    """In words, the first part that all names have and those of the model have not; else empty."""
+    first = _common(tensors).split(".")[0]
+    if not first or any(name.startswith(f"{first}.") for name in wanted):
+        return ""
+    return f"all {len(tensors)} names begin with {shortened(first, 80)}.; "

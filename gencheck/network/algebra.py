@@ -19,16 +19,22 @@ from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     INSIDE,
     Affine,
+    Attend,
     AvgPool,
+    Centre,
     Clamp,
+    Computed,
     Concat,
+    Constant,
     Conv,
     Dense,
+    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
     Reshape,
+    Scale,
     Select,
 )
 
@@ -37,7 +43,7 @@ _EXPONENT_RANGE = 32
 
 # The planes of one node's gates, each of shape (N, *shape); None where a plane is 1 everywhere.
 Planes: TypeAlias = list[Tensor]
-GatedNode: TypeAlias = Gate | Clamp | MaxPool
+GatedNode: TypeAlias = Gate | Clamp | MaxPool | Computed
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,14 @@ class NumericAlgebra:
         What the gates of a node contribute: from its position, the node and the values that enter
         it, one tensor a plane; None where every gate contributes 1. The planes of a max-pool have
         shape (N, channels, windows).
+    tokens
+        True where `start` holds the tokens of items; else what each place contributes to every token.
     """
 
     start: Tensor
     weight: Callable[[Tensor], Tensor]
     gates: Callable[[int, GatedNode, Scaled], Planes | None]
+    tokens: bool = False
 
     def _of(self, parameter: Tensor) -> Tensor:
         return self.weight(parameter.to(self.start))
@@ -162,6 +171,47 @@ class NumericAlgebra:
             value = self.add(value, _rescaled(constant, 0))
         return value
 
+    def scale(self, position: int, node: Scale, value: Scaled) -> Scaled:
+        """Values times computed gates."""
+        planes = self.gates(position, node, value)
+        if planes is None:
+            return value
+        gates = planes[0][:, torch.from_numpy(node.index)].reshape(-1, *node.shape)
+        return _rescaled(value.mantissa * gates, value.exponent)
+
+    def attend(self, position: int, node: Attend, value: Scaled) -> Scaled:
+        """The sum over sources of values times computed gates."""
+        planes = self.gates(position, node, value)
+        heads, targets, _ = node.shape
+        if planes is None:
+            total = value.mantissa.sum(2, keepdim=True).expand(-1, *node.shape)
+        else:
+            total = planes[0].view(-1, heads, targets, node.sources_count) @ value.mantissa
+        return _rescaled(total, value.exponent)
+
+    def centre(self, node: Centre, value: Scaled) -> Scaled:
+        """f(s (1 − 1/n)) x + f(−s/n) · the others of the group + f(t)."""
+        flat, members = value.mantissa.flatten(1), torch.from_numpy(node.members)
+        count = members.shape[1]
+        sums = flat[:, members].sum(2)[:, torch.from_numpy(node.group_of)]
+        one = torch.ones((), dtype=torch.float64) if node.scale is None else node.scale
+        scale = one.expand(node.shape).reshape(-1)
+        own, other = self._of(scale * (1 - 1 / count)), self._of(-scale / count)
+        paths = own * flat + other * (sums - flat)
+        return self._plus(paths.reshape(-1, *node.shape), value.exponent, node.shift)
+
+    def constant(self, node: Constant) -> Scaled:
+        """f(value), for every item."""
+        return _rescaled(self._of(node.value).expand(len(self.start), *node.shape), 0)
+
+    def embed(self, node: Embed, value: Scaled) -> Scaled:
+        """F of the weights of each token, or their sum over all tokens where `start` has none."""
+        weight = self._of(node.weight)
+        if self.tokens:
+            return _rescaled(weight[self.start.long()], 0)
+        places = value.mantissa[..., None] * weight.sum(0)
+        return _rescaled(places, value.exponent)
+
     def max_pool(self, position: int, node: MaxPool, value: Scaled) -> Scaled:
         """The sum over each window of values times gates."""
         planes = self.gates(position, node, value)
@@ -208,11 +258,13 @@ def identity_weight(parameter: Tensor) -> Tensor:
 
 
 def decided(node: GatedNode, value: Scaled) -> Planes:
-    """The planes that values decide: boolean for gates of two values, real for smooth ones.
+    """The planes that the values entering decide: boolean for gates of two values, real for smooth ones.
 
     A gate's plane is true where x > 0. The planes of a `Clamp` say where x lies, those of a
     `MaxPool`, each of shape (N, channels, windows), which tap is a largest one.
     """
+    if isinstance(node, Computed):
+        raise TypeError("the gates of a computed node are not decided by what enters it")
     if isinstance(node, MaxPool):
         reads = torch.from_numpy(node.windows.sources)
         flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
@@ -250,13 +302,15 @@ def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Planes]]:
     outputs, planes
         Outputs of shape (N, K), and by position of each gated node its planes (see `decided`).
     """
-    planes: dict[int, Planes] = {}
+    planes: dict[int, Planes] = {p: [g] for p, g in network.computed_gates(items).items()}
 
     def record(position: int, node: GatedNode, value: Scaled) -> Planes:
-        planes[position] = decided(node, value)
+        if position not in planes:
+            planes[position] = decided(node, value)
         return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
-    return interpret(network, NumericAlgebra(items, identity_weight, record)), planes
+    algebra = NumericAlgebra(items, identity_weight, record, network.takes_tokens)
+    return interpret(network, algebra), planes
 
 
 def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> Scaled:
@@ -265,7 +319,7 @@ def gated_logits(network: Network, items: Tensor, planes: dict[int, Planes]) -> 
     def fixed(position: int, node: GatedNode, value: Scaled) -> Planes:
         return [gate_values(node, plane, value.mantissa) for plane in planes[position]]
 
-    return interpret(network, NumericAlgebra(items, identity_weight, fixed))
+    return interpret(network, NumericAlgebra(items, identity_weight, fixed, network.takes_tokens))
 
 
 def open_gates(position: int, node: GatedNode, value: Scaled) -> None:

@@ -12,8 +12,14 @@ from torch.nn import functional
 
 from gencheck.errors import InputError
 from gencheck.network.activations import SMOOTH
-from gencheck.network.aten import AtenGraph, Call, filled_arguments, in_batches, operator_of
-from gencheck.network.construction import argument
+from gencheck.network.frontend.aten import (
+    AtenGraph,
+    Call,
+    filled_arguments,
+    in_batches,
+    operator_of,
+)
+from gencheck.network.frontend.construction import argument
 
 # From the call, the arguments in the gate network and the value in the weight network: its output.
 Gated: TypeAlias = Callable[[Call, list[Any], Tensor], Any]

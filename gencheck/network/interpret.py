@@ -5,17 +5,22 @@ from typing import Protocol, TypeVar
 from gencheck.network.ir import (
     Add,
     Affine,
+    Attend,
     AvgPool,
+    Centre,
     Clamp,
     Concat,
+    Constant,
     Conv,
     Dense,
+    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
     Node,
     Reshape,
+    Scale,
     Select,
 )
 
@@ -42,6 +47,21 @@ class Algebra(Protocol[Value]):
 
     def clamp(self, position: int, node: Clamp, value: Value) -> Value:
         """Through gates, plus paths that start where it saturates."""
+
+    def scale(self, position: int, node: Scale, value: Value) -> Value:
+        """Through one computed gate a unit."""
+
+    def attend(self, position: int, node: Attend, value: Value) -> Value:
+        """From every source to every target of a head, through a computed gate."""
+
+    def centre(self, node: Centre, value: Value) -> Value:
+        """From every unit of a group to each, with structural and trainable weights, plus biases."""
+
+    def constant(self, node: Constant) -> Value:
+        """A path starts at each unit."""
+
+    def embed(self, node: Embed, value: Value) -> Value:
+        """Through the weights of the token that stands at each place."""
 
     def max_pool(self, position: int, node: MaxPool, value: Value) -> Value:
         """From every unit of a window, through gates."""
@@ -84,6 +104,8 @@ def _apply(algebra: Algebra[Value], position: int, node: Node, read: list[Value]
     match node:
         case Input():
             return algebra.input(node)
+        case Constant():
+            return algebra.constant(node)
         case Add():
             return algebra.add(read[0], read[1])
         case Concat():
@@ -94,6 +116,10 @@ def _apply(algebra: Algebra[Value], position: int, node: Node, read: list[Value]
             return algebra.clamp(position, node, read[0])
         case MaxPool():
             return algebra.max_pool(position, node, read[0])
+        case Scale():
+            return algebra.scale(position, node, read[0])
+        case Attend():
+            return algebra.attend(position, node, read[0])
     return _apply_ungated(algebra, node, read[0])
 
 
@@ -107,6 +133,10 @@ def _apply_ungated(algebra: Algebra[Value], node: Node, value: Value) -> Value:
             return algebra.affine(node, value)
         case AvgPool():
             return algebra.avg_pool(node, value)
+        case Centre():
+            return algebra.centre(node, value)
+        case Embed():
+            return algebra.embed(node, value)
         case Select():
             return algebra.select(node, value)
         case Reshape():

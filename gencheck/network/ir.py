@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor
 
+from gencheck.network.gate_program import GateProgram
 from gencheck.network.windows import Index, Windows
 
 Shape: TypeAlias = tuple[int, ...]
@@ -37,6 +38,11 @@ class Node:
     def planes(self) -> int:
         """How many planes of gates an item sets."""
         return 0
+
+    @property
+    def gates_per_plane(self) -> int:
+        """The number of gates of one plane."""
+        return prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +210,95 @@ class Concat(Node):
         return [part.ravel() for part in parts]
 
 
+@dataclass(frozen=True, eq=False)
+class Constant(Node):
+    """A parameter in the forward (class token, query): one path a unit, with that weight.
+
+    `value` has the node's shape.
+    """
+
+    value: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Embed(Node):
+    """Lookup in a table of shape (tokens, width): a path from (place, token), 1 where it stands there."""
+
+    weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Centre(Node):
+    """y_u = s_u (x_u − mean of u's group) + t_u: an edge from each unit of a group to each.
+
+    The weight of the edge u′ → u is s_u (δ_uu′ − 1/n); one bias path a unit where t is given.
+
+    Attributes
+    ----------
+    members
+        The flat units of each group, shape (groups, n); every unit is in one group.
+    scale, shift
+        Broadcast to the item's shape.
+    """
+
+    members: Index
+    scale: Tensor | None
+    shift: Tensor | None
+
+    @property
+    def group_of(self) -> Index:
+        """The group of each flat unit."""
+        groups = np.empty(self.members.size, np.int64)
+        groups[self.members] = np.arange(len(self.members))[:, None]
+        return groups
+
+
+@dataclass(frozen=True, eq=False)
+class Computed(Node):
+    """A node whose gates are computed by a `GateProgram`, from more than the tensor that enters.
+
+    Attributes
+    ----------
+    gates
+        How many gates an item sets here.
+    rule
+        Why this tensor is the gate, in words.
+    """
+
+    gates: int
+    rule: str
+
+    @property
+    def planes(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def gates_per_plane(self) -> int:
+        """As many as are computed."""
+        return self.gates
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Computed):
+    """y_u = x_u · g[index[u]]: squeeze-excite, gated units, 1/std of a normalisation."""
+
+    index: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Attend(Computed):
+    """y(g,t,c) = Σ_s A(g,t,s) x(g,s,c): the gate of the edge s → t of head g is A(g,t,s).
+
+    Shapes are (heads, targets, channels) and, of the source, (heads, sources, channels).
+    """
+
+    sources_count: int
+
+
 def is_smooth(node: Node) -> bool:
     """True for a gate that is more than piecewise constant."""
-    return isinstance(node, Gate) and node.slope is None
+    return isinstance(node, Computed) or (isinstance(node, Gate) and node.slope is None)
 
 
 @dataclass(frozen=True)
@@ -217,9 +309,12 @@ class Network:
     ----------
     nodes
         In topological order; the first is the `Input`, the last the output layer.
+    program
+        What computes the gates of `Computed` nodes, where there are any.
     """
 
     nodes: tuple[Node, ...]
+    program: GateProgram | None = None
 
     @property
     def input_shape(self) -> Shape:
@@ -246,7 +341,9 @@ class Network:
 
     @property
     def gates_lie_in_unit_interval(self) -> bool:
-        """False where a slope lies outside [0, 1]."""
+        """False where a slope lies outside [0, 1], or gates are computed and may."""
+        if any(isinstance(node, Computed | Embed) for node in self.nodes):
+            return False
         slopes = [node.slope for node in self.nodes if isinstance(node, Gate)]
         return all(s is None or bool(((s >= 0) & (s <= 1)).all()) for s in slopes)
 
@@ -254,6 +351,15 @@ class Network:
     def smooth(self) -> bool:
         """True where a gate is more than piecewise constant in the item."""
         return any(is_smooth(node) for node in self.nodes)
+
+    @property
+    def takes_tokens(self) -> bool:
+        """True where an item consists of whole numbers that are looked up."""
+        return any(isinstance(node, Embed) for node in self.nodes)
+
+    def computed_gates(self, items: Tensor) -> dict[int, Tensor]:
+        """The gates of each `Computed` node by its position, shape (N, gates)."""
+        return {} if self.program is None else self.program.gates(items)
 
     def operations(self) -> dict[str, int]:
         """How many nodes of each kind there are, by name."""

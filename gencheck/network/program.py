@@ -65,11 +65,14 @@ class Entry:
     births: Index
     columns: tuple[Column, ...]
     origin: Origin
+    repeat: int = 1
+    vocabulary: int = 0
 
     @property
     def signature(self) -> Hashable:
         """Entries of one signature can be gathered as one."""
-        return (self.carrier, self.origin, tuple((c.node, c.plane) for c in self.columns))
+        columns = tuple((c.node, c.plane) for c in self.columns)
+        return (self.carrier, self.origin, columns, self.repeat, self.vocabulary)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,11 @@ class Batch:
         With an index of shape (blocks, width). None of them: every factor is 1.
     births
         The flat unit of `origin` that each unit comes from, −1 where a block is shorter.
+    repeat
+        How many units of one and the same factor each unit stands for.
+    vocabulary
+        Where the one column holds tokens: how many there are. Each unit then stands for one unit a
+        token, with the factor [the token stands here]: an overlap is [both tokens are equal].
     """
 
     carrier: int | None
@@ -94,6 +102,8 @@ class Batch:
     columns: tuple[Column, ...]
     births: Index
     origin: Origin
+    repeat: int = 1
+    vocabulary: int = 0
 
     @property
     def blocks(self) -> int:
@@ -179,11 +189,6 @@ class Program:
         return sum(2 * int(batch.counts.sum()) for _, _, batch in self.batches() if batch.columns)
 
     @property
-    def cells_per_pair(self) -> int:
-        """The cells of all maps."""
-        return sum(made.cells for made in self.maps)
-
-    @property
     def factors_per_item(self) -> int:
         """The numbers that the factors of one item take, padding included."""
         return sum(b.blocks * b.width for _, _, b in self.batches() if b.columns)
@@ -197,6 +202,41 @@ class Program:
             held = [s for s, reader in last.items() if s < m <= reader]
             most = max(most, sum(self.maps[s].cells for s in held) + 2 * made.cells)
         return most
+
+
+def without_dead_blocks(program: Program) -> Program:
+    """The program without blocks of cells that the kernel does not read.
+
+    Where one token is read, only its row of the last attention is needed.
+    """
+    wanted = [np.zeros(made.cells, bool) for made in program.maps]
+    wanted[-1][:] = True
+    maps: list[Map] = list(program.maps)
+    for m in reversed(range(len(maps))):
+        node = maps[m]
+        if isinstance(node, Slide):
+            reads = node.reads[wanted[m]]
+            wanted[node.source][reads[reads >= 0]] = True
+            continue
+        batches = [_of_blocks(b, np.flatnonzero(wanted[m][b.cells])) for b in node.batches]
+        maps[m] = replace(node, batches=tuple(b for b in batches if b.blocks))
+        for batch in batches:
+            if batch.carrier is not None:
+                wanted[batch.carrier][batch.at] = True
+    return Program(tuple(maps))
+
+
+def _of_blocks(batch: Batch, blocks: Index) -> Batch:
+    if len(blocks) == batch.blocks:
+        return batch
+    columns = tuple(replace(c, index=c.index[blocks]) for c in batch.columns)
+    return replace(
+        batch,
+        at=batch.at[blocks],
+        cells=batch.cells[blocks],
+        births=batch.births[blocks],
+        columns=columns,
+    )
 
 
 @dataclass
@@ -262,7 +302,7 @@ def _joined(entries: list[Entry]) -> list[Entry]:
         at, cells, births = (
             np.concatenate([getattr(e, name) for e in group]) for name in ("at", "cells", "births")
         )
-        joined.append(Entry(first.carrier, at, cells, births, columns, first.origin))
+        joined.append(replace(first, at=at, cells=cells, births=births, columns=columns))
     return joined
 
 
@@ -289,5 +329,16 @@ def _batches(entry: Entry) -> list[Batch]:
         )
         births = np.where(inside, entry.births[take], -1)
         at, cells = entry.at[take[:, 0]], entry.cells[take[:, 0]]
-        batches.append(Batch(entry.carrier, at, cells, columns, births, entry.origin))
+        batches.append(
+            Batch(
+                entry.carrier,
+                at,
+                cells,
+                columns,
+                births,
+                entry.origin,
+                repeat=entry.repeat,
+                vocabulary=entry.vocabulary,
+            )
+        )
     return batches

@@ -20,71 +20,40 @@ import numpy as np
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
+    Attend,
     AvgPool,
+    Centre,
     Clamp,
+    Computed,
     Concat,
+    Constant,
     Conv,
     Dense,
+    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
+    Node,
     Reshape,
+    Scale,
     Select,
     Shape,
 )
-from gencheck.network.program import Column, Entry, Origin, Program, ProgramBuilder
+from gencheck.network.program import (
+    Column,
+    Entry,
+    Origin,
+    Program,
+    ProgramBuilder,
+    without_dead_blocks,
+)
+from gencheck.network.term import Term, attended, entries_of
 from gencheck.network.windows import Index
 
 # A window over few enough input channels is taken into the overlap itself: a product over so many
 # coordinates costs less than sliding a window over pairs.
 _PATCH_WIDTH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """Paths that reach some units of a tensor.
-
-    Attributes
-    ----------
-    origin, births
-        The layer that they come from, and the flat unit there. Births have shape (n,).
-    carrier
-        The position of the program's map that they come from; None for the carrier 1 (paths that
-        start at an input coordinate, a bias or a constant and have met no dense layer since).
-    units
-        The flat units reached, distinct. Shape (n,).
-    at
-        The carrier's cell of each. Shape (n,).
-    columns
-        The factors whose product is σ: gates, and input coordinates.
-    """
-
-    origin: Origin
-    births: Index
-    carrier: int | None
-    units: Index
-    at: Index
-    columns: tuple[Column, ...]
-
-    def picked(self, pick: Index, units: Index) -> "Term":
-        """The entries `pick`, reaching `units` now."""
-        columns = tuple(replace(c, index=c.index[pick]) for c in self.columns)
-        return replace(
-            self, births=self.births[pick], at=self.at[pick], units=units, columns=columns
-        )
-
-    def moved(self, index: Index, width: int) -> "Term":
-        """After unit u has become unit ``index[u]`` of the tensor of `width` units; −1 is nothing."""
-        where = np.full(width + 1, -1)
-        where[self.units] = np.arange(len(self.units))
-        found = where[index]
-        units = np.flatnonzero(found >= 0)
-        return self.picked(found[units], units)
-
-    def gated(self, position: int, plane: int) -> "Term":
-        """After one plane of the gates of the node at `position`."""
-        return replace(self, columns=(*self.columns, Column(position, plane, self.units)))
 
 
 @dataclass(frozen=True)
@@ -95,7 +64,7 @@ class Reached:
     width: int
 
 
-def _fresh(node: Conv | Dense, carrier: int, at: Index) -> Reached:
+def _fresh(node: Node, carrier: int, at: Index) -> Reached:
     units = np.arange(prod(node.shape))
     origin = Origin(node.label, "layer", node.shape)
     return Reached((Term(origin, units, carrier, units, at, ()),), len(units))
@@ -110,8 +79,8 @@ def _constant(label: str, shape: Shape) -> Term:
 class _TermAlgebra:
     """Values are terms; maps are collected on the way."""
 
-    def __init__(self, patches: bool) -> None:
-        self.patches = patches
+    def __init__(self, patches: bool, joins: bool) -> None:
+        self.patches, self.joins = patches, joins
         self.builder = ProgramBuilder()
 
     def input(self, node: Input) -> Reached:
@@ -124,7 +93,7 @@ class _TermAlgebra:
 
     def dense(self, node: Dense, value: Reached) -> Reached:
         """All units gathered into one cell; the new units differ only in weights, not in the kernel."""
-        entries = [_entry(term, np.zeros_like(term.units)) for term in value.terms]
+        entries = [e for t in value.terms for e in entries_of(t, np.zeros_like(t.units))]
         carrier = self.builder.collapse(entries, 1, node.bias is not None, node.label)
         return _fresh(node, carrier, np.zeros(prod(node.shape), np.int64))
 
@@ -142,8 +111,11 @@ class _TermAlgebra:
             carrier = self._patches(node, value, own)
         else:
             entries = [
-                _entry(t, t.units // (own * positions) * positions + t.units % positions)
+                entry
                 for t in value.terms
+                for entry in entries_of(
+                    t, t.units // (own * positions) * positions + t.units % positions
+                )
             ]
             carrier = self.builder.convolution(
                 (node.sources[0], groups),
@@ -167,7 +139,7 @@ class _TermAlgebra:
                 unit = np.arange(value.width // positions)[:, None] * positions + reads
                 moved = term.moved(np.where(reads < 0, -1, unit).ravel(), value.width)
                 cells = moved.units // (own * count) * count + moved.units % count
-                entries.append(_entry(moved, cells))
+                entries += entries_of(moved, cells)
         total = node.groups * count
         return self.builder.collapse(entries, total, node.bias is not None, node.label)
 
@@ -203,6 +175,43 @@ class _TermAlgebra:
             terms.append(start.gated(position, plane))
         return replace(value, terms=tuple(terms))
 
+    def scale(self, position: int, node: Scale, value: Reached) -> Reached:
+        """Each term passes the computed gate of its unit."""
+        terms = (term.gated(position, 0, node.index[term.units]) for term in value.terms)
+        return replace(value, terms=tuple(terms))
+
+    def attend(self, position: int, node: Attend, value: Reached) -> Reached:
+        """Each term goes on to every target; the sum over sources is left to the next collapse."""
+        heads, targets, channels = node.shape
+        form = (heads, targets, node.sources_count, channels)
+        terms = [t for term in value.terms for t in attended(term, position, form)]
+        return Reached(tuple(terms), prod(node.shape))
+
+    def centre(self, node: Centre, value: Reached) -> Reached:
+        """All units of a group gathered into its cell, from which each of its units goes on."""
+        group = node.group_of
+        entries = [e for t in value.terms for e in entries_of(t, group[t.units])]
+        carrier = self.builder.collapse(
+            entries, len(node.members), node.shift is not None, node.label
+        )
+        return _fresh(node, carrier, group)
+
+    def constant(self, node: Constant) -> Reached:
+        """A path starts at each unit."""
+        return Reached((_constant(f"parameter {node.label}", node.shape),), prod(node.shape))
+
+    def embed(self, node: Embed, value: Reached) -> Reached:
+        """One cell a place: 1 where both items have the same token there."""
+        places = np.arange(value.width)
+        origin = Origin("input", "input", node.shape[:-1])
+        column = Column(0, 0, places)
+        entry = Entry(
+            None, np.zeros_like(places), places, places, (column,), origin,
+            vocabulary=len(node.weight),
+        )  # fmt: skip
+        carrier = self.builder.collapse([entry], len(places), False, node.label)
+        return _fresh(node, carrier, np.repeat(places, node.shape[-1]))
+
     def max_pool(self, position: int, node: MaxPool, value: Reached) -> Reached:
         """One term a tap, gated by [the arg-max is this tap]."""
         taps = self._by_tap(node.windows.sources, node.shape, value)
@@ -230,8 +239,36 @@ class _TermAlgebra:
         return Reached(tuple(terms), len(node.index))
 
     def add(self, left: Reached, right: Reached) -> Reached:
-        """The paths of both, side by side."""
-        return Reached((*left.terms, *right.terms), left.width)
+        """The paths of both, side by side; as one map where none has met a gate since its carrier.
+
+        Only behind computed gates: a residual stream is then one number a token.
+        """
+        terms = (*left.terms, *right.terms)
+        plain = [term for term in terms if not term.columns and term.mixed is None]
+        if not self.joins or len(plain) < 2:
+            return Reached(terms, left.width)
+        others = [term for term in terms if term.columns or term.mixed is not None]
+        return Reached((self._sum(plain, left.width), *others), left.width)
+
+    def _sum(self, terms: list[Term], width: int) -> Term:
+        """The sum of terms without gates: one cell for all units that have the same carriers' cells."""
+        cells = np.full((len(terms), width), -1)
+        for row, term in zip(cells, terms, strict=True):
+            row[term.units] = term.at
+        units = np.flatnonzero((cells >= 0).any(0))
+        kept, first, own = np.unique(
+            cells[:, units], axis=1, return_index=True, return_inverse=True
+        )
+        entries = []
+        for row, term in zip(kept, terms, strict=True):
+            there = np.flatnonzero(row >= 0)
+            born = np.zeros(width, np.int64)
+            born[term.units] = term.births
+            births = born[units[first[there]]]
+            entries.append(Entry(term.carrier, row[there], there, births, (), term.origin))
+        carrier = self.builder.collapse(entries, kept.shape[1], False, "sum")
+        origin = Origin("sum", "layer", (width,))
+        return Term(origin, units, carrier, units, own.reshape(-1), ())
 
     def concat(self, node: Concat, values: list[Reached]) -> Reached:
         """Each source's terms in their own part of the units."""
@@ -247,10 +284,6 @@ class _TermAlgebra:
         return value
 
 
-def _entry(term: Term, cells: Index) -> Entry:
-    return Entry(term.carrier, term.at, cells, term.births, term.columns, term.origin)
-
-
 def kernel_program(network: Network, patches: bool = True) -> Program:
     """The maps whose last one is the path kernel of `network`, in execution order.
 
@@ -260,6 +293,8 @@ def kernel_program(network: Network, patches: bool = True) -> Program:
         Let the first convolutions gather whole patches of the input, which is quicker by matrix
         products, instead of sliding a window.
     """
-    algebra = _TermAlgebra(patches)
+    computed = any(isinstance(node, Computed) for node in network.nodes)
+    algebra = _TermAlgebra(patches, computed)
     interpret(network, algebra)
-    return algebra.builder.program()
+    program = algebra.builder.program()
+    return without_dead_blocks(program) if computed else program

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Index = NDArray[np.int64]
 Extent = tuple[int, ...]
 
+# Positions that an item's tensor, or the windows over one, may have: an index of 2 GiB.
+MOST_UNITS = 2**28
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -105,6 +108,8 @@ def sliding(
         out.append(count)
     if min(out) < 1:
         raise ValueError(f"windows of {kernel} do not fit into {extent}")
+    if prod(out) * prod(kernel) > MOST_UNITS:
+        raise ValueError(f"{prod(out)} windows of {kernel}, more than can be held")
     return Windows(extent, kernel, stride, padding, dilation, tuple(out))
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from gencheck.comparison.result import ComparisonResult, TheoryRow
 from gencheck.report.concentrate import numbers
-from gencheck.theory import ComparisonResult, TheoryRow
 
 
 def compare_body(result: ComparisonResult) -> dict[str, Any]:

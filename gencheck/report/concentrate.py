@@ -4,21 +4,23 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.bounds.concentrated import GapBound
-from gencheck.bounds.magnitude import Magnitude
-from gencheck.result import (
+from gencheck.audit.result import (
+    LEVEL,
     Certified,
     ConcentrationResult,
     Direction,
     NullComparison,
     PermutationFacts,
 )
+from gencheck.bounds.concentrated import GapBound
+from gencheck.bounds.magnitude import Magnitude
 
 _OVERFLOW = "past the range of a float; see log10"
 
 _INDEPENDENT = (
     "The gates saw neither set, so a small p-value is evidence that sample and reference come from "
-    "different distributions."
+    "different distributions. The losses depend on the weights too: where those were trained on the "
+    "sample, a gap in loss is what training makes."
 )
 _ADAPTED = (
     "The gates may have been trained on the sample. Then sample and reference are not exchangeable "
@@ -81,6 +83,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "beta2": vars(result.beta2),
         "beta3": {"value": result.beta3},
         **_v_l2(result),
+        **_v_frobenius(result),
         "path_norms": numbers(vars(norms)),
         "gap": vars(result.gap),
         "bound": bound_document(result, result.bound)
@@ -131,10 +134,10 @@ def _permutation(facts: PermutationFacts | None) -> dict[str, Any]:
         return {"rounds": 0}
     return {
         "rounds": facts.rounds,
-        "beta1": _comparison(facts.beta1),
-        "beta2": _comparison(facts.beta2),
-        "beta3": _comparison(facts.beta3),
-        "v_l2": _comparison(facts.v_l2),
+        **{name: _comparison(found) for name, found in facts.statistics.items()},
+        "p_value": facts.p_value,
+        "level": LEVEL,
+        "differing": list(facts.differing()),
         "gates_independent": facts.gates_independent,
         "reading": _INDEPENDENT if facts.gates_independent else _ADAPTED,
     }
@@ -143,6 +146,12 @@ def _permutation(facts: PermutationFacts | None) -> dict[str, Any]:
 def _comparison(found: NullComparison) -> dict[str, Any]:
     reason = {} if found.reason is None else {"reason": found.reason}
     return numbers(reason | {k: v for k, v in vars(found).items() if k != "reason"})
+
+
+def _v_frobenius(result: ConcentrationResult) -> dict[str, Any]:
+    values = numbers({"v_frobenius": result.v_frobenius})
+    logs = values.get("log10", {})
+    return {"v_frobenius": values["v_frobenius"]} | {f"{k}_log10": v for k, v in logs.items()}
 
 
 def _v_l2(result: ConcentrationResult) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from typing import Any
 
 from gencheck.bounds.multiclass import MeasuredBound, assumptions
-from gencheck.independent import Certificate
+from gencheck.guarantees.two_phase_margin import Certificate
 from gencheck.report.concentrate import numbers
 
-_UNIT = "C_σ on the standard phase's items"
 
+def measured_body(certificate: Certificate, runs: int = 1) -> dict[str, Any]:
+    """The keys of the document that are the command's own.
 
-def measured_body(certificate: Certificate) -> dict[str, Any]:
-    """The keys of the document that are the command's own."""
+    Parameters
+    ----------
+    runs
+        How many runs were compared on the items.
+    """
     bounds = [
         _bound(bound, origin)
         for bound, origin in zip(certificate.bounds, certificate.origins, strict=True)
@@ -23,7 +27,7 @@ def measured_body(certificate: Certificate) -> dict[str, Any]:
             "slack": first.slack,
             "terms": {"rademacher": first.rademacher, "confidence": first.confidence},
             "vacuous": first.vacuous,
-            "assumes": list(assumptions("zero or the standard phase's own", _UNIT)),
+            "assumes": list(assumptions([w.origin for w in certificate.weights], runs)),
             "source": first.source,
         },
         "bounds": bounds,
@@ -32,6 +36,8 @@ def measured_body(certificate: Certificate) -> dict[str, Any]:
             "m_sigma": certificate.items,
             "d_y": certificate.classes,
             "error": certificate.error,
+            "runs": runs,
+            "margin_unit": certificate.margin_unit,
             **numbers({"c_sigma": certificate.feature_norm}),
             "weights": [
                 {"origin": weights.origin, **numbers(dict(weights.norms))}

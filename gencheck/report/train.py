@@ -4,14 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from gencheck.atomic import write_whole
-from gencheck.gate import Gate
 from gencheck.load.run_folder import RECORD
 from gencheck.report.concentrate import numbers
 from gencheck.report.json import Document, document, to_json
-from gencheck.trainrun.choice import TrainChoice, choice_record
-from gencheck.trainrun.folder import release
-from gencheck.trainrun.ridge_facts import RidgeFacts, RidgeGap
-from gencheck.trainrun.run import Phase, TrainResult
+from gencheck.report.limits import LimitReport
+from gencheck.training.folder import release
+from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.ridge_facts import RidgeFacts, RidgeGap
+from gencheck.training.run import Phase, TrainResult
 
 _NEEDS_WHOLE_KERNEL = (
     "needs the Gram matrix of all items; --landmarks at least the number of freeze items forms it"
@@ -19,7 +19,7 @@ _NEEDS_WHOLE_KERNEL = (
 
 
 def write_record(
-    choice: TrainChoice, result: TrainResult, more: dict[str, Any], gate: Gate | None
+    choice: TrainRequest, result: TrainResult, more: dict[str, Any], gate: LimitReport | None
 ) -> Document:
     """The document of a run, which is also written into its folder: ``run.json``, last of all files.
 
@@ -28,7 +28,7 @@ def write_record(
     more
         Inputs beyond those of the choice.
     """
-    inputs = choice_record(choice) | {"identity": result.identity} | more
+    inputs = request_record(choice) | {"identity": result.identity} | more
     doc = document("train", inputs, train_body(result), gate)
     write_whole(choice.out / RECORD, to_json(doc).encode(), "--out")
     release(choice.out)

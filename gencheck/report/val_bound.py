@@ -4,13 +4,16 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from gencheck.validation import ValidationRequest, ValidationResult
+from gencheck.guarantees.evidence import ValidationRequest
+from gencheck.guarantees.validation import ValidationResult
 
 
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
     """Everything needed to repeat the run: the options as given, and what was made of them."""
     given = {
-        name: str(value) if name in {"losses", "predictions"} and value is not None else value
+        name: str(value)
+        if name in {"losses", "predictions", "study"} and value is not None
+        else value
         for name, value in asdict(request).items()
     }
     return given | {
@@ -48,7 +51,11 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
             "empirical_risk": result.evidence.low + result.evidence.width * result.evidence.mean,
         },
     }
+    if result.study is not None:
+        body["study"] = result.study
     if solution is not None:
         answer = {k: v for k, v in vars(solution).items() if v is not None}
         body["solution"] = {"value": None} | answer
+        if solution.variable == "delta" and {"value", "log10"} & answer.keys():
+            body["solution"]["reading"] = "p-value" if result.observed else "planned"
     return body

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gencheck.spectral.gram import Gram
+from gencheck.spectral.kernel.gram import Gram
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,40 @@ class Difference:
         """The sample's and the reference's mean of `values`, shape (N,)."""
         split = self.sample_count
         return float(values[:split].mean()), float(values[split:].mean())
+
+
+@dataclass(frozen=True)
+class SquaredLossGap:
+    """R_T − R_S = t₁ + t₂ + t₃ in squared loss, exactly, whatever the weights depend on.
+
+    Attributes
+    ----------
+    terms
+        E_T‖h‖² − E_S‖h‖², 2(E_S[y·h] − E_T[y·h]), and β3 = E_T‖y‖² − E_S‖y‖².
+    size
+        What was subtracted, to which rounding is relative.
+    """
+
+    sample_risk: float
+    reference_risk: float
+    terms: tuple[float, float, float]
+    size: float
+
+    @property
+    def value(self) -> float:
+        """R_T − R_S."""
+        return self.reference_risk - self.sample_risk
+
+
+def squared_loss_gap(difference: Difference, outputs: Tensor) -> SquaredLossGap:
+    """The gap of `outputs` h, shape (N, K), and its three terms."""
+    targets = difference.targets
+    risks = difference.mean((outputs - targets).square().sum(1))
+    squares = difference.mean(outputs.square().sum(1))
+    products = difference.mean((outputs * targets).sum(1))
+    sizes = difference.mean(targets.square().sum(1))
+    terms = (squares[1] - squares[0], 2 * (products[0] - products[1]), sizes[1] - sizes[0])
+    return SquaredLossGap(*risks, terms, sum(squares) + sum(sizes))
 
 
 def squared_norms(gram: Gram, coefficients: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.spectral.gram import Gram
+from gencheck.spectral.kernel.gram import Gram
 
 # Values this close, relative to the sums that they are differences of, are ties: only rounding
 # tells them apart.
@@ -46,7 +46,7 @@ class NullDistribution:
         return float(np.quantile(self.values.numpy(), share, method="inverted_cdf"))
 
 
-def relabelled(weights: Tensor, rounds: int, seed: int) -> Tensor:
+def relabel(weights: Tensor, rounds: int, seed: int) -> Tensor:
     """`weights` in random order, `rounds` times, independently. Shape (N, rounds), float64."""
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(weights), generator=generator) for _ in range(rounds)]
@@ -79,8 +79,10 @@ def mean_difference(sizes: Tensor, labels: Tensor) -> NullDistribution:
     return compared(labels.T @ (sizes - sizes[0]), float(labels[:, 0].abs() @ sizes))
 
 
-def largest_norm(gram: Gram, targets: Tensor, labels: Tensor) -> NullDistribution:
-    """max_k ‖v_k‖₂² with v_k = −Σ_i d_i y_ik z_i under every column d of `labels`.
+def norms_of_differences(
+    gram: Gram, targets: Tensor, labels: Tensor
+) -> tuple[NullDistribution, NullDistribution]:
+    """max_k ‖v_k‖₂² and Σ_k ‖v_k‖₂² with v_k = −Σ_i d_i y_ik z_i under every column d of `labels`.
 
     Squared, and ``2**-exponent`` of the Gram matrix times that: the order is the same. Output k
     needs only the items with y_ik ≠ 0, which for class labels divides the work by their number.
@@ -92,15 +94,17 @@ def largest_norm(gram: Gram, targets: Tensor, labels: Tensor) -> NullDistributio
     labels
         Shape (N, 1 + B); its first column is the observed one.
     """
-    largest = torch.zeros(labels.shape[1], dtype=torch.float64)
-    scale = 0.0
+    largest, together = torch.zeros((2, labels.shape[1]), dtype=torch.float64)
+    scale, scales = 0.0, 0.0
     lengths = gram.diagonal().clamp(min=0).sqrt()
     for column in targets.T:
         rows = column.nonzero()[:, 0]
         coefficients = labels[rows] * column[rows, None]
-        largest = torch.maximum(largest, quadratic_forms(gram, rows, coefficients))
-        scale = max(scale, float(coefficients[:, 0].abs() @ lengths[rows]) ** 2)
-    return compared(largest, scale)
+        forms = quadratic_forms(gram, rows, coefficients)
+        largest, together = torch.maximum(largest, forms), together + forms
+        own = float(coefficients[:, 0].abs() @ lengths[rows]) ** 2
+        scale, scales = max(scale, own), scales + own
+    return compared(largest, scale), compared(together, scales)
 
 
 def quadratic_forms(gram: Gram, rows: Tensor, coefficients: Tensor) -> Tensor:

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.ascent import ascended, random_path
+from gencheck.spectral.beta2.ascent import ascend, random_path
+from gencheck.spectral.beta2.paths import PathSpace
+from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND, entry, sup_norms
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.factors import forward
-from gencheck.spectral.paths import PathSpace
-from gencheck.spectral.supnorm import NOMINAL_FLOPS_PER_SECOND, entry, sup_norms
-from gencheck.subject import subject_of_module
-from gencheck.train.loop import Training, fit
+from gencheck.spectral.kernel.factors import forward
+from gencheck.training.loop import Training, fit
 from tests.architectures import lenet_like
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, module, items in cases:
         trained(module, items[20_000:], y[20_000:])
-        network = subject_of_module(module, [tuple(items.shape[1:])]).network
+        network = model_of_module(module, [tuple(items.shape[1:])]).network
         factors, _ = forward(network, items[: 2 * m], 1024)
         program = kernel_program(network)
         targets = torch.eye(10, dtype=torch.float64)[y[: 2 * m]]
@@ -92,7 +92,7 @@ def beaten(program: object, factors: object, column: torch.Tensor, count: int) -
         best = max(best, float(product.sum(0).abs().max()))
         if start % 100_000 == 0:
             path = random_path(space, generator)
-            climbed = None if path is None else ascended(space, weights, path, set())
+            climbed = None if path is None else ascend(space, weights, path, set())
             if climbed is not None:
                 best = max(best, entry(space, column[rows], climbed))
     return best

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.network.terms import gatherings
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import flops_per_pair, gram_matrix
-from gencheck.subject import subject_of_module
-from gencheck.train.loop import Training, fit
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import flops_per_pair, gram_matrix
+from gencheck.training.loop import Training, fit
 
 GIB = 2**30
 
@@ -87,7 +88,7 @@ def main() -> None:
     fit(module, sets[0][0], sets[0][1].float(), Training(epochs=3), seed=0)
     count = arguments.items
     chosen = [Labelled(x[:count].clone(), y[:count].clone()) for x, y in sets]
-    subject = subject_of_module(module, [(784,)])
+    subject = model_of_module(module, [(784,)])
     del sets
 
     result = audit(subject, chosen[0], chosen[1], "classification", AuditOptions())

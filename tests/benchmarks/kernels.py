@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.eigen import top_eigenvalue
-from gencheck.spectral.executors import executor_for
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import Gram, gram_matrix
-from gencheck.subject import subject_of_module
+from gencheck.spectral.kernel.executors import executor_for
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from tests.architectures import initialised, lenet5, lenet_like
 
 FOLDER = Path(os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder"))
@@ -107,7 +107,7 @@ def measured(
 
     With `for_items`, the executor that so many items would have.
     """
-    network = subject_of_module(module, [tuple(items.shape[1:])]).network
+    network = model_of_module(module, [tuple(items.shape[1:])]).network
     reference = kernel_program(network, patches=False)
     executor = executor_for(network, reference, for_items or len(items), device)
     program = kernel_program(network, patches=executor == "matrix")
@@ -119,7 +119,13 @@ def measured(
     started = synchronised(device)
     gram = gram_matrix(program, factors, 1024, executor=executor)
     seconds = synchronised(device) - started
-    return executor, reference.flops_per_pair, 8.0 * reference.cells_per_pair, seconds, gram
+    return (
+        executor,
+        reference.flops_per_pair,
+        8.0 * sum(made.cells for made in reference.maps),
+        seconds,
+        gram,
+    )
 
 
 def table(device: str, items: int) -> None:

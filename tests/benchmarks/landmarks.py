@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from gencheck.audit import Labelled, audit
-from gencheck.settings import AuditOptions
-from gencheck.subject import subject_of_module
-from gencheck.train.loop import Training, fit
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
+from gencheck.training.loop import Training, fit
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         *(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
     )
     fit(module, x[:10_000], y[:10_000].float(), Training(2), seed=0)
-    subject = subject_of_module(module, [(784,)])
+    subject = model_of_module(module, [(784,)])
     sample, reference = (
         Labelled(x[start : start + m], y[start : start + m]) for start in (0, 30_000)
     )

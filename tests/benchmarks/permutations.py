@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.beta1.batched_lanczos import top_eigenvalues
+from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.eigen import top_eigenvalue
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
-from gencheck.spectral.lockstep import top_eigenvalues
-from gencheck.spectral.permutation import largest_norm, relabelled
-from gencheck.subject import subject_of_module
-from gencheck.train.loop import Training, fit
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.permutation import norms_of_differences, relabel
+from gencheck.training.loop import Training, fit
 
 
 def main() -> None:
@@ -47,12 +47,12 @@ def main() -> None:
         nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10)
     )
     fit(module, x[-10_000:], y[-10_000:], Training(3), seed=0)
-    network = subject_of_module(module, [(784,)]).network
+    network = model_of_module(module, [(784,)]).network
     factors, _ = forward(network, x[: 2 * count].clone(), 1024)
     gram = gram_matrix(kernel_program(network), factors, 1024)
     difference = Difference(count, y[: 2 * count].double())
     weights = difference.weights()
-    labels = relabelled(weights, arguments.rounds, 1)
+    labels = relabel(weights, arguments.rounds, 1)
     top = top_eigenvalue(gram, weights)
     print("one β1 s  products  permuted s  products  ratio  norms s")
     ratios = []
@@ -64,7 +64,7 @@ def main() -> None:
         found = top_eigenvalues(gram, labels, top.value)
         permuted = time.perf_counter() - started
         started = time.perf_counter()
-        largest_norm(gram, difference.targets, torch.cat([weights[:, None], labels], 1))
+        norms_of_differences(gram, difference.targets, torch.cat([weights[:, None], labels], 1))
         norms = time.perf_counter() - started
         ratios.append((permuted + norms) / single)
         print(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gencheck.bounds.betting import betting_rejects, betting_upper_end
-from gencheck.bounds.validation import Evidence, validation_bounds
+from gencheck.bounds.solve import smallest_delta
+from gencheck.bounds.validation import Evidence, certified_bound, validation_bounds
 from tests.benchmarks.coverage_study import Setting, allowed, missed, settings, study
 
 
@@ -43,3 +44,43 @@ def test_rejecting_the_truth_is_missing_it() -> None:
         losses = generator.beta(0.2, 2, 30)
         risk = float(generator.random())
         assert betting_rejects(losses, risk, 2.0) == (betting_upper_end(losses, 2.0) <= risk)
+
+
+def test_a_range_read_off_the_items_does_not_hold() -> None:
+    """One loss in two hundred is 1000: of a hundred items, 60 % of the time there is none of them."""
+    generator, replicates, m, delta, largest = np.random.default_rng(0), 2000, 100, 0.05, 1000.0
+    rare = generator.random((replicates, m)) < 0.005
+    losses = np.where(rare, largest, generator.beta(1, 9, (replicates, m)))
+    risk = 0.995 * 0.1 + 0.005 * largest
+
+    def end(mean: float, high: float) -> float:
+        return certified_bound(Evidence(m, mean / high, False, high=high), -np.log(delta)).risk
+
+    means, highs = losses.mean(1).tolist(), losses.max(1).tolist()
+    read_off = [end(mean, high) < risk for mean, high in zip(means, highs, strict=True)]
+    fixed = [end(mean, largest) < risk for mean in means]
+    assert np.mean(read_off) > 0.55
+    assert np.mean(fixed) <= allowed(delta)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_smallest_delta_of_what_was_observed_is_a_p_value(binary: bool) -> None:
+    """P(p ≤ α) ≤ α for every α at once, at the risk that the target names."""
+    generator, replicates, m, models = np.random.default_rng(1), 2000, 60, 3
+    values = np.ones(replicates)
+    for i in range(replicates):
+        # every model's risk is the target; the one with the smallest error is looked at
+        best = None
+        for _ in range(models):
+            losses = generator.beta(2, 2, m)
+            losses = (losses < 0.5) * 1.0 if binary else losses
+            if best is None or losses.mean() < best.mean():
+                best = losses
+        assert best is not None
+        stakes = np.log(models / 0.05)
+        seen = Evidence(m, float(best.mean()), binary, best, stakes_level=stakes)
+        found = smallest_delta(seen, 0.5, np.log(models)).value
+        values[i] = 1.0 if found is None else found
+    for alpha in (0.01, 0.05, 0.1, 0.2, 0.5):
+        assert (values <= alpha).mean() <= allowed(alpha), alpha
+    assert (values <= 0.5).mean() > 0.02

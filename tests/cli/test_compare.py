@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
-from gencheck.train.loop import Training, fit
+from gencheck.training.loop import Training, fit
 from tests.conftest import Program
 
 runner = CliRunner()

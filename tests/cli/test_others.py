@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -38,8 +39,27 @@ def test_demo(program: Program) -> None:
     assert doc["gap"]["reference_error"] < 0.15
 
 
+@pytest.mark.slow
+def test_demo_as_json(program: Program) -> None:
+    run = program("demo", "--json", "--output", "demo.json")
+    assert run.returncode == 0, run.stderr
+    assert (program.folder / "demo.json").read_text() == run.stdout
+    doc = json.loads(run.stdout)
+    jsonschema.validate(doc, json.loads(schema_text("demo")))
+    for report, name in zip(
+        doc["reports"], ("val-bound", "data-indep", "concentrate"), strict=True
+    ):
+        assert report["command"][0] == name
+        jsonschema.validate(report["document"], json.loads(schema_text(name)))
+    assert program("demo", "--output", "missing/demo.json").returncode == 2
+
+
 @pytest.mark.parametrize(
-    "name", ["val-bound", "data-indep", "concentrate", "compare", "reproduce", "train"]
+    "name",
+    [
+        *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
+        *("train", "demo"),
+    ],
 )
 def test_schemas(name: str) -> None:
     result = runner.invoke(app, ["schema", name])
@@ -54,11 +74,16 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert "compare, concentrate, data-indep, reproduce, train, val-bound" in result.stderr
+    assert (
+        "compare, compare-scores, concentrate, data-indep, demo, reproduce, train, val-bound"
+        in result.stderr
+    )
     assert schema_names() == [
         "compare",
+        "compare-scores",
         "concentrate",
         "data-indep",
+        "demo",
         "reproduce",
         "train",
         "val-bound",
@@ -83,3 +108,15 @@ def test_every_command_has_a_help_with_an_example() -> None:
         assert command.callback is not None
         text = command.callback.__doc__ or ""
         assert "Example: gencheck " in text, command.callback
+
+
+def test_every_document_is_named_where_schemas_are_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
+    for name in schema_names():
+        assert f"`{name}`" in page
+
+
+def test_help_names_every_kind_of_data() -> None:
+    text = " ".join(runner.invoke(app, ["concentrate", "--help"]).stdout.split())
+    for kind in (".npz", ".safetensors", ".csv", ".parquet", "folder of images", "IDX"):
+        assert kind in text

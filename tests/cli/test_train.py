@@ -10,10 +10,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from gencheck.audit.model import load_model
 from gencheck.cli.app import app
 from gencheck.load.checkpoint import load_checkpoint
 from gencheck.report.schema import schema_text
-from gencheck.subject import load_subject
 from tests.conftest import Program
 from tests.train_data import blobs
 
@@ -109,14 +109,14 @@ def test_both_kinds_of_checkpoint_hold_the_same(data: Path) -> None:
     for name in ("gates", "weights"):
         state = load_checkpoint(folder / f"{name}.safetensors")
         assert not isinstance(state, dict)
-        one = load_subject(folder / f"{name}.pt2", None, [(6, 6)]).own_output(items)
-        two = load_subject(folder / f"{name}.safetensors", "tests.cli.test_train:mlp", [(6, 6)])
+        one = load_model(folder / f"{name}.pt2", None, [(6, 6)]).own_output(items)
+        two = load_model(folder / f"{name}.safetensors", "tests.cli.test_train:mlp", [(6, 6)])
         torch.testing.assert_close(one, two.own_output(items))
 
 
 def mlp() -> torch.nn.Module:
     """The architecture of the tests here, as a factory."""
-    from gencheck.train.architectures import mlp as build
+    from gencheck.training.architectures import mlp as build
 
     return build((6, 6), [8, 8], 3)
 

@@ -40,7 +40,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_the_worked_example() -> None:
-    doc = document("--m-val", "10000", "--n-models", "1e9", "--delta", "0.1")
+    doc = document(*("--m-val", "10000", "--n-models", "1e9", "--delta", "0.1", "--val-error", "0"))
     assert doc["schema"] == "gencheck.val-bound/1"
     assert doc["bounds"][0]["slack"] == pytest.approx(0.069396461, abs=5e-10)
     assert doc["certified"] == {"name": "binomial", "risk": risks(doc)["binomial"]}
@@ -222,12 +222,12 @@ def test_nothing_is_clamped() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--n-models", "5"), "--m-val: found nothing"),
-        (("--m-val", "100"), "--n-models: found nothing"),
-        (("--m-val", "0", "--n-models", "5"), "--m-val: found '0'"),
-        (("--m-val", "1.5", "--n-models", "5"), "--m-val: found '1.5'"),
-        (("--m-val", "nan", "--n-models", "5"), "--m-val: found 'nan'"),
-        (("--m-val", "many", "--n-models", "5"), "--m-val: found 'many'"),
+        (("--n-models", "5", "--val-error", "0"), "--m-val: found nothing"),
+        (("--m-val", "100", "--val-error", "0"), "--n-models: found nothing"),
+        (("--m-val", "0", "--n-models", "5", "--val-error", "0"), "--m-val: found '0'"),
+        (("--m-val", "1.5", "--n-models", "5", "--val-error", "0"), "--m-val: found '1.5'"),
+        (("--m-val", "nan", "--n-models", "5", "--val-error", "0"), "--m-val: found 'nan'"),
+        (("--m-val", "many", "--n-models", "5", "--val-error", "0"), "--m-val: found 'many'"),
         (("--m-val", "9", "--n-models", "0.5"), "--n-models: found '0.5'"),
         (("--m-val", "9", "--n-models", "few"), "--n-models: found 'few'"),
         (("--m-val", "9", "--n-models", "nan"), "--n-models: found 'nan'"),
@@ -242,15 +242,36 @@ def test_nothing_is_clamped() -> None:
         (("--m-val", "9", "--n-models", "5", "--delta", "0"), "--delta: found 0"),
         (("--m-val", "9", "--n-models", "5", "--delta", "1"), "--delta: found 1"),
         (("--m-val", "9", "--n-models", "5", "--delta", "nan"), "--delta: found nan"),
+        (("--m-val", "9", "--n-models", "5"), "--val-error: found nothing"),
+        (("--m-val", "9", "--n-models", "5", "--max-risk", "0.9"), "--val-error: found nothing"),
+        (("--n-models", "5", "--solve", "m-val", "--target", "0.1"), "say --val-error 0"),
+        (("--m-val", "9", "--solve", "n-models", "--target", "0.1"), "say --val-error 0"),
+        (
+            ("--m-val", "9", "--n-models", "5", "--solve", "delta", "--target", "0.1"),
+            "--val-error: found nothing",
+        ),
+        (("--m-val", "9", "--n-models", "5", "--val-error", "0", "--id-key", "id"), "no file"),
         (("--m-val", "9", "--n-models", "5", "--val-error", "1.1"), "--val-error: found 1.1"),
         (("--m-val", "9", "--n-models", "5", "--val-error", "-0.1"), "--val-error: found -0.1"),
-        (("--m-val", "9", "--n-models", "5", "--c", "0"), "--c: found 0"),
-        (("--m-val", "9", "--n-models", "5", "--gamma2", "inf"), "--gamma2: found inf"),
-        (("--m-val", "1e16", "--n-models", "5"), "--m-val: found '1e16'"),
-        (("--m-val", "1e300", "--n-models", "5"), "--m-val: found '1e300'"),
-        (("--m-val", "9", "--log-n-models", "1e308", "--c", "1e10"), "a bound past 1e308"),
-        (("--m-val", "9", "--n-models", "5", "--max-risk", "nan"), "--max-risk: found nan"),
-        (("--m-val", "9", "--n-models", "5", "--max-risk", "inf"), "--max-risk: found inf"),
+        (("--m-val", "9", "--n-models", "5", "--val-error", "0", "--c", "0"), "--c: found 0"),
+        (
+            ("--m-val", "9", "--n-models", "5", "--val-error", "0", "--gamma2", "inf"),
+            "--gamma2: found inf",
+        ),
+        (("--m-val", "1e16", "--n-models", "5", "--val-error", "0"), "--m-val: found '1e16'"),
+        (("--m-val", "1e300", "--n-models", "5", "--val-error", "0"), "--m-val: found '1e300'"),
+        (
+            ("--m-val", "9", "--log-n-models", "1e308", "--c", "1e10", "--val-error", "0"),
+            "a bound past 1e308",
+        ),
+        (
+            ("--m-val", "9", "--n-models", "5", "--val-error", "0", "--max-risk", "nan"),
+            "--max-risk: found nan",
+        ),
+        (
+            ("--m-val", "9", "--n-models", "5", "--val-error", "0", "--max-risk", "inf"),
+            "--max-risk: found inf",
+        ),
         (
             ("--m-val", "9", "--adaptive-rounds", "1" + "0" * 400, "--scores-per-round", "9"),
             "--adaptive-rounds: found inf",
@@ -263,14 +284,20 @@ def test_nothing_is_clamped() -> None:
             ("--m-val", "9", "--n-models", "5", "--loss", "zero-one", "--loss-range", "0", "5"),
             "--loss zero-one and --loss-range: found both",
         ),
-        (("--m-val", "9", "--n-models", "5", "--solve", "delta"), "no --target"),
-        (("--m-val", "9", "--n-models", "5", "--target", "0.1"), "no --solve"),
+        (
+            ("--m-val", "9", "--n-models", "5", "--val-error", "0", "--solve", "delta"),
+            "no --target",
+        ),
+        (("--m-val", "9", "--n-models", "5", "--val-error", "0", "--target", "0.1"), "no --solve"),
         (
             ("--m-val", "9", "--n-models", "5", "--solve", "n-models", "--target", "0.1"),
             "--solve n-models seeks it",
         ),
         (
-            ("--m-val", "9", "--n-models", "5", "--solve", "m-val", "--target", "0.1"),
+            (
+                *("--m-val", "9", "--n-models", "5", "--val-error", "0"),
+                *("--solve", "m-val", "--target", "0.1"),
+            ),
             "--solve m-val seeks it",
         ),
         (("--m-val", "9", "--n-models", "5", "--loss-range", "1", "1"), "upper end: found 1"),
@@ -281,6 +308,110 @@ def test_nothing_is_clamped() -> None:
 )
 def test_refusals(arguments: tuple[str, ...], message: str) -> None:
     assert message in refused(*arguments)
+
+
+def test_a_forgotten_score_passes_no_gate() -> None:
+    said = refused("--m-val", "10000", "--n-models", "5", "--max-risk", "0.05")
+    assert "An error is never assumed." in said
+    passed = document(
+        *("--m-val", "10000", "--n-models", "5", "--max-risk", "0.05", "--val-error", "0")
+    )
+    assert passed["gate"]["passed"]
+
+
+def test_the_range_of_bounded_losses_is_assumed_in_words(tmp_path: Path) -> None:
+    np.save(tmp_path / "l.npy", np.array([0.5, 2.0, 3.0]))
+    common = ("--losses", tmp_path / "l.npy", "--n-models", "1")
+    doc = document(*common, "--loss-range", "0", "5")
+    stated = "every loss that there can be lies in [0, 5], a range fixed before the items were seen"
+    assert all(stated in bound["assumes"] for bound in doc["bounds"])
+    numbers = document(*("--m-val", "9", "--n-models", "1", "--val-error", "0"))
+    assert not any("range" in text for bound in numbers["bounds"] for text in bound["assumes"])
+    said = refused(*common, "--loss-range", "0", "2.5")
+    # the largest loss that was seen is not offered as the range
+    assert "what the loss can be, known before the items were seen" in said
+    assert "State the loss's range" not in said
+
+
+class TestDelta:
+    """What `--solve delta` finds is a p-value where the error was observed."""
+
+    def solve(self, *arguments: str | Path) -> tuple[dict[str, Any], str]:
+        taken = (*arguments, "--n-models", "3", "--solve", "delta", "--target", "0.15")
+        text = runner.invoke(app, ["val-bound", *map(str, taken)]).stdout
+        return document(*taken), " ".join(text.split())
+
+    def test_from_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "p.csv").write_text("label,prediction\n" + "1,1\n" * 95 + "1,0\n" * 5)
+        doc, text = self.solve("--predictions", tmp_path / "p.csv")
+        assert doc["solution"]["reading"] == "p-value"
+        assert "This is a p-value" in text
+        assert f"Verdict: p = {doc['solution']['value']:.6g} against a true risk above" in text
+        assert "with probability" not in text
+        taken = ("--predictions", tmp_path / "p.csv", "--n-models", "3", "--max-risk", "0.15")
+        said = refused(*taken, "--solve", "delta", "--target", "0.15")
+        assert "--max-risk and --solve delta" in said
+
+    def test_from_a_plan(self) -> None:
+        doc, text = self.solve("--m-val", "100", "--val-error", "0.05")
+        assert doc["solution"]["reading"] == "planned"
+        assert "If 0.05 is a plan." in text
+        assert "with probability 0.995342" in text
+
+    def test_without_an_answer_there_is_nothing_to_read(self) -> None:
+        doc, text = self.solve("--m-val", "100", "--val-error", "0.5")
+        assert "reading" not in doc["solution"]
+        assert "p-value" not in text
+
+    def test_past_the_range_of_floats(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "l.npy", np.zeros(10_000))
+        doc, text = self.solve("--losses", tmp_path / "l.npy")
+        assert doc["solution"]["value"] is None
+        assert f"p = 10^{doc['solution']['log10']:.6g}" in text
+
+
+class TestWhatWouldPass:
+    """A gate that failed says how many items it would take."""
+
+    common = ("--n-models", "10", "--max-risk", "0.06")
+
+    def test_items(self) -> None:
+        failed = document(*self.common, "--m-val", "1000", "--val-error", "0.05", code=1)
+        needed = failed["gate"]["would_pass"]["m_val"]
+        document(*self.common, "--m-val", str(needed), "--val-error", "0.05")
+        document(*self.common, "--m-val", str(needed - 1), "--val-error", "0.05", code=1)
+
+    def test_one_line_on_stderr_beside_json(self) -> None:
+        taken = ("val-bound", *self.common, "--m-val", "1000", "--val-error", "0.05")
+        result = runner.invoke(app, [*taken, "--json"])
+        assert result.exit_code == 1
+        assert len(result.stderr.splitlines()) == 1
+        doc = json.loads(result.stdout)
+        assert "gate failed: max-risk 0.06, value 0.07" in result.stderr
+        assert f"What would pass: {doc['gate']['would_pass']['m_val']:,} items" in result.stderr
+        report = runner.invoke(app, list(taken))
+        assert report.stderr == ""
+        assert "What would pass:" in report.stdout
+
+    def test_no_number_of_items(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "l.npy", np.full(100, 7.0))
+        taken = ("--losses", tmp_path / "l.npy", "--loss-range", "5", "15", "--n-models", "1")
+        failed = document(*taken, "--max-risk", "6.5", code=1)
+        answer = failed["gate"]["would_pass"]
+        assert answer["m_val"] is None
+        assert "the limit is not above their mean loss, 7" in answer["reason"]
+        more = document(*taken, "--max-risk", "7.1", code=1)["gate"]["would_pass"]
+        assert more["counted_by"] == "hoeffding-bentkus"
+        np.save(tmp_path / "l.npy", np.full(more["m_val"], 7.0))
+        document(*taken, "--max-risk", "7.1")
+
+
+def test_other_commands_say_it_in_one_line_too() -> None:
+    taken = "data-indep --m-sigma 10 --rho 1 --d-y 2 --c-sigma 1 --c-w 1 --max-risk 0.1 --json"
+    result = runner.invoke(app, taken.split())
+    assert result.exit_code == 1
+    assert result.stderr.startswith("gencheck: gate failed: max-risk 0.1, value ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 class TestAsAProcess:

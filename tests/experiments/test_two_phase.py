@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gencheck.bounds.multiclass import constants_for
+from gencheck.bounds.binomial import binomial_upper_end
+from gencheck.bounds.multiclass import MeasuredBound, constants_for
 from gencheck.experiments import certified_error, two_phase
 from gencheck.experiments.experiment import ExperimentOptions
 from gencheck.progress import SILENT
@@ -51,9 +52,38 @@ def test_certificates_add_up_and_hold_on_the_test_items() -> None:
         assert row["certified"] == pytest.approx(total)
         assert row["certified"] > row["test_error"]
         assert row["gates_test_set_bound"] < row["certified"]
+        wrong = round(row["gates_error"] * row["items"])
+        assert row["gates_error"] == pytest.approx(wrong / row["items"])
+        level = math.log(len(certified_error.ALPHAS) / 0.05)
+        assert row["gates_test_set_bound"] == binomial_upper_end(wrong, row["items"], level)
+        assert isinstance(row["penalty_at_end"], bool)
+        assert row["penalty"] > 0
+        assert 0 <= row["error"] <= row["margin_loss"] + 1e-9
         # no certificate is below what the confidence term alone costs
         least = 3 * math.sqrt(math.log(len(certified_error.ALPHAS) / 0.05) / (2 * row["items"]))
         assert row["confidence"] >= least
     best = min(r["certified"] for r in result.rows if r["task"] == "parity")
     assert result.comparisons[1].ours == best
     assert {c.name for c in constants_for(2)} >= {"binary"}
+
+
+@pytest.mark.parametrize(
+    ("least_at", "at_end"), [(0.3, False), (7.2, False), (-8.1, False), (math.inf, True)]
+)
+def test_the_grid_of_ridges_goes_on_where_the_least_is_at_its_end(
+    least_at: float, at_end: bool
+) -> None:
+    """A dip at 10^least_at is found wherever it is; a bound that levels off ends flagged."""
+
+    def fitted(penalty: float) -> certified_error.Fitted:
+        power = math.log10(penalty)
+        risk = 0.1 + 10 ** -(power / 2 + 1) if math.isinf(least_at) else abs(power - least_at)
+        bound = MeasuredBound("x", "y", 1.0, 1.0, risk, 0.0, 0.0, 0.0)
+        return certified_error.Fitted(penalty, bound, 0.0, 0.0)
+
+    found, ended = certified_error.least_on_grid(fitted)
+    assert ended == at_end
+    if not at_end:
+        assert math.log10(found.penalty) == pytest.approx(least_at, abs=0.26)
+    else:
+        assert math.log10(found.penalty) > 2

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from gencheck.audit.model import load_model
 from gencheck.errors import GencheckError, InputError, MissingDependency, UnsupportedModel
 from gencheck.load.checkpoint import StateDict, load_checkpoint
-from gencheck.subject import load_subject
 from tests.networks import ZOO, build
 
 safetensors = pytest.importorskip("safetensors.torch")
@@ -39,29 +39,29 @@ def exported(module: nn.Module, shape: tuple[int, ...], path: Path, dynamic: boo
 @pytest.mark.parametrize("name", ["linear", "skip", "pre_activation", "in_place_flatten"])
 def test_exported_programs(name: str, dynamic: bool, tmp_path: Path) -> None:
     module, shape = build(name), ZOO[name][1]
-    subject = load_subject(exported(module, shape, tmp_path / "m.pt2", dynamic), None, [])
+    subject = load_model(exported(module, shape, tmp_path / "m.pt2", dynamic), None, [])
     # 7 items: not a multiple of the fixed batch of 4
     items = torch.randn(7, *shape, dtype=torch.float64)
     kept = items.clone()
     torch.testing.assert_close(subject.own_output(items), module(items).detach())
     assert torch.equal(items, kept)
     assert subject.network.input_shape == shape
-    traced = load_state(name, tmp_path)
-    assert subject.network.operations() == traced
+    trace = load_state(name, tmp_path)
+    assert subject.network.operations() == trace
 
 
 def load_state(name: str, folder: Path) -> dict[str, int]:
-    from gencheck.subject import subject_of_module
+    from gencheck.audit.model import model_of_module
 
     del folder
-    return subject_of_module(build(name), [ZOO[name][1]]).network.operations()
+    return model_of_module(build(name), [ZOO[name][1]]).network.operations()
 
 
 def test_decomposed_programs(tmp_path: Path) -> None:
     module = build("three_hidden_batchnorm")
     program = torch.export.export(module, (torch.randn(4, 3).double(),)).run_decompositions()
     torch.export.save(program, tmp_path / "m.pt2")
-    subject = load_subject(tmp_path / "m.pt2", None, [])
+    subject = load_model(tmp_path / "m.pt2", None, [])
     items = torch.randn(4, 3, dtype=torch.float64)
     torch.testing.assert_close(subject.own_output(items), module(items).detach())
 
@@ -76,7 +76,7 @@ def test_a_chain_of_linear_weights_needs_no_model(suffix: str, tmp_path: Path) -
     module, path = chain(), tmp_path / f"m{suffix}"
     save = safetensors.save_file if suffix == ".safetensors" else torch.save
     save(module.state_dict(), path)
-    subject = load_subject(path, None, [])
+    subject = load_model(path, None, [])
     items = torch.randn(6, 4)
     torch.testing.assert_close(subject.own_output(items), module(items).detach())
     assert "ReLU between the layers is assumed" in subject.notes[0]
@@ -86,7 +86,7 @@ def test_numbered_layers_are_put_in_numerical_order(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(*[nn.Linear(4, 4) for _ in range(11)])
     safetensors.save_file(module.state_dict(), tmp_path / "m.safetensors")
-    subject = load_subject(tmp_path / "m.safetensors", None, [])
+    subject = load_model(tmp_path / "m.safetensors", None, [])
     items = torch.randn(6, 4)
     gated = nn.Sequential(*[m for layer in module for m in (layer, nn.ReLU())][:-1])
     torch.testing.assert_close(subject.own_output(items), gated(items).detach())
@@ -96,7 +96,7 @@ REFUSED_STATES = {
     "convolution": ({"c.weight": torch.ones(2, 1, 3, 3)}, "c.weight of shape"),
     "no chain": ({"a.weight": torch.ones(3, 4), "b.weight": torch.ones(2, 5)}, "after a.weight"),
     "lonely bias": ({"a.weight": torch.ones(3, 4), "b.bias": torch.ones(2)}, "without its weight"),
-    "wrapped": ({"net": {"a.weight": torch.ones(2, 2)}}, "key 'net'"),
+    "wrapped": ({"net": {"a.weight": torch.ones(2, 2), "n": 3}}, "key 'net'"),
     "not a dict": ([torch.ones(2)], "a list"),
     "empty": ({}, "nothing"),
 }
@@ -107,14 +107,14 @@ def test_refused_states(name: str, tmp_path: Path) -> None:
     content, message = REFUSED_STATES[name]
     torch.save(content, tmp_path / "m.pt")
     with pytest.raises(InputError, match=message):
-        load_subject(tmp_path / "m.pt", None, [(4,)])
+        load_model(tmp_path / "m.pt", None, [(4,)])
 
 
 def test_layers_without_numbers_have_no_order(tmp_path: Path) -> None:
     states = {"out.weight": torch.ones(4, 4), "mid.weight": torch.ones(4, 4)}
     safetensors.save_file(states, tmp_path / "m.safetensors")
     with pytest.raises(InputError, match="whose order the file does not say"):
-        load_subject(tmp_path / "m.safetensors", None, [])
+        load_model(tmp_path / "m.safetensors", None, [])
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -163,7 +163,7 @@ def test_nothing_in_a_program_runs(tmp_path: Path) -> None:
         changed = text.replace(old, new.replace('"', '"'))
         path = rewritten(source, tmp_path / "bad.pt2", {"models/model.json": changed.encode()})
         try:
-            subject = load_subject(path, None, [])
+            subject = load_model(path, None, [])
             subject.own_output(torch.randn(2, 4))
         except GencheckError:
             pass
@@ -192,7 +192,7 @@ def test_a_pickled_weight_in_a_program_is_refused(tmp_path: Path) -> None:
 def test_unknown_operators_of_a_program_are_all_named(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Softplus(), nn.LayerNorm(4), nn.Linear(4, 2))
     with pytest.raises(UnsupportedModel) as caught:
-        load_subject(exported(module, (4,), tmp_path / "m.pt2"), None, [])
+        load_model(exported(module, (4,), tmp_path / "m.pt2"), None, [])
     assert "aten.softplus.default at 1" in str(caught.value)
     assert "aten.layer_norm.default at 2" in str(caught.value)
 
@@ -200,7 +200,7 @@ def test_unknown_operators_of_a_program_are_all_named(tmp_path: Path) -> None:
 def test_a_program_exported_in_training_mode_is_refused(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2)).train()
     with pytest.raises(UnsupportedModel, match=r"training mode; call model\.eval"):
-        load_subject(exported(module, (4,), tmp_path / "m.pt2"), None, [])
+        load_model(exported(module, (4,), tmp_path / "m.pt2"), None, [])
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".pt", ".pth", ".safetensors"])
@@ -260,7 +260,7 @@ class TestFactory:
     def test_builds_and_loads(self, tmp_path: Path) -> None:
         module = build("skip")
         torch.save(module.state_dict(), tmp_path / "m.pt")
-        subject = load_subject(tmp_path / "m.pt", "zoo_factory:make", [(3,)])
+        subject = load_model(tmp_path / "m.pt", "zoo_factory:make", [(3,)])
         items = torch.randn(5, 3, dtype=torch.float64)
         torch.testing.assert_close(subject.own_output(items), module(items).detach())
 
@@ -277,7 +277,7 @@ class TestFactory:
     def test_refusals(self, factory: str, message: str, tmp_path: Path) -> None:
         torch.save(build("skip").state_dict(), tmp_path / "m.pt")
         with pytest.raises(InputError, match=message):
-            load_subject(tmp_path / "m.pt", factory, [(3,)])
+            load_model(tmp_path / "m.pt", factory, [(3,)])
 
     def test_weights_that_do_not_fit_are_listed(self, tmp_path: Path) -> None:
         state = build("skip").state_dict()
@@ -286,14 +286,14 @@ class TestFactory:
         del state["first.bias"]
         torch.save(state, tmp_path / "m.pt")
         with pytest.raises(InputError) as caught:
-            load_subject(tmp_path / "m.pt", "zoo_factory:make", [(3,)])
+            load_model(tmp_path / "m.pt", "zoo_factory:make", [(3,)])
         for part in ("first.bias is missing", "extra is not in the model", r"shape (7, 4)"):
             assert part in str(caught.value)
 
     def test_not_with_a_program(self, tmp_path: Path) -> None:
         exported(chain(), (4,), tmp_path / "m.pt2")
         with pytest.raises(InputError, match="brings its own graph"):
-            load_subject(tmp_path / "m.pt2", "zoo_factory:make", [])
+            load_model(tmp_path / "m.pt2", "zoo_factory:make", [])
 
 
 def test_state_dicts_keep_their_order() -> None:

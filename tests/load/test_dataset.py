@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gencheck.case import DataChoice, chosen_splits
+from gencheck.audit.inputs import DataSelection, select_splits
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.dataset import Split, load_dataset
 from gencheck.load.digits import load_digits
@@ -265,14 +265,14 @@ class TestChoice:
     def test_reference_holdout_or_test_split(self, tmp_path: Path) -> None:
         plain = saved(tmp_path / "a.npz", x=X, y=Y)
         both = saved(tmp_path / "b.npz", x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2])
-        assert [len(s) for s in chosen_splits(DataChoice(both))] == [6, 2]
-        assert [len(s) for s in chosen_splits(DataChoice(plain, reference=both))] == [6, 2]
-        assert [len(s) for s in chosen_splits(DataChoice(plain, reference=plain))] == [6, 6]
-        assert [len(s) for s in chosen_splits(DataChoice(plain, holdout=0.34))] == [4, 2]
+        assert [len(s) for s in select_splits(DataSelection(both))] == [6, 2]
+        assert [len(s) for s in select_splits(DataSelection(plain, reference=both))] == [6, 2]
+        assert [len(s) for s in select_splits(DataSelection(plain, reference=plain))] == [6, 6]
+        assert [len(s) for s in select_splits(DataSelection(plain, holdout=0.34))] == [4, 2]
         with pytest.raises(InputError, match="no test split"):
-            chosen_splits(DataChoice(plain))
+            select_splits(DataSelection(plain))
         with pytest.raises(InputError, match="one of them at most"):
-            chosen_splits(DataChoice(plain, reference=both, holdout=0.5))
+            select_splits(DataSelection(plain, reference=both, holdout=0.5))
 
     def test_holdout_is_a_partition(self) -> None:
         sample, reference = held_out(split_of(X), 0.5, seed=3)
@@ -286,7 +286,7 @@ class TestChoice:
         path = saved(tmp_path / "b.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
 
         def taken(seed: int) -> list[int]:
-            return chosen_splits(DataChoice(path, limit=3, seed=seed))[0].indices.tolist()
+            return select_splits(DataSelection(path, limit=3, seed=seed))[0].indices.tolist()
 
         assert taken(0) == taken(0)
         assert len({tuple(taken(seed)) for seed in range(5)}) > 1
@@ -296,4 +296,4 @@ class TestChoice:
         one = saved(tmp_path / "a.npz", x=X, y=Y)
         other = saved(tmp_path / "b.npz", x=X[:, :1], y=Y)
         with pytest.raises(InputError, match="the sample's item shape"):
-            chosen_splits(DataChoice(one, reference=other))
+            select_splits(DataSelection(one, reference=other))

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from gencheck.case import DataChoice, chosen_splits
+from gencheck.audit.inputs import DataSelection, select_splits
+from gencheck.audit.model import load_model
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.checkpoint import StateDict, load_checkpoint
 from gencheck.load.dataset import load_dataset
 from gencheck.load.digest import sha256_of
-from gencheck.subject import load_subject
 
 Image = pytest.importorskip("PIL.Image")
 pa = pytest.importorskip("pyarrow")
@@ -195,7 +195,7 @@ class TestIdx:
         with pytest.raises(InputError, match="for 12 images"):
             load_dataset(path)
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8bnonsense")
-        with pytest.raises(InputError, match="no whole IDX file"):
+        with pytest.raises(InputError, match="damaged or foreign file"):
             load_dataset(tmp_path / "train-images-idx3-ubyte.gz")
 
 
@@ -207,7 +207,7 @@ class TestChoosing:
         pq.write_table(pa.table(columns), tmp_path / "d.parquet", row_group_size=7)
         for choice in ({"limit": 9}, {"limit": None}, {"limit": 4, "seed": 5}):
             pairs = [
-                chosen_splits(DataChoice(tmp_path / name, holdout=0.3, **choice))  # type: ignore[arg-type]
+                select_splits(DataSelection(tmp_path / name, holdout=0.3, **choice))  # type: ignore[arg-type]
                 for name in ("d.npz", "d.parquet")
             ]
             for left, right in zip(*pairs, strict=True):
@@ -242,7 +242,7 @@ class TestChoosing:
             "import resource, sys\n"
             "from gencheck.cli.app import app\n"
             "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
-            "import torch, pyarrow.parquet, gencheck.case\n"
+            "import torch, pyarrow.parquet, gencheck.audit.inputs\n"
             "before = peak()\n"
             "try: app(['concentrate', 'm.pt', 'd.parquet', '--holdout', '0.5', '--limit', '200',"
             " '--output', 'o.json'])\n"
@@ -266,18 +266,18 @@ class TestChoosing:
 
 
 class TestTransform:
-    def choice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> DataChoice:
+    def choice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> DataSelection:
         np.savez(tmp_path / "d.npz", x=PIXELS, y=np.arange(12))
         (tmp_path / "own_transform.py").write_text(body)
         monkeypatch.chdir(tmp_path)
         monkeypatch.delitem(sys.modules, "own_transform", raising=False)
-        return DataChoice(tmp_path / "d.npz", holdout=0.5, transform="own_transform:change")
+        return DataSelection(tmp_path / "d.npz", holdout=0.5, transform="own_transform:change")
 
     def test_each_item_is_transformed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         body = "def change(item):\n    return item[:2, :, 0] / 100\n"
-        sample, reference = chosen_splits(self.choice(tmp_path, monkeypatch, body))
+        sample, reference = select_splits(self.choice(tmp_path, monkeypatch, body))
         assert sample.items.shape == reference.items.shape == (6, 2, 4)
         np.testing.assert_allclose(sample.items, PIXELS[sample.indices][:, :2, :, 0] / 100)
 
@@ -296,7 +296,7 @@ class TestTransform:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
     ) -> None:
         with np.errstate(all="ignore"), pytest.raises(InputError, match=message):
-            chosen_splits(self.choice(tmp_path, monkeypatch, body))
+            select_splits(self.choice(tmp_path, monkeypatch, body))
 
 
 def test_the_digest_of_a_folder_follows_names_and_contents(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ class TestWrapping:
     ) -> None:
         module = network()
         torch.save(wrap(module.state_dict()), tmp_path / "m.pt")  # type: ignore[operator]
-        subject = load_subject(tmp_path / "m.pt", None, [(4,)])
+        subject = load_model(tmp_path / "m.pt", None, [(4,)])
         items = torch.randn(6, 4)
         with torch.no_grad():
             torch.testing.assert_close(subject.own_output(items), module(items))
@@ -365,13 +365,13 @@ class TestWrapping:
         for prefix in ("", "module.", "model."):
             # the model's own part is called model: that prefix is not taken off
             torch.save({prefix + k: v for k, v in state.items()}, tmp_path / "m.pt")
-            subject = load_subject(tmp_path / "m.pt", "own_factory:Net", [(4,)])
+            subject = load_model(tmp_path / "m.pt", "own_factory:Net", [(4,)])
             assert subject.parameters == 10
 
     def test_two_readings_are_refused(self, tmp_path: Path) -> None:
         state = network().state_dict()
         torch.save({"state_dict": state, "model": state}, tmp_path / "m.pt")
-        with pytest.raises(InputError, match="both 'state_dict' and 'model'"):
+        with pytest.raises(InputError, match="2 state dicts, under state_dict, model"):
             load_checkpoint(tmp_path / "m.pt")
 
     def test_a_prefix_that_not_every_name_has_stays(self, tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ class TestShards:
 
     def test_are_put_together(self, tmp_path: Path) -> None:
         module = network()
-        subject = load_subject(self.write(tmp_path, module.state_dict()), None, [(4,)])
+        subject = load_model(self.write(tmp_path, module.state_dict()), None, [(4,)])
         items = torch.randn(6, 4)
         with torch.no_grad():
             torch.testing.assert_close(subject.own_output(items), module(items))
@@ -409,12 +409,12 @@ class TestShards:
         with pytest.raises(InputError, match="shards that lie beside it"):
             load_checkpoint(index)
         index.write_text(text.replace("2.bias", "3.bias"))
-        with pytest.raises(InputError, match="without a tensor"):
+        with pytest.raises(InputError, match="does not contain tensor"):
             load_checkpoint(index)
         index.write_text("{}")
         with pytest.raises(InputError, match="no weight_map"):
             load_checkpoint(index)
         index.write_text(text)
         (tmp_path / "model-0.safetensors").unlink()
-        with pytest.raises(InputError, match=r"shard 'model-0\.safetensors'"):
+        with pytest.raises(InputError, match=r"model-0\.safetensors: found no such file"):
             load_checkpoint(index)

@@ -1,5 +1,6 @@
 """Losses and predictions from files."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def test_ties_go_to_the_first_class_and_are_counted(tmp_path: Path) -> None:
         ("label,prediction\n1,1\n2,\n", "'prediction', row 1: found ''"),
         ("label,prediction\n,1\n2,\n", "'label', row 0: found ''; required: a class"),
         ("label,prediction\na,a\n,b\n", "'label', row 1: found ''; required: a class"),
-        ("label,prediction\n1,0.7\n0,0.2\n", "row 0: found 0.7, while all labels are whole"),
+        ("label,prediction\n1,0.7\n0,0.2\n", "'prediction', row 0: found 0.7; required: a class"),
+        ("label,prediction\n1,2\n1.5,1.5\n", "'label', row 1: found 1.5.*--losses FILE --loss bou"),
         ("label,prediction\n1,9007199254740993\n", "below 2.53"),
         ("label,score_0,logit_0,score_1\n1,1,0,0\n", "several kinds of score columns"),
         ("label,score_0,score0,score_1\n1,1,0,0\n", "several kinds of score columns"),
@@ -92,6 +94,53 @@ def test_ties_go_to_the_first_class_and_are_counted(tmp_path: Path) -> None:
 def test_bad_predictions(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         load_predictions(csv(tmp_path, text))
+
+
+class TestItems:
+    """An item that stands twice makes a bound too small."""
+
+    @pytest.mark.parametrize("load", [load_losses, load_predictions])
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (["a", "b", "b", "a", "b"], "'id', rows 0, 3: found the id 'a' 2 times, and 1 more"),
+            (["7", "8", "7"], "'id', rows 0, 2: found the id '7' 2 times;"),
+            (["x"] * 7, "rows 0, 1, 2, 3, 4, …: found the id 'x' 7 times;"),
+        ],
+    )
+    def test_an_id_given_twice(
+        self, load: Callable[[Path], object], rows: list[str], message: str, tmp_path: Path
+    ) -> None:
+        # with the same values beside it and with others
+        text = "id,loss,label,prediction\n" + "".join(
+            f"{row},{i % 2},1,{i % 2}\n" for i, row in enumerate(rows)
+        )
+        with pytest.raises(InputError, match=message):
+            load(csv(tmp_path, text))
+
+    def test_the_column_can_be_named(self, tmp_path: Path) -> None:
+        path = csv(tmp_path, "id,patient,loss\n1,a,0\n1,b,1\n")
+        with pytest.raises(InputError, match="--id-key COLUMN says which"):
+            load_losses(path)
+        assert load_losses(path, "patient").tolist() == [0, 1]
+        with pytest.raises(InputError, match="--id-key doctor: found columns id, patient, loss"):
+            load_losses(path, "doctor")
+
+    def test_distinct_items_pass(self, tmp_path: Path) -> None:
+        text = "item_id,loss\n" + "".join(f"{i},0\n" for i in range(50))
+        assert len(load_losses(csv(tmp_path, text))) == 50
+
+
+def test_measurements_are_not_scored_as_classes(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"label": [1.5, 2.0], "prediction": [1.5, 2.0]}), path)
+    with pytest.raises(InputError, match="--losses FILE --loss bounded"):
+        load_predictions(path)
+    # whole numbers that were stored as floats still name classes
+    pq.write_table(pa.table({"label": [1.0, 2.0], "prediction": [1, 1]}), path)
+    assert load_predictions(path).losses.tolist() == [0, 1]
 
 
 def test_bad_arrays(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from gencheck.network.algebra import (
     log2_path_count,
     logits,
 )
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
-from gencheck.network.lowering import lowered
 from gencheck.network.terms import kernel_program
-from gencheck.network.trace import traced
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
-from gencheck.spectral.kernel import map_exponents
+from gencheck.spectral.kernel.evaluate import map_exponents
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -33,7 +33,7 @@ def deep(depth: int, width: int, bias: bool = True) -> Network:
     for layer in layers:
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_features))
-    return lowered(traced(nn.Sequential(*layers, nn.ReLU(), nn.Linear(width, 3)), (10,)))
+    return lower(trace(nn.Sequential(*layers, nn.ReLU(), nn.Linear(width, 3)), (10,)))
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.errors import InputError
 from gencheck.network import ir
 from gencheck.network.algebra import log2_path_count
@@ -16,7 +17,6 @@ from gencheck.network.features import (
     squared_feature_norm,
     starts_at_constants,
 )
-from gencheck.subject import subject_of_module
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 from tests.networks import ZOO
@@ -96,7 +96,7 @@ def test_a_max_pool_counts_one_tap_and_a_clamp_one_state() -> None:
             h = nn.functional.hardtanh(self.first(x), -1.0, 1.0)
             return self.head(nn.functional.max_pool1d(h[:, None, :], 2).flatten(1))
 
-    network = subject_of_module(Both(), [(3,)]).network
+    network = model_of_module(Both(), [(3,)]).network
     # two windows, one tap of each, inside with three inputs of at most 4 or saturated with 1
     assert bound(network, 2.0) == 2 * 12
     assert bound(network, 0.1) == 2 * 1
@@ -107,7 +107,7 @@ def test_a_max_pool_counts_one_tap_and_a_clamp_one_state() -> None:
 def test_a_clamp_reaches_either_of_its_states(weight: float, x: float, largest: float) -> None:
     module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU6(), nn.Linear(1, 1, bias=False))
     nn.init.constant_(module[0].weight, weight)
-    network = subject_of_module(module.double(), [(1,)]).network
+    network = model_of_module(module.double(), [(1,)]).network
     assert norms(network, np.array([[x]]))[0] == largest == bound(network, x)
 
 
@@ -115,16 +115,14 @@ def test_a_hundred_layers_leave_the_range_of_floats() -> None:
     layers: list[nn.Module] = []
     for _ in range(300):
         layers += [nn.Linear(16, 16, bias=False), nn.ReLU()]
-    network = subject_of_module(
-        nn.Sequential(*layers, nn.Linear(16, 2, bias=False)), [(16,)]
-    ).network
+    network = model_of_module(nn.Sequential(*layers, nn.Linear(16, 2, bias=False)), [(16,)]).network
     value, exponent = squared_feature_norm(network, 0.5)
     assert math.log2(value) + exponent == 4 * 301 - 2
 
 
 def test_where_paths_start() -> None:
     def started(module: nn.Module) -> bool:
-        return starts_at_constants(subject_of_module(module, [(2,)]).network)
+        return starts_at_constants(model_of_module(module, [(2,)]).network)
 
     head = nn.Linear(3, 2, bias=False)
     assert not started(nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU(), head))
@@ -139,7 +137,7 @@ def test_slopes_outside_the_unit_interval_are_refused(slope: float) -> None:
     with torch.no_grad():
         module[1].weight[1] = slope
     with pytest.raises(InputError, match=rf"prelu .* with a slope of {slope:g}"):
-        require_unit_gates(subject_of_module(module, [(2,)]).network)
+        require_unit_gates(model_of_module(module, [(2,)]).network)
 
 
 @pytest.mark.parametrize("name", ZOO)

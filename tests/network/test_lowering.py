@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Affine, Dense
-from gencheck.network.lowering import lowered
-from gencheck.network.trace import traced
 from tests.networks import build
 
 
@@ -82,7 +82,7 @@ REFUSED = {
 def test_refused_by_name(name: str) -> None:
     function, message = REFUSED[name]
     with pytest.raises(UnsupportedModel, match=message):
-        lowered(traced(Wrapped(function), (4,)))
+        lower(trace(Wrapped(function), (4,)))
 
 
 def test_every_offender_is_named_with_its_module() -> None:
@@ -98,7 +98,7 @@ def test_every_offender_is_named_with_its_module() -> None:
 
     module = nn.Sequential(Block(), nn.ReLU(), Block(), nn.Linear(4, 2))
     with pytest.raises(UnsupportedModel) as caught:
-        lowered(traced(module, (4,)))
+        lower(trace(module, (4,)))
     text = str(caught.value)
     assert caught.value.exit_code == 3
     for place in ("0.norm", "0.act", "2.norm", "2.act"):
@@ -112,7 +112,7 @@ def test_control_flow_that_depends_on_data_is_refused() -> None:
         return m.head(m.first(x)) if bool(x.sum() > 0) else m.head(x)
 
     with pytest.raises(UnsupportedModel, match=r"torch\.export"):
-        lowered(traced(Wrapped(forward), (4,)))
+        lower(trace(Wrapped(forward), (4,)))
 
 
 def test_a_stale_view_after_an_in_place_gate_is_refused() -> None:
@@ -123,13 +123,13 @@ def test_a_stale_view_after_an_in_place_gate_is_refused() -> None:
         return m.head(kept.flatten(1))
 
     # torch.export makes the program functional, which reads the view after the gate: covered
-    network = lowered(traced(Wrapped(forward), (4,)))
+    network = lower(trace(Wrapped(forward), (4,)))
     assert network.operations()["relu"] == 1
 
 
 def test_training_mode_does_not_leak_in() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9), nn.Linear(4, 2)).train()
-    network = lowered(traced(module, (4,)))
+    network = lower(trace(module, (4,)))
     assert network.operations() == {"dense": 2}
     assert module.training
 
@@ -137,7 +137,7 @@ def test_training_mode_does_not_leak_in() -> None:
 def test_the_module_is_not_changed() -> None:
     module = build("three_hidden_batchnorm").train()
     before = copy.deepcopy(module.state_dict())
-    lowered(traced(module, (3,)))
+    lower(trace(module, (3,)))
     assert module.training
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name])
@@ -147,7 +147,7 @@ def test_batchnorm_is_folded_into_the_layer_before() -> None:
     module = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 2)).double()
     assert module[1].running_mean is not None
     module[1].running_mean.normal_()
-    network = lowered(traced(module, (3,)))
+    network = lower(trace(module, (3,)))
     dense = [node for node in network.nodes if isinstance(node, Dense)]
     assert len(dense) == 2
     assert not any(isinstance(node, Affine) for node in network.nodes)
@@ -155,14 +155,14 @@ def test_batchnorm_is_folded_into_the_layer_before() -> None:
 
 
 def test_batchnorm_after_a_layer_with_two_readers_stands_alone() -> None:
-    network = lowered(traced(build("pre_activation"), (3,)))
+    network = lower(trace(build("pre_activation"), (3,)))
     assert network.operations()["affine"] == 2
 
 
 def test_weights_computed_from_weights_are_constants() -> None:
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     module = nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 2))
-    network = lowered(traced(module, (4,)))
+    network = lower(trace(module, (4,)))
     first = network.nodes[1]
     assert isinstance(first, Dense)
     torch.testing.assert_close(first.weight, layer.weight.detach())
@@ -170,9 +170,9 @@ def test_weights_computed_from_weights_are_constants() -> None:
 
 def test_a_wrong_item_shape_is_an_input_error() -> None:
     with pytest.raises(InputError, match="items of shape"):
-        traced(nn.Linear(4, 2), (5,))
+        trace(nn.Linear(4, 2), (5,))
 
 
 def test_two_outputs_are_an_input_error() -> None:
     with pytest.raises(InputError, match="2 outputs"):
-        traced(Wrapped(lambda m, x: (m.first(x), m.head(x))), (4,))
+        trace(Wrapped(lambda m, x: (m.first(x), m.head(x))), (4,))

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gencheck.audit.model import model_of_module
 from gencheck.network.algebra import log2_l1, log2_l2_squared
-from gencheck.subject import subject_of_module
 from tests.architectures import BasicBlock, ResNet, initialised, lenet5
 
 
@@ -72,7 +72,7 @@ def test_norms_are_the_published_ones(name: str) -> None:
     module = plain(lenet5) if name == "lenet5" else fused(initialised("resnet20"))
     # the constant 1/64 of the last average pool is raised to the power p like a weight
     averaged = 1 if name == "lenet5" else 64
-    network = subject_of_module(module, [(3, 32, 32)]).network
+    network = model_of_module(module, [(3, 32, 32)]).network
     l1 = float(torch.logsumexp(log2_l1(network) * math.log(2), 0)) / math.log(2)
     l2 = float(torch.logsumexp(log2_l2_squared(network) * math.log(2), 0)) / math.log(2)
     assert l1 == pytest.approx(math.log2(published_norm(module, (3, 32, 32), 1)), rel=1e-10)
@@ -85,8 +85,8 @@ def test_norms_are_the_published_ones(name: str) -> None:
 
 def test_folding_is_fusing() -> None:
     module = initialised("resnet20").double()
-    own = subject_of_module(module, [(3, 32, 32)]).network
-    theirs = subject_of_module(fused(module), [(3, 32, 32)]).network
+    own = model_of_module(module, [(3, 32, 32)]).network
+    theirs = model_of_module(fused(module), [(3, 32, 32)]).network
     torch.testing.assert_close(log2_l1(own), log2_l1(theirs), rtol=1e-10, atol=0)
     torch.testing.assert_close(log2_l2_squared(own), log2_l2_squared(theirs), rtol=1e-10, atol=0)
 
@@ -94,7 +94,7 @@ def test_folding_is_fusing() -> None:
 def test_rescaling_neurons_leaves_norms_alone() -> None:
     module = plain(lenet5)
     assert isinstance(module, nn.Sequential)
-    before = subject_of_module(module, [(3, 32, 32)]).network
+    before = model_of_module(module, [(3, 32, 32)]).network
     first, second = module[0], module[3]
     assert isinstance(first, nn.Conv2d)
     assert isinstance(second, nn.Conv2d)
@@ -104,7 +104,7 @@ def test_rescaling_neurons_leaves_norms_alone() -> None:
         assert first.bias is not None
         first.bias.mul_(factor)
         second.weight.div_(factor[None, :, None, None])
-    after = subject_of_module(module, [(3, 32, 32)]).network
+    after = model_of_module(module, [(3, 32, 32)]).network
     torch.testing.assert_close(log2_l1(before), log2_l1(after), rtol=1e-12, atol=0)
     torch.testing.assert_close(log2_l2_squared(before), log2_l2_squared(after), rtol=1e-12, atol=0)
 
@@ -152,7 +152,7 @@ def test_the_published_figures_of_resnet18() -> None:
     Other versions may draw other weights, so only the size is held.
     """
     torch.manual_seed(0)
-    network = subject_of_module(imagenet_resnet18(), [(3, 224, 224)]).network
+    network = model_of_module(imagenet_resnet18(), [(3, 224, 224)]).network
     l1 = float(torch.logsumexp(log2_l1(network) * math.log(2), 0)) / math.log(10)
     l2 = float(torch.logsumexp(log2_l2_squared(network) * math.log(2), 0)) / 2
     assert l1 == pytest.approx(math.log10(6.282851e30), abs=0.3)

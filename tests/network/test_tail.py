@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit import Labelled, audit
+from gencheck.audit.api import audit_module
+from gencheck.audit.model import AuditedModel, load_model, model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.run import audit
 from gencheck.errors import InputError, UnsupportedModel
-from gencheck.modules import audit_module
-from gencheck.settings import AuditOptions
-from gencheck.subject import Subject, load_subject, subject_of_module
+from gencheck.network.frontend.runnable import computes_on_tensors
 from tests.cases import Case
 
 
@@ -74,7 +76,7 @@ def labelled(count: int, shape: tuple[int, ...], classes: int, seed: int) -> Lab
     return Labelled(items, torch.eye(classes, dtype=torch.float64)[labels])
 
 
-def entering(subject: Subject, part: Labelled) -> Labelled:
+def entering(subject: AuditedModel, part: Labelled) -> Labelled:
     assert subject.head is not None
     with torch.no_grad():
         return Labelled(subject.head(part.items, torch.float64), part.targets)
@@ -82,7 +84,7 @@ def entering(subject: Subject, part: Labelled) -> Labelled:
 
 def test_every_figure_of_a_tail_equals_enumeration() -> None:
     module = built(Attentive)
-    subject = subject_of_module(module, [(2, 3)], from_layer="rest")
+    subject = model_of_module(module, [(2, 3)], from_layer="rest")
     assert subject.network.input_shape == (2, 4)
     sample, reference = labelled(9, (2, 3), 3, 0), labelled(11, (2, 3), 3, 1)
     case = Case(
@@ -108,22 +110,22 @@ def test_every_figure_of_a_tail_equals_enumeration() -> None:
 
 def test_the_refusal_names_the_layers_nearest_to_the_input_first() -> None:
     with pytest.raises(UnsupportedModel, match="--from rest\n") as caught:
-        subject_of_module(built(Attentive), [(2, 3)])
+        model_of_module(built(Attentive), [(2, 3)])
     assert caught.value.layers == ["rest", "rest.0", "rest.1", "rest.2", "rest.3", "rest.4"]
 
 
 def test_a_layer_with_a_way_around_it_is_refused_and_not_named() -> None:
     module = built(Around)
     with pytest.raises(UnsupportedModel) as caught:
-        subject_of_module(module, [(4,)])
+        model_of_module(module, [(4,)])
     assert caught.value.layers == ["head"]
     with pytest.raises(InputError, match="goes around it"):
-        subject_of_module(module, [(4,)], from_layer="block")
+        model_of_module(module, [(4,)], from_layer="block")
 
 
 def test_an_unknown_layer_is_refused_with_some_that_exist() -> None:
     with pytest.raises(InputError, match=r"'nowhere'.*such as.*head"):
-        subject_of_module(built(Around), [(4,)], from_layer="nowhere")
+        model_of_module(built(Around), [(4,)], from_layer="nowhere")
 
 
 def test_texts_are_whole_numbers() -> None:
@@ -148,8 +150,8 @@ def test_the_tail_of_a_saved_program(tmp_path: Path, dynamic: bool) -> None:
     program = torch.export.export(module, (example,), dynamic_shapes=shapes)
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.raises(UnsupportedModel, match="--from rest\n"):
-        load_subject(tmp_path / "m.pt2", None, [])
-    subject = load_subject(tmp_path / "m.pt2", None, [], "rest")
+        load_model(tmp_path / "m.pt2", None, [])
+    subject = load_model(tmp_path / "m.pt2", None, [], "rest")
     assert subject.head is not None
     items = torch.randn(7, 2, 3)
     with torch.no_grad():
@@ -169,4 +171,78 @@ def test_a_head_that_may_not_be_run_is_refused(tmp_path: Path) -> None:
     program = torch.export.export(Random(), (torch.randn(3, 4),))
     torch.export.save(program, tmp_path / "m.pt2")
     with pytest.raises(UnsupportedModel, match=r"aten\.linalg_svdvals\.default before head"):
-        load_subject(tmp_path / "m.pt2", None, [], "head")
+        load_model(tmp_path / "m.pt2", None, [], "head")
+
+
+def _nested(module: nn.Module, depth: int) -> nn.Module:
+    return module if depth == 0 else nn.Sequential(_nested(module, depth - 1))
+
+
+class Gated(nn.Module):
+    """Two products of computed tensors, the second behind the first, and a head of many modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, 4)
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        layers = [nn.Linear(4, 4) for _ in range(30)]
+        self.head = nn.Sequential(*[_nested(layer, 7) for layer in layers])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        h = h * self.first(h)
+        h = h * self.second(h)
+        return self.head(h)
+
+
+def test_every_product_is_named_and_a_tail_is_found_among_hundreds_of_layers() -> None:
+    with pytest.raises(UnsupportedModel) as caught:
+        model_of_module(built(Gated), [(3,)])
+    assert len(caught.value.offenders) == 2
+    assert caught.value.layers[0] == "head"
+    assert len(caught.value.layers) == 241
+
+
+class Shifted(nn.Module):
+    """A head that makes tensors from numbers and shapes, and moves them about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(4, device=x.device)
+        mask = x.new_zeros(4).detach()
+        mask = mask + torch.full((4,), 0.5) * torch.scalar_tensor(2.0)
+        h = torch.roll(x, 1, 1).view(-1, 2, 2).reshape_as(x)
+        return self.head(torch.where(places > 1, h, -h) + torch.tril(mask.new_ones(4, 4))[1] + mask)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_tensors_from_numbers_and_views_may_stand_before_a_tail(
+    tmp_path: Path, saved: bool
+) -> None:
+    module, items = built(Shifted).float(), torch.randn(5, 4)
+    if saved:
+        program = torch.export.export(module, (torch.randn(3, 4),))
+        torch.export.save(program, tmp_path / "m.pt2")
+        subject = load_model(tmp_path / "m.pt2", None, [], "head")
+    else:
+        subject = model_of_module(module, [(4,)], from_layer="head")
+    assert subject.head is not None
+    with torch.no_grad():
+        own = subject.own_output(subject.head(items, torch.float32))
+        torch.testing.assert_close(own, module(items))
+
+
+def test_what_draws_at_random_may_not_run() -> None:
+    assert computes_on_tensors("aten.arange.default")
+    assert computes_on_tensors("aten.relu_.default")
+    for target in (
+        "aten.rand.default",
+        "aten.bernoulli.default",
+        "aten.save.default",
+        "os.system.x",
+    ):
+        assert not computes_on_tensors(target)

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.network.terms import kernel_program
-from gencheck.spectral import branch
-from gencheck.spectral.ascent import ascended, random_path
-from gencheck.spectral.branch import Bracket, BranchAndBound
+from gencheck.spectral.beta2 import branch
+from gencheck.spectral.beta2.ascent import ascend, random_path
+from gencheck.spectral.beta2.branch import Bracket, BranchAndBound
+from gencheck.spectral.beta2.paths import PathSpace
+from gencheck.spectral.beta2.search import best_path
+from gencheck.spectral.beta2.sup_norm import _parts_bound, entry, sup_norms
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.factors import forward
-from gencheck.spectral.paths import PathSpace
-from gencheck.spectral.pathsearch import best_path
-from gencheck.spectral.supnorm import _parts_bound, entry, sup_norms
-from gencheck.subject import subject_of_module
-from gencheck.train.loop import Training, fit
+from gencheck.spectral.kernel.factors import forward
+from gencheck.training.loop import Training, fit
 from tests.cases import Case, random_case
 from tests.networks import ZOO
 
@@ -125,7 +125,7 @@ def test_random_paths_do_not_beat_the_search_on_mnist(mnist: Path) -> None:
         *(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
     )
     fit(module, x[1000:], torch.eye(10)[y[1000:]], Training(2), seed=0)
-    network = subject_of_module(module, [(784,)]).network
+    network = model_of_module(module, [(784,)]).network
     factors, _ = forward(network, x[:1000], 1000)
     program = kernel_program(network)
     coefficients = Difference(500, torch.eye(10, dtype=torch.float64)[y[:1000]]).target_weights()
@@ -144,6 +144,6 @@ def test_random_paths_do_not_beat_the_search_on_mnist(mnist: Path) -> None:
             assert float(product.sum(0).abs().max()) <= found.lower[k] * (1 + 1e-5)
         for _ in range(20):
             path = random_path(space, generator)
-            climbed = None if path is None else ascended(space, weights.float(), path, set())
+            climbed = None if path is None else ascend(space, weights.float(), path, set())
             if climbed is not None:
                 assert entry(space, weights, climbed) <= found.lower[k] * (1 + 1e-5)

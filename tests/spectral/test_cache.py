@@ -11,9 +11,9 @@ import torch
 from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.cache import TileCache
-from gencheck.spectral.factors import Factors, forward
-from gencheck.spectral.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.cache import TileCache
+from gencheck.spectral.kernel.factors import Factors, forward
+from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from tests.cases import random_case
 
 

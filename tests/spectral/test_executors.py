@@ -9,21 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import gencheck.audit as audit_module
-from gencheck.audit import audit
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
-from gencheck.settings import AuditOptions
-from gencheck.spectral.bitplan import suits_bits
-from gencheck.spectral.executors import (
+from gencheck.spectral.kernel import path_kernel
+from gencheck.spectral.kernel.bits.plan import suits_bits
+from gencheck.spectral.kernel.executors import (
     bit_cuts,
     compiled_loops_are_there,
     executor_for,
     matrix_cuts,
 )
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix
-from gencheck.subject import subject_of_module
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -111,7 +111,7 @@ def test_executors_agree_on_random_networks(data: st.DataObject) -> None:
     except RuntimeError:
         # a window that does not fit
         return
-    subject = subject_of_module(module.eval(), [shape])
+    subject = model_of_module(module.eval(), [shape])
     items = torch.randn((11, *shape), dtype=torch.float64)
     kernels = []
     for executor in ("matrix", "bits"):
@@ -147,7 +147,7 @@ def test_bits_asked_for_in_vain_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     options = AuditOptions(executor="bits")
     with pytest.raises(InputError, match="--executor: found bits, for dense, silu on cpu"):
         audit(case.subject, case.sample, case.reference, "classification", options)
-    monkeypatch.setattr(audit_module, "compiled_loops_are_there", lambda: False)
+    monkeypatch.setattr(path_kernel, "compiled_loops_are_there", lambda: False)
     case = random_case("conv_pool")
     with pytest.raises(MissingDependency, match=r'needs numba.*"gencheck\[fast\]"'):
         audit(case.subject, case.sample, case.reference, "classification", options)

@@ -1,5 +1,6 @@
 """Gates kept as bits, in memory or in mapped files; grids; windows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from gencheck.audit import audit
+from gencheck.audit.memory_plan import MemoryBudget, memory_plan, require_memory
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
 from gencheck.errors import InputError
-from gencheck.network.terms import kernel_program
 from gencheck.network.windows import adaptive_sources, sliding
-from gencheck.plan import memory_plan, require_memory
-from gencheck.settings import AuditOptions
-from gencheck.spectral.factors import forward
-from gencheck.spectral.grid import common_grid
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.grid import common_grid
+from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.cases import random_case
 from tests.networks import ZOO
 
@@ -45,16 +46,19 @@ def test_two_valued_gates_take_one_bit(name: str) -> None:
 def test_gates_go_to_disk_where_memory_is_short_and_the_result_stays() -> None:
     case = random_case("conv_pool")
     network = case.subject.network
-    program = kernel_program(network)
-    plan = memory_plan(network, program, 22, torch.float64, 6, 4, 2**26)
+    options = AuditOptions(dtype=torch.float64, tile=6, batch_size=4)
+    laid_out = PathKernel.of(network, options=replace(options.kernel, layout_bytes=2**26))
+    plan = memory_plan(laid_out, 22, options)
     tight = plan.total - 1
-    arguments = (network, program, 22, torch.float64, 6, 4)
-    roomy = require_memory(*arguments, plan.total * 2)
-    assert not roomy.gates_on_disk
-    short = require_memory(*arguments, tight)
-    assert short.gates_on_disk
+
+    def allowed(memory: int) -> MemoryBudget:
+        kernel = PathKernel.of(network, options=options.kernel)
+        return require_memory(kernel, 22, replace(options, memory=memory))
+
+    assert not allowed(plan.total * 2).gates_on_disk
+    assert allowed(tight).gates_on_disk
     with pytest.raises(InputError, match=r"required: .* for 22 items"):
-        require_memory(*arguments, plan.total - plan.gates - plan.gram)
+        allowed(plan.total - plan.gates - plan.gram)
     results = [
         audit(
             case.subject,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.factors import forward
-from gencheck.spectral.gram import gram_matrix, kernel_columns
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix, kernel_columns
 from tests.cases import random_case
 
 

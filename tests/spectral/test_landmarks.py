@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.beta1.landmarks import LandmarkIntervals, landmark_intervals, upper_end
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.factors import forward
-from gencheck.spectral.landmarks import LandmarkIntervals, landmark_intervals, upper_end
-from gencheck.spectral.rectangle import Rectangles
+from gencheck.spectral.kernel.cross_kernel import CrossKernel
+from gencheck.spectral.kernel.factors import forward
 from tests.cases import Case, random_case
 from tests.networks import ZOO
 
@@ -18,7 +18,7 @@ def intervals(case: Case, count: int, seed: int = 0) -> LandmarkIntervals:
     factors, _ = forward(case.subject.network, items, 8)
     targets = torch.cat([case.sample.targets, case.reference.targets])
     difference = Difference(len(case.sample.items), targets)
-    kernel = Rectangles(kernel_program(case.subject.network), factors)
+    kernel = CrossKernel(kernel_program(case.subject.network), factors)
     return landmark_intervals(
         kernel, difference.weights(), difference.target_weights(), count, seed
     )
@@ -59,7 +59,7 @@ def test_rectangles_are_parts_of_the_kernel() -> None:
         case = random_case(name)
         items = torch.cat([case.sample.items, case.reference.items])
         factors, _ = forward(case.subject.network, items, 8)
-        kernel = Rectangles(kernel_program(case.subject.network), factors)
+        kernel = CrossKernel(kernel_program(case.subject.network), factors)
         truth = case.truth().kernel
         rows, columns = torch.tensor([3, 0, 21, 7]), torch.tensor([5, 5, 1])
         part = kernel.between(rows, columns).numpy() * 2.0**kernel.exponent

@@ -9,31 +9,36 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.bounds.classical import rademacher_bound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.network.algebra import logits
-from gencheck.network.innerproducts import squared_feature_norms
-from gencheck.network.ir import Network
-from gencheck.progress import SILENT
-from gencheck.subject import subject_of_module
-from gencheck.theories.capacity import (
+from gencheck.comparison.measures.capacity import (
     graph_counts,
     has_bias,
     layer_counts,
     uncounted_by_vc,
     uncovered_by_graph_bound,
 )
-from gencheck.theories.estimates import cell_variation, last_layer_stability, sharpness
-from gencheck.theories.margins import margins_of, ramp_losses
-from gencheck.theories.posterior import gibbs_facts, streams
-from gencheck.theories.study import risk_of
-from gencheck.theories.weights import batched_outputs, outputs_of, weights_of, with_weights
+from gencheck.comparison.measures.estimates import cell_variation, last_layer_stability, sharpness
+from gencheck.comparison.measures.margins import margins_of, ramp_losses
+from gencheck.comparison.measures.posterior import gibbs_facts, streams
+from gencheck.comparison.measures.weights import (
+    batched_outputs,
+    outputs_of,
+    weights_of,
+    with_weights,
+)
+from gencheck.comparison.study import risk_of
+from gencheck.network.algebra import logits
+from gencheck.network.innerproducts import squared_feature_norms
+from gencheck.network.ir import Network
+from gencheck.progress import SILENT
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
 
 
 def network(module: nn.Module, shape: tuple[int, ...]) -> Network:
-    return subject_of_module(module.eval(), [shape]).network
+    return model_of_module(module.eval(), [shape]).network
 
 
 def blobs(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -141,7 +146,7 @@ def test_the_posterior_is_sampled_with_draws_that_did_not_fit_it(
         drawn.append(set(made.flatten().tolist()))
         return made
 
-    monkeypatch.setattr("gencheck.theories.posterior.torch.randn", recorded)
+    monkeypatch.setattr("gencheck.comparison.measures.posterior.torch.randn", recorded)
     gibbs_facts(net, None, items, labels, 12, 10, 0.05, 3, SILENT)
     # four tensors of weights a step
     fitted, sampled = set().union(*drawn[: 4 * 12]), set().union(*drawn[4 * 12 :])

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencheck.network.ir import Affine, AvgPool, Conv, Dense, MaxPool, Network
-from gencheck.subject import subject_of_module
-from gencheck.theories.layers import (
+from gencheck.audit.model import model_of_module
+from gencheck.comparison.measures.layers import (
     NotAChainError,
     chain_of,
     first_moment,
@@ -16,11 +15,12 @@ from gencheck.theories.layers import (
     homogeneous_norms,
     spectral_norm,
 )
+from gencheck.network.ir import Affine, AvgPool, Conv, Dense, MaxPool, Network
 from tests.networks import ZOO, build
 
 
 def network(module: nn.Module, shape: tuple[int, ...]) -> Network:
-    return subject_of_module(module.eval(), [shape]).network
+    return model_of_module(module.eval(), [shape]).network
 
 
 def operator(layer: nn.Module, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

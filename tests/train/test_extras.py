@@ -13,6 +13,6 @@ def test_missing_library_names_the_command(library: str, monkeypatch: pytest.Mon
     # None in sys.modules makes an import fail, whether or not the library is installed
     for name in (library, f"{library}.pytorch"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, f"gencheck.train.{library}", raising=False)
+    monkeypatch.delitem(sys.modules, f"gencheck.training.regularisers.{library}", raising=False)
     with pytest.raises(MissingDependency, match=rf'pip install "gencheck\[{library}\]"'):
-        importlib.import_module(f"gencheck.train.{library}")
+        importlib.import_module(f"gencheck.training.regularisers.{library}")

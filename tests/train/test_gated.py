@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from gencheck.audit.model import model_of_module
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.algebra import logits
+from gencheck.network.frontend.gating import GATING
 from gencheck.network.gated_run import GATED
-from gencheck.network.gating import GATING
-from gencheck.subject import subject_of_module
-from gencheck.train.gated import GatedNetwork
+from gencheck.training.gated import GatedNetwork
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
 
@@ -28,8 +28,8 @@ def test_outputs_are_gates_of_one_and_weights_of_the_other(name: str) -> None:
     gates, weights = build(name, 5), build(name, 6)
     items = torch.randn((7, *shape), generator=torch.Generator().manual_seed(1)).double()
     flat = items.reshape(7, -1).numpy()
-    z, _ = enumerate_paths(subject_of_module(gates, [shape]).network, flat)
-    _, w = enumerate_paths(subject_of_module(weights, [shape]).network, flat)
+    z, _ = enumerate_paths(model_of_module(gates, [shape]).network, flat)
+    _, w = enumerate_paths(model_of_module(weights, [shape]).network, flat)
     with torch.no_grad():
         both = GatedNetwork(gates, weights)(items)
     np.testing.assert_allclose(both.numpy(), z @ w, rtol=1e-9, atol=1e-9)
@@ -53,7 +53,7 @@ def test_items_in_channels_last_memory() -> None:
     network = GatedNetwork(module, copy.deepcopy(module))
     torch.testing.assert_close(network(items), network(items.contiguous()))
     torch.testing.assert_close(network(items), module(items))
-    own = subject_of_module(module, [(3, 4, 4)]).own_output(items)
+    own = model_of_module(module, [(3, 4, 4)]).own_output(items)
     torch.testing.assert_close(own, module(items).detach())
 
 
@@ -115,7 +115,7 @@ def test_gates_follow_the_gate_network_alone() -> None:
     gates, weights = small().double(), small().double()
     items = torch.randn(6, 4, dtype=torch.float64)
     network = GatedNetwork(gates, weights)
-    deciding = subject_of_module(gates, [(4,)]).network
+    deciding = model_of_module(gates, [(4,)]).network
     _, planes = logits(deciding, items)
     hidden = nn.functional.linear(items, weights[0].weight, weights[0].bias)
     (plane,) = next(iter(planes.values()))

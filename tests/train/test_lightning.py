@@ -73,7 +73,7 @@ def by_hand(term: nn.Module | None, accumulate: int = 1) -> Tensor:
 @pytest.mark.parametrize("as_dict", [False, True])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_training_is_that_of_a_plain_loop(layer: str, as_dict: bool, accumulate: int) -> None:
-    from gencheck.train.lightning import DARCCallback
+    from gencheck.training.regularisers.lightning import DARCCallback
 
     model = Classifier(as_dict)
     found = fitted(model, DARCCallback(DARC1(0.5), layer), accumulate=accumulate)
@@ -85,7 +85,7 @@ def test_training_is_that_of_a_plain_loop(layer: str, as_dict: bool, accumulate:
 
 
 def test_refused_layers() -> None:
-    from gencheck.train.lightning import DARCCallback
+    from gencheck.training.regularisers.lightning import DARCCallback
 
     with pytest.raises(
         InputError, match="layer of DARCCallback: found 'tail'; required: one of head"

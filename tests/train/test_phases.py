@@ -14,10 +14,10 @@ from torch import nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.algebra import logits
-from gencheck.network.lowering import lowered
-from gencheck.network.trace import traced
-from gencheck.train.loop import Training, fit
-from gencheck.train.phases import phase_positions, two_phase
+from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.trace import trace
+from gencheck.training.loop import Training, fit
+from gencheck.training.phases import phase_positions, two_phase
 from tests.train_data import blobs
 
 
@@ -45,7 +45,7 @@ def test_gates_are_bitwise_unchanged_through_the_freeze_phase() -> None:
     alone = two_phase(network(), DATA, 0.5, TRAINING, Training(epochs=0), seed=1)
     run = two_phase(network(), DATA, 0.5, TRAINING, TRAINING, seed=1)
     planes = [
-        logits(lowered(traced(module, (1, 4, 4))), items)[1] for module in (alone.gates, run.gates)
+        logits(lower(trace(module, (1, 4, 4))), items)[1] for module in (alone.gates, run.gates)
     ]
     assert planes[0].keys() == planes[1].keys()
     for position, bits in planes[0].items():
@@ -129,7 +129,7 @@ _SCRIPT = """
 import sys, time
 from pathlib import Path
 import torch
-from gencheck.train.phases import two_phase
+from gencheck.training.phases import two_phase
 from tests.train.test_phases import DATA, TRAINING, network
 from dataclasses import replace
 long = replace(TRAINING, epochs=12)

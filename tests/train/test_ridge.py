@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gencheck.errors import InputError
-from gencheck.train.ridge import LOO_GRID, ridge
+from gencheck.training.ridge import LOO_GRID, ridge
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 

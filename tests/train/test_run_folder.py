@@ -25,12 +25,12 @@ from gencheck import atomic
 from gencheck.cli.app import app
 from gencheck.errors import InputError
 from gencheck.load.run_folder import read_run_folder
-from gencheck.network.trace import traced
+from gencheck.network.frontend.trace import trace
 from gencheck.report.train import write_record
-from gencheck.train.loop import Training
-from gencheck.trainrun import folder as own_folder
-from gencheck.trainrun.choice import TrainChoice
-from gencheck.trainrun.run import train
+from gencheck.training import folder as own_folder
+from gencheck.training.loop import Training
+from gencheck.training.request import TrainRequest
+from gencheck.training.run import train
 from tests.conftest import Program
 from tests.train_data import blobs
 
@@ -48,8 +48,8 @@ def write_data(path: Path, scale: float = 1.0, shift: int = 0) -> Path:
 
 
 @pytest.fixture
-def choice(tmp_path: Path) -> TrainChoice:
-    return TrainChoice(
+def choice(tmp_path: Path) -> TrainRequest:
+    return TrainRequest(
         data=write_data(tmp_path / "d.npz"),
         architecture="mlp:4",
         out=tmp_path / "run",
@@ -69,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def once(module: nn.Module, shape: tuple[int, ...], **more: bool) -> object:
         key = (repr(module), shape)
         if key not in graphs:
-            graphs[key] = traced(module, shape, **more)
+            graphs[key] = trace(module, shape, **more)
         return graphs[key]
 
     def save(module: nn.Module, _: object, stem: Path, __: bool) -> list[str]:
@@ -78,11 +78,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         atomic.write_whole(path, lambda buffer: torch.save(state, buffer), "--out")
         return [path.name]
 
-    monkeypatch.setattr("gencheck.train.gated.traced", once)
-    monkeypatch.setattr("gencheck.trainrun.run.save_model", save)
+    monkeypatch.setattr("gencheck.training.gated.trace", once)
+    monkeypatch.setattr("gencheck.training.run.save_model", save)
 
 
-def run(choice: TrainChoice) -> None:
+def run(choice: TrainRequest) -> None:
     write_record(choice, train(choice), {}, None)
 
 
@@ -130,7 +130,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, after: bool) -> Callable
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("begun", ["empty", "finished", "another"])
-def test_killed_at_every_change_of_the_disk(choice: TrainChoice, begun: str) -> None:
+def test_killed_at_every_change_of_the_disk(choice: TrainRequest, begun: str) -> None:
     new, old = (replace(choice, out=choice.out.with_name(name)) for name in ("new", "old"))
     old = replace(old, seed=1 if begun == "another" else choice.seed)
     run(new)
@@ -168,7 +168,7 @@ def test_killed_at_every_change_of_the_disk(choice: TrainChoice, begun: str) -> 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_disk_that_fills_at_any_write(choice: TrainChoice) -> None:
+def test_a_disk_that_fills_at_any_write(choice: TrainRequest) -> None:
     whole = replace(choice, out=choice.out.with_name("whole"))
     run(whole)
     # the claim, two epochs of each phase, gates, weights, split, record
@@ -216,12 +216,12 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainChoice]:
+def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainRequest]:
     """A run that is finished and one that was killed after its first epoch."""
     made = {}
     for name in ("finished", "killed"):
         folder = tmp_path_factory.mktemp(name)
-        made[name] = TrainChoice(
+        made[name] = TrainRequest(
             data=write_data(folder / "d.npz"),
             architecture="mlp:4",
             out=folder / "run",
@@ -244,7 +244,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainChoice]:
 @pytest.mark.parametrize("state", ["finished", "killed"])
 @pytest.mark.parametrize(("what", "change", "said"), CHANGES, ids=[c[0] for c in CHANGES])
 def test_another_run_is_refused_by_the_name_of_what_differs(
-    begun: dict[str, TrainChoice],
+    begun: dict[str, TrainRequest],
     state: str,
     what: str,
     change: dict[str, Any],
@@ -264,7 +264,7 @@ def test_another_run_is_refused_by_the_name_of_what_differs(
     assert {path.name: path.read_bytes() for path in choice.out.iterdir()} == before
 
 
-def test_files_without_a_record_are_nobodys(begun: dict[str, TrainChoice], tmp_path: Path) -> None:
+def test_files_without_a_record_are_nobodys(begun: dict[str, TrainRequest], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "weights.pt2").write_bytes(b"of someone")
     with pytest.raises(InputError, match=r"weights\.pt2, and no record of the run"):
@@ -281,7 +281,7 @@ def test_files_without_a_record_are_nobodys(begun: dict[str, TrainChoice], tmp_p
 @pytest.mark.parametrize("damage", ["other", "cut", "absent"])
 @pytest.mark.parametrize("name", ["gates.pt2", "weights.pt2", "split.npz", "run.json"])
 def test_every_reader_refuses_files_that_are_not_the_runs(
-    begun: dict[str, TrainChoice], tmp_path: Path, name: str, damage: str
+    begun: dict[str, TrainRequest], tmp_path: Path, name: str, damage: str
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(begun["finished"].out, folder)
@@ -311,7 +311,7 @@ def test_every_reader_refuses_files_that_are_not_the_runs(
     [None, {}, {"gates.pt2": "0"}, {"/dev/zero": "0"}, {"weights.pt2": 1, "split.npz": []}],
 )
 def test_a_record_without_digests_is_refused(
-    begun: dict[str, TrainChoice], tmp_path: Path, digests: object
+    begun: dict[str, TrainRequest], tmp_path: Path, digests: object
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(begun["finished"].out, folder)
@@ -322,7 +322,7 @@ def test_a_record_without_digests_is_refused(
 
 
 @pytest.mark.usefixtures("quick")
-def test_states_are_checked_before_they_are_read(choice: TrainChoice) -> None:
+def test_states_are_checked_before_they_are_read(choice: TrainRequest) -> None:
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, 3, after=True)
         with pytest.raises(Killed):
@@ -341,7 +341,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(v, two[name]) for name, v in one.items())
 
 
-def _command(choice: TrainChoice) -> list[str]:
+def _command(choice: TrainRequest) -> list[str]:
     words = ["train", "--data", choice.data, "--arch", choice.architecture, "--out", choice.out]
     words += [
         "--two-phase",
@@ -359,7 +359,7 @@ def _command(choice: TrainChoice) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [500, 6_000, 16_000])
-def test_files_that_may_not_grow(choice: TrainChoice, program: Program, limit: int) -> None:
+def test_files_that_may_not_grow(choice: TrainRequest, program: Program, limit: int) -> None:
     """RLIMIT_FSIZE stops a write half-way, as a full disk does."""
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
@@ -386,12 +386,12 @@ def _train_until_killed(words: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_a_hundred_random_moments(choice: TrainChoice) -> None:
+def test_killed_at_a_hundred_random_moments(choice: TrainRequest) -> None:
     """SIGKILL of the command itself, whatever it is doing, and the same command again until it ends."""
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["gencheck.trainrun.run", "gencheck.cli.train", __name__])
+    fork.set_forkserver_preload(["gencheck.training.run", "gencheck.cli.train", __name__])
 
-    def started(choice: TrainChoice) -> Any:
+    def started(choice: TrainRequest) -> Any:
         process = fork.Process(target=_train_until_killed, args=(_command(choice),))
         process.start()
         return process

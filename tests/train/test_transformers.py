@@ -47,7 +47,7 @@ class Counting(Classifier):
 
 
 def trainer(model: nn.Module, folder: Path, accumulate: int) -> Any:
-    from gencheck.train.transformers import DARCTrainerMixin
+    from gencheck.training.regularisers.transformers import DARCTrainerMixin
 
     class WithTerm(DARCTrainerMixin, transformers.Trainer):
         darc_term = DARC1(0.5)

@@ -1,0 +1,96 @@
+"""What is to blame for β1: the items that make it up, and where on the input its direction lies."""
+
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from gencheck.audit.beta1 import Moments
+from gencheck.audit.image_grid import Picture
+from gencheck.audit.question import Question
+from gencheck.audit.result import Direction, ItemShare
+from gencheck.network.program import Program
+from gencheck.spectral.beta1.energy import coordinate_energy
+from gencheck.spectral.kernel.factors import Factors
+
+# The items that the direction is projected on: this share of all, between these numbers, and fewer
+# where their kernels would take more operations than this.
+_SHARE, _FEWEST, _MOST = 1 / 8, 256, 1024
+_OPERATIONS = 2e10
+
+
+def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...]:
+    """The items with the largest terms of β1, largest first; none where β1 is not positive.
+
+    The terms are d_i (z_i·u)², and add up to β1.
+    β1 = (1/n)Σ_T (z·u)² − (1/m)Σ_S (z·u)²: what the reference has and the sample lacks comes first,
+    and items of the sample, whose terms are negative, come last.
+    """
+    difference = question.difference
+    terms = difference.weights() * moments.products.square()
+    whole = float(terms.sum())
+    if not whole > 0:
+        return ()
+    found = []
+    for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
+        in_sample = position < difference.sample_count
+        own = position if in_sample else position - difference.sample_count
+        places = (question.sample if in_sample else question.reference).indices
+        found.append(
+            ItemShare(
+                set="sample" if in_sample else "reference",
+                index=own if places is None else int(places[own]),
+                label=_label(difference.targets[position], question.task),
+                share=float(terms[position]) / whole,
+            )
+        )
+    return tuple(found)
+
+
+def top_direction(
+    question: Question,
+    program: Program,
+    factors: Factors,
+    moments: Moments,
+    picture: Picture | None,
+) -> Direction | None:
+    """Where on the input the direction u lies that attains β1; None where β1 is not positive.
+
+    u is projected on the span of at most 1024 items, fewer for large networks: half of them those
+    that u is made of most, half at random.
+
+    Parameters
+    ----------
+    program
+        Of the path kernel.
+    picture
+        How the coordinates lie in a picture, if they do.
+    """
+    weights, seed = question.difference.weights(), question.options.seed
+    products = moments.products
+    if not float(weights @ products.square()) > 0:
+        return None
+    # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
+    parts = (weights * products).abs()
+    total = len(products)
+    affordable = max(2, isqrt(int(2 * _OPERATIONS / program.flops_per_pair)))
+    count = min(total, affordable, max(_FEWEST, min(_MOST, int(total * _SHARE))))
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    parts[order[: count // 2]] = torch.inf
+    chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
+    found = coordinate_energy(
+        program, factors.taken(chosen), products[chosen], moments.exponent, question.progress
+    )
+    return Direction(
+        energy=tuple(found.coordinates.tolist()),
+        elsewhere=found.elsewhere,
+        captured=found.captured,
+        items=found.items,
+        picture=picture,
+    )
+
+
+def _label(target: Tensor, task: str) -> int | float | tuple[float, ...]:
+    if task == "classification":
+        return int(target.argmax())
+    return float(target[0]) if len(target) == 1 else tuple(target.tolist())

@@ -1,0 +1,258 @@
+"""A case for the audit: one checkpoint and one data set, opened and brought together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from gencheck.audit.model import AuditedModel, load_model
+from gencheck.audit.question import Labelled
+from gencheck.errors import InputError
+from gencheck.load.code import named_attribute
+from gencheck.load.dataset import DataFile, load_dataset
+from gencheck.load.digest import sha256_of
+from gencheck.load.prepare import (
+    candidate_shapes,
+    held_out,
+    prepared,
+    shuffled,
+    target_rows,
+    task_of,
+)
+from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
+from gencheck.load.split import Rows, Split, Transform
+
+
+@dataclass(frozen=True)
+class DataSelection:
+    """Which items are the sample S and which the reference T.
+
+    Attributes
+    ----------
+    path
+        The data file; S is its main or train split.
+    reference
+        A second file for T: its test split where it has one, else its main split.
+    holdout
+        Instead, the fraction of S that is set aside as T at random.
+    x_key, y_key
+        Names of arrays or columns.
+    limit
+        At most so many items of each set, after a seeded shuffle.
+    task
+        ``auto``, ``classification`` or ``regression``.
+    transform
+        ``MODULE:FUNCTION`` of the user's that makes the model's item of a stored one.
+    """
+
+    path: Path
+    reference: Path | None = None
+    holdout: float | None = None
+    x_key: str | None = None
+    y_key: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    task: str = "auto"
+    transform: str | None = None
+
+
+@dataclass(frozen=True)
+class AuditInputs:
+    """A model with a sample and a reference in its shape, and a record of how they were made."""
+
+    subject: AuditedModel
+    sample: Labelled
+    reference: Labelled
+    task: str
+    record: dict[str, Any]
+    gates_independent: bool = False
+
+
+def select_splits(choice: DataSelection, run: RunFolder | None = None) -> tuple[Split, Split]:
+    """The sample and the reference, before any preparation.
+
+    Parameters
+    ----------
+    run
+        A two-phase run on these data: the sample (and what is held out of it) are the items of its
+        freeze phase; what the run held out itself is the reference where no other is asked for.
+
+    Raises
+    ------
+    InputError
+        There is nothing to take as the reference, or two answers to that question.
+    """
+    data = load_dataset(choice.path, choice.x_key, choice.y_key)
+    main, apart = (data.main, None) if run is None else _parts_of_run(data.main, run)
+    if choice.reference is not None and choice.holdout is not None:
+        raise InputError(
+            where="--reference and --holdout", found="both", required="one of them at most"
+        )
+    if choice.holdout is not None:
+        sample, reference = held_out(main, choice.holdout, choice.seed)
+    else:
+        sample, reference = main, _reference(choice, data, apart)
+    transform = _transform(choice.transform)
+    sample, reference = (
+        shuffled(split, choice.limit, choice.seed).loaded(transform)
+        for split in (sample, reference)
+    )
+    if sample.items.shape[1:] != reference.items.shape[1:]:
+        raise InputError(
+            where=reference.where,
+            found=f"items of shape {reference.items.shape[1:]}",
+            required=f"the sample's item shape {sample.items.shape[1:]}",
+        )
+    return sample, reference
+
+
+def _transform(name: str | None) -> Transform | None:
+    if name is None:
+        return None
+    found = named_attribute(
+        name, "--transform", "MODULE:FUNCTION, an importable function of one item"
+    )
+    if not callable(found):
+        raise InputError(
+            where=f"--transform {name}",
+            found=f"a {type(found).__name__}",
+            required="a function of one item",
+        )
+    return cast(Transform, found)
+
+
+def _parts_of_run(main: Split | Rows, run: RunFolder) -> tuple[Split | Rows, Split | Rows | None]:
+    """The items of the freeze phase, and those that the run held out."""
+    freeze = main.taken(positions_of(run.freeze, main.indices, main.where))
+    if not len(run.held_out):
+        return freeze, None
+    return freeze, main.taken(positions_of(run.held_out, main.indices, main.where))
+
+
+def _reference(choice: DataSelection, data: DataFile, apart: Split | Rows | None) -> Split | Rows:
+    if choice.reference is not None:
+        other = load_dataset(choice.reference, choice.x_key, choice.y_key)
+        return other.test or other.main
+    if apart is not None:
+        return apart
+    if data.test is None:
+        raise InputError(
+            where=str(choice.path),
+            found="no test split to take as the reference",
+            required="arrays x_test and y_test, --reference FILE, or --holdout FRACTION",
+        )
+    return data.test
+
+
+def open_inputs(
+    checkpoint: Path,
+    factory: str | None,
+    choice: DataSelection,
+    dtype: torch.dtype,
+    from_layer: str | None = None,
+    gates: Path | None = None,
+    gates_independent: bool = False,
+    *,
+    key: str | None = None,
+) -> AuditInputs:
+    """The model and the data of one audit, with everything that is needed to repeat it.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint file, or the folder of a two-phase run: its two programs, and as the sample the
+        items of its freeze phase where the data are the run's own.
+    from_layer
+        Audit the tail of the model from this layer on.
+    gates
+        The checkpoint that decides the gates; to name it is to declare that it saw neither set.
+    gates_independent
+        Declared by the user: the gates saw neither set.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
+
+    Raises
+    ------
+    InputError, UnsupportedModel, MissingDependency
+        As the readers raise them.
+    """
+    run, notes = None, []
+    gates_independent = gates_independent or gates is not None
+    if checkpoint.is_dir():
+        found = _run_of(checkpoint, gates)
+        checkpoint, gates = found.weights, found.gates
+        if found.trained_on(sha256_of(choice.path)):
+            run, gates_independent = found, True
+            notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
+    sample, reference = select_splits(choice, run)
+    stored = tuple(sample.items.shape[1:])
+    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key)
+    network = subject.network
+    task = task_of(sample, choice.task)
+    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
+    labelled, steps = [], notes
+    for split in (sample, reference):
+        items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
+        targets = target_rows(split, task, network.output_count)
+        rows = split.indices.tolist()
+        labelled.append(
+            Labelled(
+                torch.from_numpy(items),
+                torch.from_numpy(targets),
+                rows,
+                stored if choice.transform is None else None,
+            )
+        )
+        steps += [step for step in taken if step not in steps]
+    if choice.transform is not None:
+        steps.append(f"each item transformed by {choice.transform}")
+    return AuditInputs(
+        subject,
+        labelled[0],
+        labelled[1],
+        task,
+        _record(checkpoint, factory, choice, steps, subject)
+        | {
+            "key": key,
+            "from": from_layer,
+            "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
+            "gates_independent": gates_independent,
+        },
+        gates_independent,
+    )
+
+
+def _run_of(folder: Path, gates: Path | None) -> RunFolder:
+    if gates is not None:
+        raise InputError(
+            where="--gates",
+            found=f"{gates}, beside the folder {folder}, which has gates of its own",
+            required="--gates only with a checkpoint file",
+        )
+    return read_run_folder(folder)
+
+
+def _record(
+    checkpoint: Path,
+    factory: str | None,
+    choice: DataSelection,
+    steps: list[str],
+    subject: AuditedModel,
+) -> dict[str, Any]:
+    other = choice.reference
+    return {
+        "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        "model": factory,
+        "data": {"path": str(choice.path), "sha256": sha256_of(choice.path)},
+        "reference": None if other is None else {"path": str(other), "sha256": sha256_of(other)},
+        "holdout": choice.holdout,
+        "x_key": choice.x_key,
+        "y_key": choice.y_key,
+        "limit": choice.limit,
+        "seed": choice.seed,
+        "task": choice.task,
+        "transform": choice.transform,
+        "preprocessing": steps,
+        "assumptions": list(subject.notes),
+    }

@@ -1,0 +1,281 @@
+"""The model under audit: its network, its own output, and how it was read."""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gencheck.audit.saved_model import module_of_state, sound_program
+from gencheck.errors import InputError, UnsupportedModel
+from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
+from gencheck.network.frontend.archive import from_archive
+from gencheck.network.frontend.aten import AtenGraph, run
+from gencheck.network.frontend.lowering import lower, may_run
+from gencheck.network.frontend.plain_copy import plain_copy
+from gencheck.network.frontend.tail import coverable_layers, head_of, tail_of
+from gencheck.network.frontend.trace import trace
+from gencheck.network.gated_run import gated_output, require_same_architecture
+from gencheck.network.ir import Network
+from gencheck.network.pair import with_gates_of
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """A model as the audit sees it.
+
+    Attributes
+    ----------
+    network
+        The gated linear network.
+    own_output
+        The model's own output on items of shape (N, *network.input_shape), by torch's own kernels.
+    parameters
+        The number of its parameters.
+    notes
+        What was assumed in reading it.
+    item_shape, whole_numbers
+        What the model takes: the shape of one item, and whether it consists of whole numbers.
+    head
+        Where the audit starts at a layer: what computes the tensor entering it from the model's
+        items, in the dtype asked for. None where the whole model is audited.
+    gates
+        The network of the same structure that decides the gates, after two-phase training; None
+        where `network` decides them itself.
+    """
+
+    network: Network
+    own_output: Callable[[Tensor], Tensor]
+    parameters: int
+    notes: tuple[str, ...]
+    item_shape: tuple[int, ...]
+    whole_numbers: bool = False
+    head: Callable[[Tensor, torch.dtype], Tensor] | None = None
+    gates: Network | None = None
+
+
+def model_of_module(
+    module: nn.Module,
+    shapes: Iterable[tuple[int, ...]],
+    notes: tuple[str, ...] = (),
+    from_layer: str | None = None,
+    gates: nn.Module | None = None,
+) -> AuditedModel:
+    """A live module, which is copied, never changed.
+
+    Parameters
+    ----------
+    shapes
+        Item shapes to try; the first one that the module runs on is taken.
+    from_layer
+        Audit the tail from this layer on, with the tensor entering it as x.
+    gates
+        A module of the same architecture that decides the gates.
+
+    Raises
+    ------
+    InputError
+        The module runs on none of the shapes, has no such layer, or differs from `gates`.
+    UnsupportedModel
+        The module has operations outside the path view.
+    """
+    parameters = sum(p.numel() for p in module.parameters())
+    module = plain_copy(module)
+    graph = _first_traceable(module, list(shapes))
+    if gates is not None:
+        refuse_tail_with_gates(from_layer)
+        other = trace(plain_copy(gates), graph.input_shape, graph.whole_numbers)
+        return _subject_of_pair(graph, other, parameters, notes)
+    if from_layer is not None:
+        return _subject_of_graph(graph, parameters, notes, from_layer)
+    copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
+
+    def own_output(items: Tensor) -> Tensor:
+        key = (items.dtype, items.device)
+        if key not in copies:
+            copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
+        with torch.no_grad():
+            output = copies[key](items)
+        assert isinstance(output, Tensor)
+        return output
+
+    network = _lowered_or_advised(graph)
+    return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+
+
+def refuse_tail_with_gates(from_layer: str | None) -> None:
+    """Do nothing without a layer to start from.
+
+    Raises
+    ------
+    InputError
+        There is one: it is not decided which of two networks would compute what enters it.
+    """
+    if from_layer is not None:
+        raise InputError(
+            where="--from with --gates",
+            found=f"both (--from {from_layer})",
+            required="one of them",
+            remedy="Audit the whole two-phase network, or the tail of one of its checkpoints.",
+        )
+
+
+def _subject_of_pair(
+    weights: AtenGraph, gates: AtenGraph, parameters: int, notes: tuple[str, ...]
+) -> AuditedModel:
+    """A two-phase network: the gates of one traced model under the weights of another."""
+    require_same_architecture(weights, gates)
+    deciding = lower(gates)
+    network = with_gates_of(_lowered_or_advised(weights), deciding)
+
+    def own_output(items: Tensor) -> Tensor:
+        return gated_output(weights, gates, items)
+
+    return AuditedModel(
+        network,
+        own_output,
+        parameters,
+        notes,
+        weights.input_shape,
+        weights.whole_numbers,
+        gates=deciding,
+    )
+
+
+def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
+    failure: InputError | None = None
+    for whole_numbers in (False, True):
+        for shape in shapes:
+            try:
+                return trace(module, shape, whole_numbers)
+            except InputError as error:
+                failure = failure or error
+    if failure is None:
+        raise ValueError("no item shape to try")
+    raise failure
+
+
+def _lowered_or_advised(graph: AtenGraph) -> Network:
+    """The network; where the model is not covered, the error names the layers from which it is."""
+    try:
+        return lower(graph)
+    except UnsupportedModel as error:
+        dtype = torch.int64 if graph.whole_numbers else torch.float32
+        probe = torch.zeros((graph.batch or 2, *graph.input_shape), dtype=dtype)
+        raise UnsupportedModel(error.offenders, coverable_layers(graph, probe)) from error
+
+
+def _subject_of_graph(
+    graph: AtenGraph, parameters: int, notes: tuple[str, ...], from_layer: str | None
+) -> AuditedModel:
+    whole = graph
+    head: Callable[[Tensor, torch.dtype], Tensor] | None = None
+    if from_layer is not None:
+        before = head_of(whole, from_layer)
+
+        def head(items: Tensor, dtype: torch.dtype) -> Tensor:
+            return run(before, items, may_run, dtype=dtype).to(dtype)
+
+        kind = torch.int64 if whole.whole_numbers else torch.float32
+        probe = torch.zeros((whole.batch or 2, *whole.input_shape), dtype=kind)
+        graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
+
+    def own_output(items: Tensor) -> Tensor:
+        return run(graph, items, may_run)
+
+    return AuditedModel(
+        _lowered_or_advised(graph),
+        own_output,
+        parameters,
+        notes,
+        whole.input_shape,
+        whole.whole_numbers,
+        head,
+    )
+
+
+def load_model(
+    path: Path,
+    factory: str | None,
+    shapes: Iterable[tuple[int, ...]],
+    from_layer: str | None = None,
+    gates: Path | None = None,
+    *,
+    key: str | None = None,
+) -> AuditedModel:
+    """The model in a checkpoint file.
+
+    Parameters
+    ----------
+    factory
+        ``MODULE:FACTORY`` for a state dict that is no plain chain of Linear weights.
+    shapes
+        Item shapes to try where the checkpoint does not say its own.
+    from_layer
+        Audit the tail from this layer on, with the tensor entering it as x.
+    gates
+        The checkpoint of the network that decides the gates, of the same kind and architecture.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
+
+    Raises
+    ------
+    InputError, UnsupportedModel, MissingDependency
+        As the readers of the file, the factory and the tracer raise them.
+    """
+    if gates is not None:
+        refuse_tail_with_gates(from_layer)
+        pair = load_checkpoint(path, key), load_checkpoint(gates, key)
+        return _load_pair(pair, (path, gates), factory, list(shapes))
+    checkpoint = load_checkpoint(path, key)
+    if isinstance(checkpoint, SavedProgram):
+        if factory is not None:
+            raise InputError(
+                where="--model",
+                found=f"a factory for {path}, which brings its own graph",
+                required="--model only with a state dict",
+            )
+        graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
+        with sound_program(path):
+            subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+        return _guarded(subject, path)
+    module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
+    return model_of_module(module, shapes, notes, from_layer)
+
+
+def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
+    """With an own output that answers for the program in the file."""
+
+    def own_output(items: Tensor) -> Tensor:
+        with sound_program(path):
+            return subject.own_output(items)
+
+    return replace(subject, own_output=own_output)
+
+
+def _load_pair(
+    pair: tuple[SavedProgram | StateDict, SavedProgram | StateDict],
+    paths: tuple[Path, Path],
+    factory: str | None,
+    shapes: list[tuple[int, ...]],
+) -> AuditedModel:
+    (one, two), (path, gates) = pair, paths
+    if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
+        graphs = [
+            from_archive(program.document, program.weights, str(where))
+            for program, where in ((one, path), (two, gates))
+        ]
+        with sound_program(path):
+            subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
+        return _guarded(subject, path)
+    if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
+        raise InputError(
+            where=f"{path} and --gates {gates}",
+            found="a program and a state dict, or programs with --model",
+            required="two .pt2 programs, or two state dicts",
+        )
+    module, notes, wanted = module_of_state(one, factory, shapes, str(path))
+    deciding, *_ = module_of_state(two, factory, shapes, str(gates))
+    return model_of_module(module, wanted, notes, gates=deciding)

@@ -1,0 +1,287 @@
+"""The results that the commands return: plain data, no computation, no printing."""
+
+from dataclasses import dataclass
+
+from gencheck.audit.image_grid import Picture
+from gencheck.bounds.concentrated import GapBound
+from gencheck.bounds.magnitude import Magnitude, total
+
+# The level of the verdict on noise: how often it may speak of a difference where there is none.
+LEVEL = 0.05
+
+# How many statistics take part in the verdict at most; the smallest adjusted p-value is so many
+# times the smallest p-value.
+MOST_STATISTICS = 9
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the audited network is; `smooth` where some gate is not piecewise constant."""
+
+    parameters: int
+    log10_paths: float
+    input_shape: tuple[int, ...]
+    outputs: int
+    operations: dict[str, int]
+    smooth: bool
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """How many items of which kind: m in the sample, n in the reference."""
+
+    sample: int
+    reference: int
+    task: str
+
+
+@dataclass(frozen=True)
+class Beta1:
+    """β1 = λ_max(E_T[zzᵀ] − E_S[zzᵀ]) with the interval that the solver's residual gives."""
+
+    value: Magnitude
+    lower: Magnitude
+    upper: Magnitude
+    residual: Magnitude
+    iterations: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Argmax:
+    """The output and the path, in words, at which the lower end of β2 is attained."""
+
+    output: int
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Beta2:
+    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`."""
+
+    value: float
+    lower: float
+    upper: float
+    exact: bool
+    argmax: Argmax
+
+
+@dataclass(frozen=True)
+class PathNorms:
+    """Σ_k‖w_k‖₂² and Σ_k‖w_k‖₁ of the path weights, and their parts by output."""
+
+    l2_squared: Magnitude
+    l1: Magnitude
+    l2_squared_per_output: tuple[Magnitude, ...]
+    l1_per_output: tuple[Magnitude, ...]
+
+
+@dataclass(frozen=True)
+class GapFacts:
+    """The squared-loss risks on both sets, their difference and its three terms; 0-1 errors too.
+
+    Attributes
+    ----------
+    reference_error_interval
+        Clopper and Pearson's for the true error where T comes from, level 95 %.
+    error_gap_interval
+        For the true error where T comes from less that where S comes from, level 95 % at least: the
+        ends of two such intervals of level 97.5 %. It speaks of a model that neither set trained.
+    """
+
+    sample_risk: float
+    reference_risk: float
+    gap: float
+    terms: tuple[float, float, float]
+    sample_error: float | None
+    reference_error: float | None
+    reference_error_interval: tuple[float, float] | None = None
+    error_gap_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class NullComparison:
+    """A statistic against its values under relabelling; where it was not evaluated, the reason.
+
+    Attributes
+    ----------
+    statistic
+        What was compared, in words.
+    observed
+        The statistic on the labels as they are.
+    p_value
+        (1 + #{null ≥ observed}) / (1 + B), a probability, exact at every size.
+    null_median, null_95
+        Quantiles of the null values.
+    adjusted_p_value
+        Holm's, over all statistics that were asked; None where this one takes no part.
+    """
+
+    statistic: str
+    observed: Magnitude | None = None
+    p_value: float | None = None
+    null_median: Magnitude | None = None
+    null_95: Magnitude | None = None
+    reason: str | None = None
+    adjusted_p_value: float | None = None
+
+
+@dataclass(frozen=True)
+class PermutationFacts:
+    """Statistics under `rounds` relabellings of the pooled items.
+
+    Attributes
+    ----------
+    statistics
+        By name: ``beta1``, ``beta1_normalised``, ``beta2``, ``beta3``, ``v_l2``, ``v_frobenius``,
+        ``squared_gap``, ``zero_one_gap``, ``cross_entropy_gap``, ``label_means``.
+    gates_independent
+        True where the gates are known to have seen neither set: then a small p-value speaks of the
+        distributions; else of what the gates have adapted to as well.
+    """
+
+    rounds: int
+    gates_independent: bool
+    statistics: dict[str, NullComparison]
+
+    @property
+    def p_value(self) -> float:
+        """The verdict's: the smallest adjusted one. P(p ≤ t) ≤ t where S and T are exchangeable."""
+        adjusted = (found.adjusted_p_value for found in self.statistics.values())
+        return min(value for value in adjusted if value is not None)
+
+    def differing(self, level: float = LEVEL) -> tuple[str, ...]:
+        """The statistics whose adjusted p-value is at most `level`."""
+        return tuple(
+            name
+            for name, found in self.statistics.items()
+            if found.adjusted_p_value is not None and found.adjusted_p_value <= level
+        )
+
+
+@dataclass(frozen=True)
+class ItemShare:
+    """One item's part in β1.
+
+    Attributes
+    ----------
+    set
+        ``sample`` or ``reference``.
+    index
+        Its position in the set's file, counted from 0 in the split that the set is.
+    label
+        Its class, or the value or values to regress.
+    share
+        Its term over β1; all items' shares add up to 1, those of the sample are negative.
+    """
+
+    set: str
+    index: int
+    label: int | float | tuple[float, ...]
+    share: float
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Where on the input the direction u of path space lies that attains β1, with ‖u‖ = 1.
+
+    Attributes
+    ----------
+    energy
+        Σ_p u_p² over the paths that start at each input coordinate, flat.
+    elsewhere
+        The same over the paths that start at biases and constants.
+    captured
+        The sum of both: ‖Pu‖² for the projector P on the span of the items that were used.
+    items
+        How many those are.
+    picture
+        How the coordinates lie in a picture, if they do.
+    """
+
+    energy: tuple[float, ...]
+    elsewhere: float
+    captured: float
+    items: int
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
+
+    reused: int
+    computed: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What holds for the distribution itself with probability `confidence` over the draw of S.
+
+    Attributes
+    ----------
+    beta1, beta2, beta3
+        Upper bounds on β1, β2 and β3 with the distribution in place of the reference.
+    square_bound
+        B ≥ ‖z‖² for every input.
+    bound
+        Upper bound on the population risk in squared loss, never clamped.
+    zero_one
+        Upper bound on the population 0-1 error; None for regression.
+    beta1_forms
+        β1's bound in each of its forms, by name.
+    forms
+        The form taken for each beta.
+    assumptions
+        What must hold, one statement each.
+    vacuous
+        True where the bound says nothing.
+    """
+
+    confidence: float
+    delta: float
+    beta1: Magnitude
+    beta2: float
+    beta3: float
+    square_bound: Magnitude
+    bound: Magnitude
+    zero_one: Magnitude | None
+    beta1_forms: dict[str, Magnitude]
+    forms: dict[str, str]
+    assumptions: tuple[str, ...]
+    vacuous: bool
+
+
+@dataclass(frozen=True)
+class ConcentrationResult:
+    """What `concentrate` measures; all but `certified` is an estimate against the reference set."""
+
+    model: ModelFacts
+    data: DataFacts
+    beta1: Beta1
+    beta2: Beta2
+    beta3: float
+    v_l2: tuple[Magnitude, ...]
+    path_norms: PathNorms
+    gap: GapFacts
+    bound: GapBound
+    tightest: GapBound
+    largest_loss: float
+    self_check: float
+    seconds: dict[str, float]
+    pairs_per_second: float
+    flops: float
+    nbytes: float
+    executor: str
+    tiles: CacheFacts | None = None
+    certified: Certified | None = None
+    v_l2_lower: tuple[Magnitude, ...] | None = None
+    permutation: PermutationFacts | None = None
+    attribution: tuple[ItemShare, ...] = ()
+    direction: Direction | None = None
+
+    @property
+    def v_frobenius(self) -> Magnitude:
+        """‖V‖_F = √(Σ_k ‖v_k‖₂²), all outputs together; its upper end where those are intervals."""
+        return total([norm * norm for norm in self.v_l2]).sqrt()

@@ -1,0 +1,187 @@
+"""The concentration of a data set under a model: what is measured, and in which order."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import Tensor
+
+from gencheck.audit.attribution import largest_shares, top_direction
+from gencheck.audit.beta1 import Moments
+from gencheck.audit.certificate_request import require_certifiable
+from gencheck.audit.image_grid import picture_of
+from gencheck.audit.memory_plan import MemoryBudget, require_memory
+from gencheck.audit.model import AuditedModel
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled, Question
+from gencheck.audit.result import ConcentrationResult, Direction
+from gencheck.audit.self_check import (
+    output_deviation,
+    require_finite_outputs,
+    require_gap_within_bounds,
+)
+from gencheck.audit.strategies import FromLandmarks, KernelView, WholeGram
+from gencheck.audit.summary import Measurements, summarise
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.beta2.sup_norm import SupNorm, sup_norms
+from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+def audit(
+    model: AuditedModel,
+    sample: Labelled,
+    reference: Labelled,
+    task: str,
+    options: AuditOptions | None = None,
+    *,
+    progress: Progress = SILENT,
+    load_seconds: float = 0.0,
+) -> ConcentrationResult:
+    """β1, β2, β3, the data-dependent bound and the gap it bounds, for S and T under a model.
+
+    Parameters
+    ----------
+    sample, reference
+        S and T, the latter standing in for the distribution.
+    task
+        ``classification`` (one-hot targets; 0-1 errors are reported too) or ``regression``.
+    load_seconds
+        What loading took, for the record.
+
+    Raises
+    ------
+    InputError
+        The run would need more memory than it may take, outputs are not finite, or a certificate
+        was asked for that the network or the items do not allow.
+    SelfCheckError
+        z·w differs from the model's own output, or the gap exceeds its bound: a defect of ours.
+    SolverError
+        Lanczos did not converge.
+    """
+    question = Question(
+        model=model,
+        sample=sample,
+        reference=reference,
+        task=task,
+        options=options or AuditOptions(),
+        progress=progress,
+    )
+    return _answer(question, _Clock({"load": load_seconds}))
+
+
+def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
+    """The stages, in their order."""
+    options = question.options
+    options.require_consistency()
+    kernel = question.kernel()
+    budget = require_memory(kernel, question.count, options)
+    kernel = budget.within(kernel)
+    with clock.stage("gates"):
+        items = _entering(question)
+        self_check = output_deviation(question.model, items)
+        features = _features(question, kernel, items, budget)
+    with clock.stage("gram"):
+        view = _view(question, kernel, features)
+    with clock.stage("beta1"):
+        moments = view.moments()
+    with clock.stage("beta2"):
+        sup = _sup_norms(question, kernel, features)
+    certified, permutation, direction = None, None, None
+    if options.certificate is not None:
+        with clock.stage("certificate"):
+            certified = view.certified_betas(items)
+    if options.permutations:
+        with clock.stage("permutation"):
+            permutation = view.permutation_test(sup)
+    if options.top:
+        with clock.stage("direction"):
+            direction = _direction(question, kernel, features, moments)
+    measured = Measurements(
+        program=kernel.program(view.executor),
+        windows=kernel.windows,
+        outputs=features.outputs,
+        moments=moments,
+        sup=sup,
+        self_check=self_check,
+        executor=view.executor,
+        tiles=view.tiles,
+        permutation=permutation,
+        attribution=largest_shares(question, moments),
+        direction=direction,
+        betas=certified,
+    )
+    result = summarise(question, measured, clock.seconds)
+    require_gap_within_bounds(result, options.dtype, _size(question, features))
+    return result
+
+
+def _view(question: Question, kernel: PathKernel, features: PathFeatures) -> KernelView:
+    """The whole Gram matrix, or what landmarks say of it."""
+    make = WholeGram if question.options.landmarks is None else FromLandmarks
+    return make(question, kernel, features)
+
+
+def _entering(question: Question) -> Tensor:
+    """The pooled items as they enter the network, after what a certificate requires of them."""
+    items, request = question.entering(), question.options.certificate
+    if request is not None:
+        targets = question.difference.targets
+        require_certifiable(question.network, items, targets, question.task, request)
+    return items
+
+
+def _features(
+    question: Question, kernel: PathKernel, items: Tensor, budget: MemoryBudget
+) -> PathFeatures:
+    """Gates and finite outputs of the pooled items."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        # a mapped file lives on without its name, so the folder need not outlast this stage
+        folder = Path(scratch) if budget.gates_on_disk else None
+        features = kernel.features(items, question.progress, folder)
+    require_finite_outputs(features.outputs, question.options.dtype)
+    return features
+
+
+def _sup_norms(question: Question, kernel: PathKernel, features: PathFeatures) -> SupNorm:
+    """β2's interval, and the path that attains its lower end."""
+    return sup_norms(
+        # whole windows at a time, whatever the executor: the search is then many times quicker
+        kernel.windows,
+        features.factors,
+        question.difference.target_weights(),
+        budget=question.options.beta2_operations,
+        gates_lie_in_unit_interval=question.network.gates_lie_in_unit_interval,
+        seed=question.options.seed,
+        progress=question.progress,
+    )
+
+
+def _direction(
+    question: Question, kernel: PathKernel, features: PathFeatures, moments: Moments
+) -> Direction | None:
+    """Where on the input β1's direction lies."""
+    stored = question.sample.stored_shape if question.model.head is None else None
+    picture = picture_of(question.network.input_shape, stored)
+    return top_direction(question, kernel.windows, features.factors, moments, picture)
+
+
+def _size(question: Question, features: PathFeatures) -> float:
+    """E‖h‖² + E‖y‖², twice: the magnitude of what is subtracted to get the gap."""
+    outputs, targets = features.outputs, question.difference.targets
+    return 2 * float((outputs.square().sum(1) + targets.square().sum(1)).mean())

@@ -1,0 +1,92 @@
+"""`gencheck compare-scores`: models compared item by item."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output, ScoreKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
+
+
+def compare_scores(
+    baseline: Annotated[
+        Path, typer.Argument(help="The baseline's losses, predictions or evaluation log.")
+    ],
+    candidates: Annotated[
+        list[Path], typer.Argument(help="The same of each model to compare with it.")
+    ],
+    id_key: IdKey = None,
+    score_key: ScoreKey = None,
+    loss: Loss = None,
+    loss_range: LossRange = None,
+    delta: Annotated[
+        float, typer.Option(metavar="D", help="Tests and intervals err with probability D at most.")
+    ] = 0.05,
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="M", help="Better means by more than M of mean loss; below 0: not worse by −M."
+        ),
+    ] = 0.0,
+    require_better: Annotated[
+        bool,
+        typer.Option("--require-better", help="Fail (exit 1) unless every candidate is better."),
+    ] = False,
+    only_common: Annotated[
+        bool, typer.Option("--only-common", help="Leave out items that one of the two lacks.")
+    ] = False,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="List N items on which they differ.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Shuffles the items for betting.")] = 0,
+    as_json: AsJson = False,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Compare models item by item: the difference with an exact interval, p-value, wins and losses.
+
+    Example: gencheck compare-scores old.csv new.csv --require-better
+    """
+    with errors_as_exit_codes(debug):
+        from gencheck.guarantees.evidence import score_keys
+        from gencheck.guarantees.paired import PairedRequest, paired_result
+        from gencheck.report.compare_scores import (
+            better_gate,
+            compare_scores_body,
+            compare_scores_inputs,
+        )
+        from gencheck.report.json import document
+
+        keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key)
+        request = PairedRequest(
+            baseline=baseline,
+            candidates=tuple(candidates),
+            keys=keys,
+            delta=delta,
+            margin=margin,
+            only_common=only_common,
+            top=top,
+            seed=seed,
+        )
+        result = paired_result(request)
+        doc = document(
+            "compare-scores",
+            compare_scores_inputs(request) | {"require_better": require_better},
+            compare_scores_body(result),
+            better_gate(result, delta) if require_better else None,
+        )
+        deliver(doc, _report, as_json, output)
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal.compare_scores import render_compare_scores
+
+    return render_compare_scores

@@ -1,0 +1,1 @@
+"""What each theory of generalization certifies for a model and its data, side by side."""

@@ -1,0 +1,177 @@
+"""The rows of the theories that rest on the data: validation, concentration, two-phase margins."""
+
+import math
+from dataclasses import replace
+
+from gencheck.audit.result import ConcentrationResult
+from gencheck.bounds.concentrated import SOURCE as CONCENTRATION_SOURCE
+from gencheck.bounds.grid import grid_index, log_grid_price
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.margin import SOURCE as MARGIN_SOURCE
+from gencheck.bounds.margin import independent_bound
+from gencheck.bounds.validation import Evidence, certified_bound
+from gencheck.bounds.vc import SOURCE as VC_SOURCE
+from gencheck.bounds.vc import vc_bound, vc_dimension
+from gencheck.comparison.measures.capacity import layer_counts, uncounted_by_vc
+from gencheck.comparison.result import Assumption, TheoryRow
+from gencheck.comparison.study import INDEPENDENT, PER_OCTAVE, Study, uncovered
+from gencheck.network.algebra import log2_l2_squared, logits
+from gencheck.network.innerproducts import squared_feature_norms
+
+_NORM_STEPS = 8
+_GATES = "the gates are independent of the sample (two-phase training)"
+
+
+def validation_row(study: Study, log_models: float) -> TheoryRow:
+    """The exact binomial bound on the reference's items."""
+    n = len(study.reference)
+    evidence = Evidence(n, study.reference_error, True)
+    bound = certified_bound(evidence, log_models - math.log(study.delta))
+    return TheoryRow(
+        name="validation",
+        subject="0-1 risk",
+        source=bound.source,
+        assumptions=(
+            Assumption("the items of the reference are independent draws", None),
+            Assumption(
+                "they neither trained the model nor chose it among more than |F| models", None
+            ),
+        ),
+        sample_error=study.sample_error,
+        constants={"m_val": n, "errors": evidence.count, "log_n_models": log_models},
+        measure=Magnitude.of(study.reference_error),
+        unit="0-1 error on the reference",
+        risk=Magnitude.of(bound.risk),
+    )
+
+
+def concentration_row(
+    study: Study, audited: ConcentrationResult | None, reason: str | None
+) -> TheoryRow:
+    """The data-dependent bound, estimated: the reference stands in for the distribution."""
+    row = TheoryRow(
+        name="data-dependent",
+        subject="0-1 error on the reference",
+        source=CONCENTRATION_SOURCE,
+        assumptions=(Assumption("the reference is the distribution (it stands in for it)", False),),
+        sample_error=study.sample_error,
+        is_bound=False,
+    )
+    if audited is None:
+        return replace(row, reason=reason)
+    value = audited.tightest.value
+    risk = Magnitude.of(2.0) * (Magnitude.of(audited.gap.sample_risk) + value)
+    return replace(
+        row,
+        measure=value,
+        unit="bound on the gap, squared loss",
+        risk=risk,
+        constants={
+            "beta1": audited.beta1.upper,
+            "beta2": audited.beta2.upper,
+            "beta3": audited.beta3,
+            "l2_squared": audited.path_norms.l2_squared,
+            "l1": audited.path_norms.l1,
+            "sample_risk": audited.gap.sample_risk,
+            "gap": audited.gap.gap,
+        },
+    )
+
+
+def certified_concentration_row(study: Study) -> TheoryRow:
+    """The data-dependent bound, certified: nothing, for gates that the sample trained."""
+    return TheoryRow(
+        name="data-dependent-certified",
+        subject="0-1 risk",
+        source=CONCENTRATION_SOURCE,
+        assumptions=(INDEPENDENT, Assumption(_GATES, False)),
+        sample_error=study.sample_error,
+        reason="one checkpoint: its gates saw the sample; certifying needs a two-phase checkpoint",
+    )
+
+
+def independent_row(study: Study) -> TheoryRow:
+    """The data-independent bound at the best margin of the grid, as if the gates were independent."""
+    c_sigma = _feature_size(study)
+    index = grid_index(float(log2_l2_squared(study.network).max()) / 2, _NORM_STEPS)
+    c_w = Magnitude.from_log2(index / _NORM_STEPS)
+    product = c_sigma * c_w
+    best: tuple[Magnitude, float, float] | None = None
+    for k in study.margin_indices():
+        rho = 2.0 ** (k / PER_OCTAVE)
+        delta = study.delta * math.exp(-log_grid_price(k) - log_grid_price(index))
+        loss = study.margin_loss(rho)
+        term = Magnitude.of(2 * study.classes**2 / (rho * math.sqrt(study.m))) * product
+        bound = independent_bound(study.m, rho, study.classes, float(product), 1.0, delta, loss)
+        risk = term if bound.risk == math.inf else Magnitude.of(bound.risk)
+        if best is None or not best[0] <= risk:
+            best = (risk, rho, loss)
+    assert best is not None
+    return TheoryRow(
+        name="data-independent",
+        subject="0-1 risk",
+        source=MARGIN_SOURCE,
+        assumptions=(
+            INDEPENDENT,
+            Assumption(_GATES, False),
+            Assumption("C_sigma ≥ √E‖z‖² (here its estimate on the sample)", False),
+        ),
+        sample_error=study.sample_error,
+        constants={
+            "c_sigma": c_sigma,
+            "c_w": c_w,
+            "rho": best[1],
+            "margin_loss": best[2],
+            "m_sigma": study.m,
+            "d_y": study.classes,
+        },
+        measure=c_w,
+        unit="ℓ2 path norm, one output",
+        risk=best[0],
+    )
+
+
+def _feature_size(study: Study) -> Magnitude:
+    """√ of the sample's mean ‖z‖²."""
+    squares: list[float] = []
+    for part in study.sample.split(study.batch_size):
+        _, planes = logits(study.network, part)
+        squares += squared_feature_norms(study.network, part, planes).log2().double().tolist()
+    top = max(squares)
+    if top == -math.inf:
+        return Magnitude.of(0.0)
+    mean = sum(2.0 ** (value - top) for value in squares) / len(squares)
+    return Magnitude.from_log2((top + math.log2(mean)) / 2)
+
+
+def vc_row(study: Study) -> TheoryRow:
+    """The VC bound of the architecture."""
+    row = TheoryRow(
+        name="vc",
+        subject="0-1 risk",
+        source=VC_SOURCE,
+        assumptions=(
+            INDEPENDENT,
+            Assumption("the architecture was fixed before the sample was seen", None),
+            Assumption("piecewise linear units, each a function of one sum", True),
+        ),
+        sample_error=study.sample_error,
+    )
+    reason = uncounted_by_vc(study.network)
+    if reason is not None:
+        return uncovered(row, reason)
+    counts = layer_counts(study.network)
+    dimension = vc_dimension(counts.units, counts.weights, counts.breakpoints)
+    bound = vc_bound(study.sample_error, dimension, study.m, study.delta, study.classes)
+    return replace(
+        row,
+        measure=Magnitude.of(dimension),
+        unit="VC dimension, at most",
+        risk=Magnitude.of(bound.risk),
+        constants={
+            "units": list(counts.units),
+            "weights": list(counts.weights),
+            "breakpoints": counts.breakpoints,
+            "pairs_of_classes": study.classes * (study.classes - 1) // 2,
+        },
+    )

@@ -1,0 +1,1 @@
+"""What the theories measure of a network and its data."""

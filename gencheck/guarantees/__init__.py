@@ -1,0 +1,1 @@
+"""What theory certifies: from scores, margins and path weights."""

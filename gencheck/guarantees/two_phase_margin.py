@@ -1,0 +1,234 @@
+"""The data-independent bound measured on a two-phase network: margins, norms, features, union."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.multiclass import (
+    Ball,
+    Constant,
+    MeasuredBound,
+    constants_for,
+    margin_bound,
+    margins_of,
+)
+from gencheck.errors import InputError
+from gencheck.guarantees.path_weight_norms import (
+    Solution,
+    Weights,
+    difference_of_two,
+    squared_distances,
+    weights_from,
+)
+from gencheck.guarantees.two_phase_run import (
+    TwoPhaseRun,
+    Units,
+    read_two_phase_run,
+    root_mean,
+)
+from gencheck.load.run_folder import positions_of
+from gencheck.load.split import Array
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.path_kernel import PathKernel
+
+# Each origin of the weights gets half of δ.
+_ORIGINS = 2
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the data-independent bound certifies for a two-phase network.
+
+    Attributes
+    ----------
+    items, classes, error
+        m_σ, d_y, and the 0-1 error on the m_σ items.
+    feature_norm
+        C_σ: the root of their mean of ‖z‖².
+    unit
+        The unit of the grid of γ: the same figure on the standard phase's items.
+    margin_unit
+        The unit of the grid of ρ: the mean absolute margin of the standard phase's network on its
+        own items.
+    weights
+        Norms, from each origin.
+    bounds
+        The best of both origins for each theory, best theory last.
+    origins
+        The origin that each bound is from.
+    """
+
+    items: int
+    classes: int
+    error: float
+    feature_norm: Magnitude
+    unit: Magnitude
+    margin_unit: float
+    weights: tuple[Weights, ...]
+    bounds: tuple[MeasuredBound, ...]
+    origins: tuple[str, ...]
+
+    @property
+    def certified(self) -> MeasuredBound:
+        """The headline, chosen by a rule that does not look: the last theory is never the worse."""
+        return self.bounds[-1]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What was measured on the freeze items: outputs, labels, the root of the mean of ‖z‖²."""
+
+    outputs: Tensor
+    labels: Array
+    feature_norm: Magnitude
+    units: Units
+
+
+def measured_certificate(
+    folder: Path,
+    data: Path,
+    delta: float,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    progress: Progress = SILENT,
+) -> Certificate:
+    """Certify the 0-1 risk of the network in the folder of a two-phase run, on the run's own data.
+
+    Parameters
+    ----------
+    delta
+        1 − the confidence of this run alone: of several that are compared, each gets its share.
+
+    Raises
+    ------
+    InputError
+        As `read_two_phase_run` raises it.
+    """
+    return margin_certificate(read_two_phase_run(folder, data, x_key, y_key), delta, progress)
+
+
+def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILENT) -> Certificate:
+    """Certify the 0-1 risk of a run's network by its margins and path weights.
+
+    Everything comes from the freeze phase's items, which the gates have not seen, but the grids'
+    units, which come from the others.
+    """
+    scores, weights = (_of_ridge if run.solved else _of_network)(run, progress)
+    return _certificate(scores, weights, delta)
+
+
+def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
+    network, gates = run.model.network, run.gates
+    held = PathKernel.of(network, gates=gates).features(run.freeze.items, progress)
+    networks = [(network, gates)]
+    if network.output_count == 2:
+        networks.append((difference_of_two(network), difference_of_two(gates)))
+    moved, whole = zip(*(squared_distances(own, base) for own, base in networks), strict=True)
+    weights = [weights_from("standard phase", list(moved)), weights_from("zero", list(whole))]
+    # the gates are those of the standard phase, and with them z
+    size = root_mean(run.kernel.diagonal(held))
+    return _Scores(held.outputs, run.freeze.labels, size, run.units), weights
+
+
+def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
+    found, marks, centred = _solution(run)
+    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.freeze)), marks)])
+    features = run.kernel.features(run.freeze.items[order], progress)
+    columns = run.kernel.columns(features, len(marks), progress)
+    kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
+    # the run's kernel was of more items, so perhaps in other units
+    coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
+    own = torch.cat([rows.double() @ coefficients for rows in kernel.split(_BATCH)])
+    outputs = own + base if centred else own
+    count = len(marks)
+    solution = Solution(coefficients, kernel[:count], exponent, base[:count])
+    if centred:
+        weights = [
+            Weights("standard phase", solution.norms()),
+            Weights("zero", solution.norms_around(run.gates)),
+        ]
+    else:
+        weights = [Weights("zero", solution.norms())]
+    size = root_mean(run.kernel.diagonal(features))
+    return _Scores(outputs, run.freeze.labels[order], size, run.units), weights
+
+
+@dataclass(frozen=True)
+class _Coefficients:
+    """Of a ridge solution: b of shape (L, K), for a kernel in units of 2**exponent."""
+
+    values: Tensor
+    exponent: int
+
+
+def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
+    """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
+    try:
+        with np.load(run.folder.solution, allow_pickle=False) as arrays:
+            coefficients = _Coefficients(
+                torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
+            )
+            positions, centred = arrays["landmarks"], bool(arrays["centred"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            where=str(run.folder.solution),
+            found=f"{type(error).__name__}: {error}",
+            required="the solution that gencheck train --solver ridge wrote",
+        ) from error
+    marks = positions_of(positions, run.freeze.indices, str(run.folder.solution))
+    return coefficients, marks, centred
+
+
+def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certificate:
+    outputs, labels = scores.outputs.numpy(), scores.labels
+    classes = outputs.shape[1]
+    margins = margins_of(outputs, labels)
+    best = [
+        _best(margins, constant, classes, scores, weights, delta)
+        for constant in constants_for(classes)
+    ]
+    return Certificate(
+        items=len(labels),
+        classes=classes,
+        error=float((margins <= 0).mean()),
+        feature_norm=scores.feature_norm,
+        unit=scores.units.feature_norm,
+        margin_unit=scores.units.margin,
+        weights=tuple(weights),
+        bounds=tuple(bound for bound, _ in best),
+        origins=tuple(origin for _, origin in best),
+    )
+
+
+def _best(
+    margins: Array,
+    constant: Constant,
+    classes: int,
+    scores: _Scores,
+    weights: list[Weights],
+    delta: float,
+) -> tuple[MeasuredBound, str]:
+    """The better origin's bound, in units in which the standard phase's feature norm is 1."""
+    found = []
+    for seen in weights:
+        # ⟨u, z⟩ is unchanged when z shrinks and u grows; in these units neither overflows
+        radius = float(seen.norms[constant.norm] * scores.units.feature_norm)
+        size = float(scores.feature_norm * _inverse(scores.units.feature_norm))
+        if not math.isfinite(radius):
+            radius = 1e300
+        offset = None if seen.origin == "zero" else scores.units.margin
+        ball = Ball(radius, size, offset)
+        bound = margin_bound(margins, constant, classes, ball, delta / _ORIGINS)
+        found.append((bound, seen.origin))
+    return min(found, key=lambda pair: pair[0].risk)
+
+
+def _inverse(value: Magnitude) -> Magnitude:
+    return Magnitude.of(1 / value.mantissa, -value.exponent)

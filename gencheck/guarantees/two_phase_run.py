@@ -1,0 +1,171 @@
+"""A two-phase run with its items: the gates, the weights, and what each phase and the test had."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencheck.audit.model import AuditedModel, load_model
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.multiclass import margin_unit, margins_of
+from gencheck.errors import InputError
+from gencheck.load.dataset import load_dataset
+from gencheck.load.digest import sha256_of
+from gencheck.load.prepare import candidate_shapes, prepared, target_rows
+from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
+from gencheck.load.split import Array, Split
+from gencheck.network.algebra import Scaled
+from gencheck.network.ir import Network
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
+
+# Items of the standard phase that the units of grids are read off, at most: any number would do that
+# does not depend on the freeze phase's items.
+UNIT_ITEMS = 4096
+
+
+@dataclass(frozen=True)
+class PhaseItems:
+    """Items as the model takes them, shape (N, …), float32; labels and positions in their file, (N,)."""
+
+    items: Tensor
+    labels: Array
+    indices: Array
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, rows: Array | slice) -> "PhaseItems":
+        return PhaseItems(self.items[rows], self.labels[rows], self.indices[rows])
+
+
+@dataclass(frozen=True)
+class Units:
+    """What grids are in units of, from the standard phase alone.
+
+    Attributes
+    ----------
+    feature_norm
+        The root of the mean of ‖z‖².
+    margin
+        The mean absolute margin of h⁰.
+    """
+
+    feature_norm: Magnitude
+    margin: float
+
+
+@dataclass(frozen=True)
+class TwoPhaseRun:
+    """A finished run and its data.
+
+    Attributes
+    ----------
+    model
+        The weights under the gates; the gates' own network where the freeze phase was solved.
+    freeze, standard, test
+        The items of each phase; those of the test split, or held out of the same file, or None.
+    """
+
+    folder: RunFolder
+    model: AuditedModel
+    freeze: PhaseItems
+    standard: PhaseItems
+    test: PhaseItems | None
+
+    @property
+    def gates(self) -> Network:
+        """The standard phase's network, which decides the gates."""
+        return self.model.network if self.model.gates is None else self.model.gates
+
+    @property
+    def classes(self) -> int:
+        """The number K of outputs."""
+        return self.gates.output_count
+
+    @property
+    def solved(self) -> bool:
+        """True where the freeze phase was solved in path space."""
+        return self.folder.solved
+
+    @cached_property
+    def kernel(self) -> PathKernel:
+        """The path kernel under the gates."""
+        return PathKernel.of(self.gates)
+
+    @cached_property
+    def units(self) -> Units:
+        """Units of grids, 1 where the standard phase had no items."""
+        some = self.standard[:: max(1, -(-len(self.standard) // UNIT_ITEMS))]
+        if not len(some):
+            return Units(Magnitude.of(1.0), 1.0)
+        features = self.kernel.features(some.items)
+        margins = margins_of(features.outputs.numpy(), some.labels)
+        return Units(root_mean(self.kernel.diagonal(features)), margin_unit(margins))
+
+    def pooled(self, order: Array, progress: Progress = SILENT) -> PathFeatures:
+        """Gates and h⁰ of the freeze items in `order`, then of the test items."""
+        parts = [self.freeze.items[order]]
+        if self.test is not None:
+            parts.append(self.test.items)
+        return self.kernel.features(torch.cat(parts), progress)
+
+
+def root_mean(squares: Scaled) -> Magnitude:
+    """The root of the mean of numbers that are not negative."""
+    return Magnitude.of(float(squares.mantissa.double().mean()), squares.exponent).sqrt()
+
+
+def read_two_phase_run(
+    folder: Path, data: Path, x_key: str | None = None, y_key: str | None = None
+) -> TwoPhaseRun:
+    """The run in a folder, with the items of its data file.
+
+    Raises
+    ------
+    InputError
+        The folder is none of a two-phase run, or the data are not those that it was trained on.
+    """
+    run = read_run_folder(folder)
+    if not run.trained_on(sha256_of(data)):
+        raise InputError(
+            where=f"--data {data}",
+            found="other data than the run was trained on (SHA-256 differs)",
+            required=f"the data named in {folder / 'run.json'}",
+            remedy="The bound needs items that the gates have not seen and the weights were fitted "
+            "to; for other data use gencheck val-bound on the predictions.",
+        )
+    loaded = load_dataset(data, x_key, y_key)
+    main = loaded.main
+
+    def at(positions: Array) -> Split:
+        return main.taken(positions_of(positions, main.indices, main.where)).loaded()
+
+    freeze = at(run.freeze)
+    shapes = list(candidate_shapes(tuple(freeze.items.shape[1:])))
+    model = (
+        load_model(run.gates, None, shapes)
+        if run.solved
+        else load_model(run.weights, None, shapes, gates=run.gates)
+    )
+    test = None
+    if len(run.held_out):
+        test = at(run.held_out)
+    elif loaded.test is not None:
+        test = loaded.test.loaded()
+    return TwoPhaseRun(
+        run,
+        model,
+        freeze=_phase_items(model, freeze),
+        standard=_phase_items(model, at(run.standard)),
+        test=None if test is None or not len(test) else _phase_items(model, test),
+    )
+
+
+def _phase_items(model: AuditedModel, split: Split) -> PhaseItems:
+    items, _ = prepared(split, model.item_shape, "float32")
+    rows = target_rows(split, "classification", model.network.output_count)
+    return PhaseItems(torch.from_numpy(items), rows.argmax(1).astype(np.int64), split.indices)

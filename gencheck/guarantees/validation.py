@@ -1,0 +1,221 @@
+"""A validation guarantee from what the user has: numbers, losses or predictions."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gencheck.arguments import log_of_count, require_between
+from gencheck.bounds.bound import Bound
+from gencheck.bounds.solve import Solution, fewest_items, largest_class, smallest_delta
+from gencheck.bounds.validation import (
+    FIXED_CLASS,
+    Evidence,
+    certified_name,
+    validation_bounds,
+    with_items,
+)
+from gencheck.errors import InputError
+from gencheck.guarantees.evidence import ValidationRequest, evidence_of
+from gencheck.guarantees.study import with_study
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The bounds, which of them is certified, and the answer to `--solve`.
+
+    Attributes
+    ----------
+    evidence
+        What the bounds were computed from; after solving for m, the evidence at the solution.
+    log_models
+        ln|F|.
+    bounds
+        Empty where `--solve m-val` has no answer to evaluate them at.
+    observed
+        True where the empirical risk comes from a file of what happened, not from a number, which may
+        be a plan.
+    study
+        What was counted in the study that was given, as `guarantees.study` records it.
+    """
+
+    evidence: Evidence
+    log_models: float
+    delta: float
+    bounds: tuple[Bound, ...]
+    solution: Solution | None
+    record: dict[str, Any]
+    observed: bool
+    study: dict[str, Any] | None = None
+
+    @property
+    def certified(self) -> Bound | None:
+        """The bound to certify, by the rule fixed in advance."""
+        name = certified_name(self.evidence)
+        return next((bound for bound in self.bounds if bound.name == name), None)
+
+
+def validation_result(request: ValidationRequest) -> ValidationResult:
+    """The validation guarantee that a request asks for.
+
+    Raises
+    ------
+    InputError
+        An option is out of range, missing, or in conflict with another; a file cannot be used.
+    """
+    require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
+    request, study = with_study(request)
+    log_models, class_assumption = _log_models(request)
+    evidence, record = evidence_of(request, class_assumption)
+    if study:
+        evidence = replace(evidence, assumes=tuple(study.pop("assumes")))
+    if request.solve == "delta":
+        evidence = replace(evidence, stakes_level=log_models - math.log(request.delta))
+    solution = _solution(request, evidence, log_models)
+    delta, evidence_at, log_at = request.delta, evidence, log_models
+    if solution is not None and solution.value is not None:
+        if solution.variable == "m-val":
+            evidence_at = with_items(evidence, int(solution.value))
+        elif solution.variable == "n-models":
+            log_at = math.log(solution.value)
+        else:
+            delta = solution.value
+    elif solution is not None and solution.log10 is not None and solution.variable == "n-models":
+        log_at = solution.log10 * math.log(10)
+    bounds: tuple[Bound, ...] = ()
+    if evidence_at.m > 0:
+        bounds = _finite(validation_bounds(evidence_at, log_at - math.log(delta)))
+    return ValidationResult(
+        evidence_at,
+        log_at,
+        delta,
+        bounds,
+        solution,
+        record,
+        observed=evidence.losses is not None or (bool(study) and study["best"] is not None),
+        study=study or None,
+    )
+
+
+def refuse_gate_on_a_p_value(result: ValidationResult, max_risk: float | None) -> None:
+    """Check that a limit is not held against a bound whose confidence was found from the items.
+
+    Raises
+    ------
+    InputError
+        It is: such a gate would pass by its own making.
+    """
+    solved = result.solution is not None and result.solution.variable == "delta"
+    if max_risk is not None and solved and result.observed:
+        raise InputError(
+            where="--max-risk and --solve delta",
+            found="both, with a file of what was observed",
+            required="one of them",
+            remedy="A gate needs a confidence fixed before the items were seen: --delta D.",
+        )
+
+
+def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str, Any]:
+    """How many items of the same mean loss would bring the certified risk to `max_risk`.
+
+    For losses one by one it is answered by their mean alone (`hoeffding-bentkus`), which a small
+    variance only improves on.
+
+    Returns
+    -------
+    dict
+        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved.
+    """
+    seen = result.evidence
+    target = (max_risk - seen.low) / seen.width
+    level = result.log_models - math.log(result.delta)
+    solution = fewest_items(seen.mean, seen.binary, target, level)
+    reason = solution.reason
+    if target <= seen.mean:
+        risk = seen.low + seen.width * seen.mean
+        reason = f"no number of items, since the limit is not above their mean loss, {risk:.6g}"
+    answer = {
+        "m_val": solution.value,
+        "counted_by": "binomial" if seen.binary else "hoeffding-bentkus",
+    }
+    return answer if reason is None else answer | {"reason": reason}
+
+
+def _finite(bounds: tuple[Bound, ...]) -> tuple[Bound, ...]:
+    for bound in bounds:
+        if not math.isfinite(bound.risk):
+            raise InputError(
+                where=f"the number of models, --c, --gamma2 and --loss-range, by way of {bound.name}",
+                found="a bound past 1e308",
+                required="numbers that keep it in the range of floats",
+            )
+    return bounds
+
+
+def _log_models(request: ValidationRequest) -> tuple[float, str]:
+    """ln|F| and the assumption that makes it so."""
+    rounds, scores = request.adaptive_rounds, request.scores_per_round
+    given = _options_given(request)
+    if (rounds is None) != (scores is None):
+        raise InputError(
+            where="--adaptive-rounds and --scores-per-round", found="one", required="both"
+        )
+    if request.solve == "n-models":
+        for name in given:
+            raise InputError(
+                where=name, found="a value", required="nothing, since --solve n-models seeks it"
+            )
+        return 0.0, FIXED_CLASS
+    if len(given) > 1:
+        raise InputError(where=" and ".join(given), found="both", required="one of them")
+    if rounds is not None and scores is not None:
+        require_between("--adaptive-rounds", rounds, 1)
+        require_between("--scores-per-round", scores, 2)
+        return rounds * math.log(scores), (
+            f"models were tried in {rounds} rounds, each of which revealed at most one of "
+            f"{scores:g} distinguishable scores, and nothing else of the validation items"
+        )
+    if request.log_n_models is not None:
+        return require_between("--log-n-models", request.log_n_models, 0), FIXED_CLASS
+    if request.n_models is not None:
+        return log_of_count("--n-models", request.n_models), FIXED_CLASS
+    raise InputError(
+        where="--n-models",
+        found="nothing",
+        required="the number of models tried, --log-n-models, or --adaptive-rounds",
+        remedy="Count every model and setting that was compared on these items; 1 for a single one.",
+    )
+
+
+def _solution(request: ValidationRequest, evidence: Evidence, log_models: float) -> Solution | None:
+    if request.solve is None:
+        if request.target is not None:
+            raise InputError(where="--target", found="no --solve", required="both")
+        return None
+    if request.target is None:
+        raise InputError(
+            where="--solve", found="no --target", required="--target RISK, the risk to certify"
+        )
+    if request.solve == "m-val" and evidence.losses is not None:
+        raise InputError(
+            where="--solve m-val",
+            found="a file, which fixes the number of items",
+            required="--val-error",
+        )
+    require_between("--target", request.target, evidence.low, evidence.high)
+    target = (request.target - evidence.low) / evidence.width
+    if request.solve == "n-models":
+        return largest_class(evidence, target, request.delta)
+    if request.solve == "delta":
+        return smallest_delta(evidence, target, log_models)
+    level = log_models - math.log(request.delta)
+    return fewest_items(evidence.mean, evidence.binary, target, level)
+
+
+def _options_given(request: ValidationRequest) -> list[str]:
+    """The options by which the number of models was given."""
+    options = {
+        "--n-models": request.n_models,
+        "--log-n-models": request.log_n_models,
+        "--adaptive-rounds": request.adaptive_rounds,
+    }
+    return [name for name, value in options.items() if value is not None]

@@ -1,0 +1,1 @@
+"""From files and modules to the network: reading, tracing, lowering."""

@@ -1,0 +1,60 @@
+"""A copy of a live module with plain weights: parametrised ones as the forward pass computes them."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+
+
+def plain_copy(module: nn.Module) -> nn.Module:
+    """A copy in eval mode in which weight_norm, spectral_norm, masks and the like are applied.
+
+    The output is that of the module in eval mode. Each parametrised weight is one tensor, as the
+    path view reads weights; the module itself is not changed.
+    """
+    # weights that hooks have computed are no leaves of a graph, and only leaves can be copied
+    memo = {
+        id(value): value.detach().clone()
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    made = copy.deepcopy(module, memo).eval()
+    with torch.no_grad():
+        for part in made.modules():
+            _apply_hooks(part)
+            if parametrize.is_parametrized(part):
+                _apply_parametrizations(part)
+    return made
+
+
+def _apply_parametrizations(part: nn.Module) -> None:
+    """Put the effective weights in the place of their parts.
+
+    A copy shares its class, made for the module it was copied from, and torch's own way of removing
+    parametrizations changes that class; so the copy goes back to the class that it was made of.
+    """
+    lists = part.parametrizations
+    assert isinstance(lists, nn.ModuleDict)
+    effective = {name: getattr(part, name).detach().clone() for name in lists}
+    learned = {name for name in lists if any(True for _ in lists[name].parameters(recurse=False))}
+    del part.parametrizations
+    part.__class__ = type(part).__bases__[0]
+    for name, value in effective.items():
+        if name in learned:
+            part.register_parameter(name, nn.Parameter(value))
+        else:
+            part.register_buffer(name, value)
+
+
+def _apply_hooks(part: nn.Module) -> None:
+    for hook in list(part._forward_pre_hooks.values()):
+        if isinstance(hook, WeightNorm):
+            remove_weight_norm(part, hook.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(part, hook.name)
+        elif isinstance(hook, prune.BasePruningMethod):
+            prune.remove(part, hook._tensor_name)

@@ -1,0 +1,141 @@
+"""A live module traced through torch.export into ATen calls."""
+
+import operator
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.hoisting import with_positions_chosen_first
+from gencheck.network.frontend.plain_copy import plain_copy
+
+# Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
+# be taken for one of the model's own sizes.
+_TRACE_BATCH = 3
+
+
+def trace(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    whole_numbers: bool = False,
+    any_batch: bool = False,
+) -> AtenGraph:
+    """The ATen calls that `module`, in eval mode, makes for items of shape `input_shape`.
+
+    The module is copied, never changed.
+
+    Parameters
+    ----------
+    whole_numbers
+        True where items are whole numbers, such as tokens; they are traced as int64.
+    any_batch
+        True where the graph must take any batch size, as training does.
+
+    Raises
+    ------
+    UnsupportedModel
+        torch.export cannot trace the module (control flow that depends on data, for instance).
+    InputError
+        The module takes or returns something other than one tensor.
+    """
+    module = plain_copy(module)
+    example = next((p for p in module.parameters()), torch.zeros(()))
+    dtype = torch.int64 if whole_numbers else example.dtype
+    items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=dtype, device=example.device)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module(items)
+    except Exception as error:
+        raise InputError(
+            where="model",
+            found=f"an error on items of shape {tuple(input_shape)}: {_first_line(error)}",
+            required="a model whose forward takes one batch of such items",
+            remedy="Bring the items to the model's input shape with --transform or in the file.",
+        ) from error
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
+            program = torch.export.export(module, (items,), dynamic_shapes=sizes)
+            program = program.run_decompositions({})
+    except Exception as error:
+        raise UnsupportedModel(
+            [f"the model's forward (torch.export: {_first_line(error)})"]
+        ) from error
+    batch = None if any_batch else _TRACE_BATCH
+    graph = _from_program(program, tuple(input_shape))
+    return replace(graph, whole_numbers=whole_numbers, batch=batch)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = "".join(c for c in lines[0] if c.isprintable()) if lines else ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...]) -> AtenGraph:
+    signature = program.graph_signature
+    stored: dict[str, Any] = {**program.state_dict, **program.constants}
+    fqns = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    constants = {name: _detached(stored[fqn]) for name, fqn in fqns.items()}
+    inputs, calls, outputs = [], [], []
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name not in constants:
+            inputs.append(node.name)
+        elif node.op == "call_function":
+            calls.append(_call(node))
+        elif node.op == "output":
+            outputs = list(_plain(node.args)[0])
+    if len(inputs) != 1 or len(outputs) != 1 or not isinstance(outputs[0], Ref):
+        raise InputError(
+            where="model",
+            found=f"{len(inputs)} inputs and {len(outputs)} outputs",
+            required="one input tensor and one output tensor",
+        )
+    graph = AtenGraph(
+        inputs[0],
+        shape,
+        _TRACE_BATCH,
+        constants,
+        tuple(calls),
+        outputs[0].name,
+        origins=fqns,
+        parameters=frozenset(signature.inputs_to_parameters),
+    )
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return with_positions_chosen_first(graph, lambda name: values[name].dim())
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    return tensor.detach()
+
+
+def _call(node: torch.fx.Node) -> Call:
+    target = str(node.target)
+    plain = f"operator.{getattr(node.target, '__name__', '')}"
+    if node.target is operator.getitem:
+        target = "getitem"
+    elif plain in ON_SIZES:
+        target = plain
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    module = stack[-1][0] if stack else ""
+    return Call(node.name, target, tuple(_plain(node.args)), _plain(node.kwargs), module)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.fx.Node):
+        return Ref(value.name)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

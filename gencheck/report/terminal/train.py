@@ -1,0 +1,90 @@
+"""The terminal report of `train`: what each phase reached, what was written, what to do next."""
+
+import shlex
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+from gencheck.report.terminal.concentrate import shown
+
+
+def render(doc: Document) -> RenderableType:
+    """The report of one `train` document."""
+    parts: list[RenderableType] = [_heading(doc), Padding(_phases(doc), (1, 0, 0, 0))]
+    if doc["ridge"] is not None:
+        parts.append(Padding(_ridge(doc["ridge"]), (1, 0, 0, 0)))
+    if "gate" in doc:
+        passed = doc["gate"]["passed"]
+        style = "bold green" if passed else "bold red"
+        parts.append(Padding(Text(f"Gate {'passed' if passed else 'failed'}", style), (1, 0, 0, 0)))
+    return Group(*parts, Padding(_next(doc), (1, 0, 0, 0)))
+
+
+def _heading(doc: Document) -> RenderableType:
+    inputs, model, data = doc["inputs"], doc["model"], doc["data"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    shape = " × ".join(str(extent) for extent in model["input_shape"])
+    table.add_row("model", f"{inputs['arch']}: {model['parameters']:,} parameters")
+    table.add_row("", f"{shape} → {model['outputs']}")
+    table.add_row("data", inputs["data"]["path"])
+    table.add_row("", f"{data['train']:,} items to train on, {data['test']:,} to test")
+    table.add_row("seed", str(inputs["seed"]))
+    return Group(Text("gencheck train", style="bold"), table)
+
+
+def _phases(doc: Document) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("phase", style="bold")
+    for name in ("items", "train risk", "train error", "test risk", "test error"):
+        table.add_column(name, justify="right")
+    for name in ("standard", "freeze"):
+        if doc[name] is not None:
+            table.add_row(name, *_fits(doc[name]))
+    return table
+
+
+def _fits(phase: dict[str, Any]) -> list[str]:
+    own, test = phase["train"], phase["test"]
+    cells = [f"{own['items']:,}", f"{own['risk']:.4f}", f"{own['error']:.2%}"]
+    return cells + (["–", "–"] if test is None else [f"{test['risk']:.4f}", f"{test['error']:.2%}"])
+
+
+def _ridge(ridge: dict[str, Any]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold")
+    table.add_row("ridge λ", f"{ridge['penalty_share']:.3g}", "times the mean of ‖z‖²")
+    table.add_row(
+        "left-out", f"{ridge['leave_one_out']:.4f}", "mean loss on an item fitted without it"
+    )
+    table.add_row(
+        "landmarks",
+        f"{ridge['landmarks']:,}",
+        f"items that span the weights; rank {ridge['rank']:,}",
+    )
+    gap = ridge["gap"]
+    if gap is not None:
+        table.add_row("gap", f"{gap['gap']:.4f}", "test risk − train risk, squared loss")
+        if gap["bound"] is not None:
+            value = shown(gap["bound"]["value"], gap["bound"].get("log10", {}).get("value"))
+            table.add_row("bound", value, "β1 Σ‖w‖² + 2 Σ‖v‖‖w‖ + β3 on that gap")
+    return table
+
+
+def _next(doc: Document) -> RenderableType:
+    inputs = doc["inputs"]
+    folder, data = shlex.quote(inputs["out"]), shlex.quote(inputs["data"]["path"])
+    lines = [f"Written to {inputs['out']}: {', '.join(doc['files'])}"]
+    if doc["freeze"] is not None:
+        lines.append(f"What it certifies: gencheck data-indep --checkpoint {folder} --data {data}")
+    if doc["ridge"] is None:
+        target = folder if doc["freeze"] is not None else f"{folder}/model.pt2"
+        lines.append(f"How concentrated: gencheck concentrate {target} {data}")
+    return Text("\n".join(lines), style="dim")

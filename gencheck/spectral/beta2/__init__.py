@@ -1,0 +1,1 @@
+"""β2: the largest entry over all paths, searched, enumerated, bounded."""

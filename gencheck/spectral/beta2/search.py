@@ -1,0 +1,253 @@
+"""The search for the path with the largest |v_p| where there are too many to enumerate."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencheck.network.program import Batch, Collapse, Slide
+from gencheck.spectral.beta2.ascent import ascend, ascended_in_pairs, random_path
+from gencheck.spectral.beta2.paths import BIAS, Path, PathSpace, Step
+
+BEAM_WIDTH = 64
+# Random starts: at least and at most so many, and between them one for so many operations of budget.
+FEWEST_STARTS, MOST_STARTS = 64, 4096
+_START_FLOPS = 3e7
+
+# From this share of the starts, the best of what they led to, two steps are changed at a time.
+_PAIRED_SHARE = 1 / 8
+
+# Blocks of a batch in which beginnings are continued: those of the best cells.
+BLOCKS_VISITED = 64
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Beginnings of paths at the cells of one map, best first.
+
+    Attributes
+    ----------
+    cells, columns
+        The cell of each and the number of its column.
+    features
+        Columns of path features, shape (n, C).
+    paths
+        By column.
+    """
+
+    cells: list[int]
+    columns: list[int]
+    features: Tensor
+    paths: list[Path]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    score: float
+    cell: int
+    feature: Tensor
+    path: Path
+
+
+def best_path(
+    space: PathSpace, weights: Tensor, seed: int, budget: float = 0.0
+) -> tuple[float, Path]:
+    """A path with a large |v_p| = |Σ_i c_i z_p(x_i)|, and that value in float64.
+
+    Beam search forward through the maps, then coordinate ascent (one step of the path is changed at
+    a time within its block, all alternatives tried at once) from the beam's best paths and from
+    random ones, then the same with two steps at a time from the best of what that found. The result
+    is a lower end: some path attains it. A larger `budget`, in operations, gives more random starts.
+    """
+    narrow = weights.to(space.like.dtype)
+    generator = torch.Generator().manual_seed(seed)
+    starts = _beam(space, narrow)
+    count = max(FEWEST_STARTS, min(MOST_STARTS, int(budget / _START_FLOPS)))
+    starts += [path for _ in range(count) if (path := random_path(space, generator))]
+    seen: set[Path] = set()
+    tops = [path for start in starts if (path := ascend(space, narrow, start, seen)) is not None]
+    if not tops:
+        return 0.0, ()
+
+    def value(path: Path) -> float:
+        return abs(float(weights.double() @ space.feature(path).double()))
+
+    tops.sort(key=value, reverse=True)
+    paired: set[Path] = set()
+    tops += [
+        path
+        for top in tops[: int(count * _PAIRED_SHARE)]
+        if (path := ascended_in_pairs(space, narrow, top, paired)) is not None
+    ]
+    found = max(tops, key=value)
+    return value(found), found
+
+
+def _beam(space: PathSpace, weights: Tensor) -> list[Path]:
+    """Complete paths, best first: at each map keep those that could still become largest."""
+    kept: list[_Kept] = []
+    for m, node in enumerate(space.program.maps):
+        if isinstance(node, Slide):
+            kept.append(_slid(space, m, node, kept[node.source]))
+        else:
+            kept.append(_gathered(space, m, node, kept, weights))
+    return kept[space.last].paths
+
+
+def _slid(space: PathSpace, m: int, node: Slide, before: _Kept) -> _Kept:
+    """Each beginning goes on in every window that reads its cell."""
+    windows: dict[int, list[int]] = {}
+    for cell, reads in enumerate(node.reads.tolist()):
+        for source in set(reads) - {-1}:
+            windows.setdefault(source, []).append(cell)
+    at = [
+        (cell, column)
+        for source, column in zip(before.cells, before.columns, strict=True)
+        for cell in windows.get(source, [])
+    ]
+    features, paths = before.features, list(before.paths)
+    if node.bias:
+        at += [(cell, len(paths) + cell) for cell in range(node.cells)]
+        features = torch.cat([features, space.ones().expand(-1, node.cells)], 1)
+        paths += [(Step(m, BIAS, cell, 0),) for cell in range(node.cells)]
+    return _Kept([cell for cell, _ in at], [column for _, column in at], features, paths)
+
+
+def _gathered(
+    space: PathSpace, m: int, node: Collapse, kept: list[_Kept], weights: Tensor
+) -> _Kept:
+    complete = m == space.last
+    chosen: list[_Candidate] = []
+    for b, batch in enumerate(node.batches):
+        if batch.carrier is None:
+            chosen += _started(space, (m, b), batch, weights, complete)
+        else:
+            chosen += _continued(space, (m, b), batch, kept[batch.carrier], weights, complete)
+    chosen.sort(key=lambda candidate: -candidate.score)
+    chosen = [c for c in chosen[: 4 * BEAM_WIDTH] if c.score > 0]
+    features = [c.feature[:, None] for c in chosen]
+    cells, paths = [c.cell for c in chosen], [c.path for c in chosen]
+    if node.bias:
+        features += [space.ones()] * node.cells
+        cells += range(node.cells)
+        paths += [(Step(m, BIAS, cell, 0),) for cell in range(node.cells)]
+    joined = torch.cat(features, 1) if features else space.ones()[:, :0]
+    return _Kept(cells, list(range(len(cells))), joined, paths)
+
+
+def _started(
+    space: PathSpace, at: tuple[int, int], batch: Batch, weights: Tensor, complete: bool
+) -> list[_Candidate]:
+    """The best paths that start in a batch: at an input coordinate, a bias or a constant."""
+    if batch.vocabulary:
+        return _started_at_tokens(space, at, batch, weights, complete)
+    factor = space.reader.batch(batch)
+    score = _score(weights, factor, complete)
+    # padding has no unit to name
+    score[torch.from_numpy(batch.births < 0).to(score.device)] = -1
+    made = []
+    for place in _top(score.flatten()):
+        block, slot = divmod(place, batch.width)
+        step = Step(*at, block, int((batch.births[block, :slot] >= 0).sum()))
+        found = float(score[block, slot])
+        cell = int(batch.cells[block])
+        made.append(_Candidate(found, cell, factor[block, :, slot], (step,)))
+    return made
+
+
+def _started_at_tokens(
+    space: PathSpace, at: tuple[int, int], batch: Batch, weights: Tensor, complete: bool
+) -> list[_Candidate]:
+    """The best paths that start at a token of a place."""
+    made = []
+    for block in range(batch.blocks):
+        columns = space.columns(*at, block)
+        score = _score(weights, columns.values[None], complete)[0]
+        for place in _top(score):
+            step = Step(*at, block, int(columns.units[place]))
+            made.append(
+                _Candidate(
+                    float(score[place]), int(batch.cells[block]), columns.values[:, place], (step,)
+                )
+            )
+    return made
+
+
+def _continued(
+    space: PathSpace,
+    at: tuple[int, int],
+    batch: Batch,
+    before: _Kept,
+    weights: Tensor,
+    complete: bool,
+) -> list[_Candidate]:
+    """The best of what the beginnings become in a batch, from the best cells on."""
+    visited = _by_block(batch, before)[:BLOCKS_VISITED]
+    scores: list[Tensor] = []
+    places: list[tuple[int, list[int], Tensor, int]] = []
+    for number, (block, columns) in enumerate(visited):
+        factor = space.reader.block(batch, block)
+        base = before.features[:, columns]
+        score = _score(weights[:, None] * base, factor[None], complete)[0].flatten()
+        best = score.topk(min(BEAM_WIDTH, len(score)))
+        scores.append(best.values)
+        places += [(number, columns, factor, index) for index in best.indices.tolist()]
+    if not scores:
+        return []
+    together = torch.cat(scores)
+    made = []
+    for place in _top(together):
+        number, columns, factor, index = places[place]
+        block = visited[number][0]
+        row, unit = divmod(index, factor.shape[1])
+        feature = before.features[:, columns[row]] * factor[:, unit]
+        path = (Step(*at, block, unit), *before.paths[columns[row]])
+        made.append(_Candidate(float(together[place]), int(batch.cells[block]), feature, path))
+    return made
+
+
+def _top(scores: Tensor) -> list[int]:
+    found: list[int] = scores.topk(min(BEAM_WIDTH, len(scores))).indices.tolist()
+    return found
+
+
+def _by_block(batch: Batch, before: _Kept) -> list[tuple[int, list[int]]]:
+    """For each block whose carrier's cell has beginnings, their columns; the best cells first."""
+    columns: dict[int, list[int]] = {}
+    for cell, column in zip(before.cells, before.columns, strict=True):
+        if len(columns.setdefault(cell, [])) < BEAM_WIDTH:
+            columns[cell].append(column)
+    blocks: dict[int, list[int]] = {}
+    for block, cell in enumerate(batch.at.tolist()):
+        blocks.setdefault(cell, []).append(block)
+    return [(block, columns[cell]) for cell in columns for block in blocks.get(cell, [])]
+
+
+def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:
+    """|v_p| of complete paths; of partial ones the most that a continuation could reach.
+
+    Parameters
+    ----------
+    weighted
+        Shape (n,) or (n, r): weights, times the features so far.
+    factor
+        Shape (blocks, n, width).
+
+    Returns
+    -------
+    Tensor
+        Shape (blocks, width) or (blocks, r, width).
+    """
+
+    def product(left: Tensor, right: Tensor) -> Tensor:
+        return torch.matmul(left.T if left.ndim == 2 else left, right)
+
+    if complete:
+        return product(weighted, factor).abs()
+    up, down = weighted.clamp(min=0), (-weighted).clamp(min=0)
+    if not bool((factor < 0).any()):
+        return torch.maximum(product(up, factor), product(down, factor))
+    plus, minus = factor.clamp(min=0), (-factor).clamp(min=0)
+    return torch.maximum(
+        product(up, plus) + product(down, minus), product(down, plus) + product(up, minus)
+    )

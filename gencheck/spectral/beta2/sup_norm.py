@@ -1,0 +1,294 @@
+"""β2: the largest entry of v_k = E_S[y_k z] − E_T[y_k z], exactly or as an interval.
+
+v_k is a vector over all paths; an extreme entry of it is found by enumeration while the paths are
+few, and is bracketed by the best path found and by norms that bound every entry beyond that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gencheck.network.program import Program, Slide
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.beta2.branch import BranchAndBound
+from gencheck.spectral.beta2.paths import (
+    BIAS,
+    Columns,
+    Path,
+    PathSpace,
+    Step,
+    unmerged_path_count,
+)
+from gencheck.spectral.beta2.search import best_path
+from gencheck.spectral.kernel.factors import Factors
+
+# Seconds of budget are counted at this rate and not on a clock, so that a run's result does not
+# depend on how fast the machine was.
+NOMINAL_FLOPS_PER_SECOND = 5e10
+
+# Merging equal and dead paths is worth its time where enumeration is too long by at most this factor.
+_MERGE_HOPE = 1e4
+
+# Where enumeration takes more operations than this, branch and bound is tried first: it may give up
+# most paths, and takes no longer than the enumeration would.
+_LONG_ENUMERATION = 5e9
+
+# Entries of a block of path features that is held at one time.
+_BLOCK_ENTRIES = 2**23
+
+
+@dataclass(frozen=True)
+class SupNorm:
+    """‖v_k‖_∞ for each output k, as an interval.
+
+    Attributes
+    ----------
+    lower, upper
+        Lists of K numbers; equal where `exact`.
+    exact
+        True where every path was enumerated, or given up because it cannot be the largest.
+    output, path
+        The output and the path that attain max_k `lower`.
+    flops
+        What the enumeration took, or would have taken.
+    """
+
+    lower: list[float]
+    upper: list[float]
+    exact: bool
+    output: int
+    path: Path
+    flops: float
+
+
+def sup_norms(
+    program: Program,
+    factors: Factors,
+    coefficients: Tensor,
+    budget: float,
+    gates_lie_in_unit_interval: bool = True,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> SupNorm:
+    """‖v_k‖_∞ = max_p |Σ_i c_ik z_p(x_i)| for every column k of `coefficients`.
+
+    Only the items with c_ik ≠ 0 enter output k, which for class labels divides the work by K.
+    Features are formed in the factors' dtype; the entry of the best path is evaluated in float64.
+
+    Parameters
+    ----------
+    coefficients
+        Shape (N, K), float64.
+    budget
+        Enumerate where it takes at most this many floating-point operations; elsewhere, what branch
+        and bound may take to narrow the interval, for all outputs together.
+    gates_lie_in_unit_interval
+        False where slopes rule out the upper end that rests on gates in [0, 1]; the upper ends are
+        then infinite unless paths are enumerated.
+    seed
+        Seeds the random starts of the search where enumeration is too long.
+    """
+    outputs = range(coefficients.shape[1])
+    flops = _enumeration_flops(program, factors, coefficients, budget)
+    progress.start("beta2", len(outputs), "outputs")
+    found: list[tuple[float, Path]] = []
+    upper: list[float] = []
+    for k in outputs:
+        # built anew for each output: together they could take more memory than the data
+        space, weights = _restricted(program, factors, coefficients[:, k])
+        path: Path = ()
+        if space.count == 0:
+            value, end = 0.0, 0.0
+        else:
+            enumerable, share = flops <= budget, budget / len(outputs)
+            value, path, end = 0.0, (), float("inf")
+            if not enumerable or (gates_lie_in_unit_interval and flops > _LONG_ENUMERATION):
+                allowed = min(share, flops / len(outputs)) if enumerable else share
+                value, path, end = _bracketed(
+                    space, weights, seed + k, allowed, gates_lie_in_unit_interval
+                )
+            if enumerable and end > value:
+                value, path = _enumerated(space, weights)
+                end = value
+        found.append((value, path))
+        upper.append(max(value, end))
+        progress.advance(1)
+    progress.finish()
+    lower = [value for value, _ in found]
+    output = max(range(len(lower)), key=lower.__getitem__)
+    return SupNorm(lower, upper, lower == upper, output, found[output][1], flops)
+
+
+def _bracketed(
+    space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
+) -> tuple[float, Path, float]:
+    """|v_p| of the best path found, that path, and an upper end."""
+    value, path = best_path(space, weights, seed, budget / 4)
+    if not gates_lie_in_unit_interval:
+        return value, path, float("inf")
+    end = _parts_bound(space, weights)
+    bracket = BranchAndBound(space, weights, value, path).bracketed(3 * budget / 4)
+    return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
+
+
+def _enumeration_flops(
+    program: Program, factors: Factors, coefficients: Tensor, budget: float
+) -> float:
+    """What enumeration takes: two operations for each distinct path, item and output.
+
+    Where the paths are hopelessly many before equal and dead ones are merged, they are not merged.
+    """
+    items = float((coefficients != 0).sum())
+    flops = 2.0 * unmerged_path_count(program) * items
+    if flops <= budget or flops > budget * _MERGE_HOPE:
+        return flops
+    flops = 0.0
+    for column in coefficients.T:
+        space, _ = _restricted(program, factors, column)
+        flops += 2.0 * space.path_count() * space.count
+    return flops
+
+
+def _restricted(program: Program, factors: Factors, column: Tensor) -> tuple[PathSpace, Tensor]:
+    """The paths on the items with a nonzero coefficient, and those coefficients."""
+    rows = column.nonzero()[:, 0]
+    device = factors.items.device
+    return PathSpace(program, factors, rows.to(device)), column[rows].to(device)
+
+
+def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
+    """|v_p| = |Σ_i c_i z_p(x_i)| of one path, in float64."""
+    return abs(float(weights.double() @ space.feature(path).double()))
+
+
+def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
+    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks."""
+    best = -1.0
+    found: Path = ()
+    if space.program.maps[space.last].bias:
+        found = (Step(space.last, BIAS, 0, 0),)
+        best = entry(space, weights, found)
+    narrow = weights.to(space.like.dtype)
+    for b, batch, j in space.blocks(space.last, 0):
+        columns = space.columns(space.last, b, j)
+        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
+            values = (features * narrow[:, None]).T @ columns.values
+            if values.numel() == 0:
+                continue
+            at = int(values.abs().argmax())
+            row, column = divmod(at, values.shape[1])
+            candidate = (
+                Step(space.last, b, j, int(columns.units[column])),
+                *paths.path(row),
+            )
+            value = entry(space, weights, candidate)
+            if value > best:
+                best, found = value, candidate
+    return max(best, 0.0), found
+
+
+def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels: Tensor) -> Tensor:
+    """max_k ‖Σ_i d_i y_ik z(x_i)‖_∞ for every column d of `labels`, by enumeration. Shape (B,).
+
+    All columns share each block of path features: one matrix product of B rows a block.
+
+    Parameters
+    ----------
+    targets
+        Shape (N, K), float64.
+    labels
+        Shape (N, B), float64.
+    """
+    largest = torch.zeros(labels.shape[1], dtype=torch.float64, device=factors.items.device)
+    for column in targets.T:
+        space, own = _restricted(program, factors, column)
+        if space.count == 0:
+            continue
+        rows = column.nonzero()[:, 0]
+        coefficients = labels[rows].to(own) * own[:, None]
+        if space.program.maps[space.last].bias:
+            largest = torch.maximum(largest, coefficients.sum(0).abs())
+        for b, batch, j in space.blocks(space.last, 0):
+            units = space.columns(space.last, b, j).values
+            wide = max(1, _BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
+            for features, _ in _blocks(space, batch.carrier, int(batch.at[j])):
+                for part in features.split(wide, 1):
+                    made = (part[:, :, None] * units[:, None, :]).reshape(space.count, -1)
+                    if made.numel():
+                        entries = coefficients.T @ made.double()
+                        largest = torch.maximum(largest, entries.abs().amax(1))
+    return largest.cpu()
+
+
+@dataclass(frozen=True)
+class _BlockPaths:
+    """Which path each column of a block belongs to, worked out only for the columns asked for."""
+
+    step: Step | None
+    columns: Columns | None
+    first: int
+    before: "_BlockPaths | None"
+
+    def path(self, column: int) -> Path:
+        if self.step is None:
+            return ()
+        if self.columns is None or self.before is None:
+            return (self.step,)
+        row, unit = divmod(column, self.columns.values.shape[1])
+        step = replace(self.step, unit=int(self.columns.units[unit]))
+        return (step, *self.before.path(self.first + row))
+
+
+def _blocks(
+    space: PathSpace, carrier: int | None, cell: int
+) -> Iterator[tuple[Tensor, _BlockPaths]]:
+    """The feature columns (n, p) of all paths that reach a carrier's cell, block by block."""
+    if carrier is None:
+        yield space.ones(), _BlockPaths(None, None, 0, None)
+        return
+    node = space.program.maps[carrier]
+    if node.bias:
+        yield space.ones(), _BlockPaths(Step(carrier, BIAS, cell, 0), None, 0, None)
+    if isinstance(node, Slide):
+        for source in node.reads[cell].tolist():
+            if source >= 0:
+                yield from _blocks(space, node.source, source)
+        return
+    for b, batch, j in space.blocks(carrier, cell):
+        columns = space.columns(carrier, b, j)
+        width = max(columns.values.shape[1], 1)
+        rows = max(1, _BLOCK_ENTRIES // (max(space.count, 1) * width))
+        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
+            for start in range(0, features.shape[1], rows):
+                part = features[:, start : start + rows]
+                product = part[:, :, None] * columns.values[:, None, :]
+                label = _BlockPaths(Step(carrier, b, j, 0), columns, start, paths)
+                yield product.reshape(space.count, -1), label
+
+
+def _parts_bound(space: PathSpace, weights: Tensor) -> float:
+    """An upper end: gates lie in [0, 1], so no path exceeds the positive or the negative part.
+
+    A path's feature is the value at its start times gates, the last of which belong to the last
+    collapse. Dropping the gates between leaves, for start s and last unit u, at most
+    max(Σ_i (c_i s_i)⁺ g_iu, Σ_i (c_i s_i)⁻ g_iu).
+    """
+    starts = torch.cat([space.ones(), space.distinct_inputs()], 1)
+    narrow = weights.to(space.like.dtype)
+    weighted = narrow[:, None] * starts
+    parts = torch.cat([weighted.clamp(min=0), (-weighted).clamp(min=0)], 1)
+    bounds = [0.0]
+    if space.program.maps[space.last].bias:
+        bounds.append(abs(float(weights.sum())))
+    for b, batch, j in space.blocks(space.last, 0):
+        values = space.columns(space.last, b, j).values
+        if values.shape[1] == 0:
+            continue
+        if batch.carrier is None:
+            bounds.append(float((narrow @ values).abs().max()))
+        else:
+            bounds.append(float((parts.T @ values).max()))
+    # the sums were formed in the run's dtype: leave room for their rounding
+    return max(bounds) * (1 + space.count * torch.finfo(space.like.dtype).eps)

@@ -1,0 +1,1 @@
+"""The path kernel by counting shared bits in compiled loops."""

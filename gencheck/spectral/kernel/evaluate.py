@@ -1,0 +1,278 @@
+"""The program of the path kernel carried out: on all pairs of two groups of items, or on i = j."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from gencheck.network.program import Collapse, Map, Program, Slide
+from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_of
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.slide import axis_order, sum_axis
+
+# Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
+OVERLAP_BYTES = 2**21
+
+# Carriers whose self-products stay within these powers of two need no scaling.
+_SAFE_EXPONENT = 40
+
+
+# The factors of a group of items, each of shape (blocks, n, width), by map and batch.
+StripFactors: TypeAlias = Mapping[tuple[int, int], Tensor]
+
+
+class Overlaps(Protocol):
+    """What differs between pairs of items and single items."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one overlap: of all pairs, or of all items."""
+        ...
+
+    @property
+    def like(self) -> Tensor:
+        """The dtype and the device of maps."""
+        ...
+
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
+        """Fill `out`, of shape (stop − first, *shape), with the overlaps of some blocks of a batch.
+
+        With `tokens`, factors are tokens, and an overlap is 1 where they are equal.
+        """
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Overlaps ⟨σ(x), σ(x′)⟩ of the items of two strips: shape (rows, columns)."""
+
+    left: StripFactors
+    right: StripFactors
+    rows: slice
+    columns: slice
+    like: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
+
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
+        """One batched matrix product; 0/1 gates make every overlap an exact integer."""
+        left = self.left[key][first:stop, self.rows]
+        right = self.right[key][first:stop, self.columns]
+        if tokens:
+            out.copy_(left == right.transpose(1, 2))
+            return
+        torch.bmm(left, right.transpose(1, 2), out=out)
+
+
+@dataclass(frozen=True)
+class Singles:
+    """Overlaps ‖σ(x)‖² of each item with itself: shape (n,)."""
+
+    factors: StripFactors
+    shape: tuple[int, ...]
+    like: Tensor
+
+    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
+        """Sums of squares."""
+        if tokens:
+            out.fill_(1.0)
+            return
+        part = self.factors[key][first:stop]
+        # in the run's own dtype: counts are whole numbers, and only powers of two are wanted
+        out.copy_(part.square() @ part.new_ones(part.shape[2]))
+
+
+class Kernel:
+    """Carries out a program, with buffers that are allocated once.
+
+    Fresh memory for each intermediate would be handed out page by page, which costs more than the
+    arithmetic.
+    """
+
+    def __init__(self, program: Program, exponents: list[int] | None = None) -> None:
+        self.program = program
+        self.exponents = exponents
+        self.found: list[int] = []
+        self.layouts = {
+            (m, b): layout_of(batch, program.maps[m].cells) for m, b, batch in program.batches()
+        }
+        self.readers = Counter(source for made in program.maps for source in made.sources)
+        self.free: list[Tensor] = []
+
+    def run(self, overlaps: Overlaps, out: Tensor | None = None) -> Tensor:
+        """The last map, of shape `overlaps.shape`, as ``2**exponent`` times what is returned.
+
+        Where no exponents are known yet, those that bring the largest entry of each map near 1 are
+        left in `found`.
+        """
+        made: dict[int, Tensor] = {}
+        waiting = Counter(self.readers)
+        self.found = []
+        last = len(self.program.maps) - 1
+        for position, node in enumerate(self.program.maps):
+            shape = (node.cells, *overlaps.shape)
+            whole = out.view(shape) if position == last and out is not None else None
+            value = self._take(shape, overlaps.like) if whole is None else whole
+            if isinstance(node, Collapse):
+                self._collapse(position, node, made, overlaps, value)
+            else:
+                self._slide(position, node, made[node.source], value)
+            made[position] = value
+            if self.exponents is None:
+                self._normalise(value)
+            for source in node.sources:
+                waiting[source] -= 1
+                if waiting[source] == 0:
+                    self.free.append(made.pop(source))
+        return made[last].reshape(overlaps.shape)
+
+    def _take(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory for a map, the smallest that is free and large enough."""
+        needed = prod(shape) * like.itemsize
+        sizes = [tensor.untyped_storage().nbytes() for tensor in self.free]
+        fitting = [at for at, size in enumerate(sizes) if size >= needed]
+        if not fitting:
+            return like.new_empty(shape)
+        storage = self.free.pop(min(fitting, key=sizes.__getitem__)).untyped_storage()
+        strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+        view: Tensor = like.new_empty(0).set_(storage, 0, shape, strides)
+        return view
+
+    def _scales(self, position: int, node: Map) -> tuple[dict[int | None, float], float]:
+        """What the entries of each source, and a 1, are multiplied by at this map's exponent."""
+        known = self.found if self.exponents is None else self.exponents
+        bases: dict[int | None, int] = {source: known[source] for source in node.sources}
+        if node.bias or len(node.sources) < len(getattr(node, "batches", [0])):
+            bases[None] = 0
+        if self.exponents is None:
+            self.found.append(max(bases.values(), default=0))
+        own = known[position]
+        return {source: 2.0 ** (base - own) for source, base in bases.items()}, 2.0**-own
+
+    def _normalise(self, value: Tensor) -> None:
+        """Bring the largest entry near 1, and remember by which power of two."""
+        shift = int(torch.frexp(value.max().double().cpu()).exponent)
+        value.mul_(2.0**-shift)
+        self.found[-1] += shift
+
+    def _collapse(
+        self,
+        position: int,
+        node: Collapse,
+        made: dict[int, Tensor],
+        overlaps: Overlaps,
+        out: Tensor,
+    ) -> None:
+        """out(cell) = Σ_blocks carrier(at) ⊙ overlap + bias, at this map's exponent."""
+        scales, one = self._scales(position, node)
+        bias = one if node.bias else 0.0
+        written = False
+        for b, batch in enumerate(node.batches):
+            layout = self.layouts[position, b]
+            if not written and not (layout.covers and batch.columns):
+                out.fill_(bias)
+                written = True
+            carrier = None if batch.carrier is None else made[batch.carrier]
+            scale = scales[batch.carrier] * batch.repeat
+            step = CollapseStep((position, b), batch, layout, carrier, scale)
+            if batch.columns:
+                self._add_overlaps(step, overlaps, out, None if written else bias)
+            else:
+                add_counts(step, out)
+            written = True
+        if not written:
+            out.fill_(bias)
+
+    def _add_overlaps(
+        self, step: CollapseStep, overlaps: Overlaps, out: Tensor, constant: float | None
+    ) -> None:
+        """Chunk by chunk of blocks; with a `constant`, `out` is fresh and starts from it."""
+        each = prod(overlaps.shape) * out.itemsize
+        stride = step.chunk(max(1, OVERLAP_BYTES // each))
+        direct = step.carrier is None and constant is not None
+        for first in range(0, step.batch.blocks, stride):
+            stop = min(first + stride, step.batch.blocks)
+            if direct:
+                # the blocks' cells are all cells in order: the product is the result
+                part = out[first:stop]
+                overlaps.into(step.key, first, stop, part, bool(step.batch.vocabulary))
+                if step.scale != 1:
+                    part.mul_(step.scale)
+                if constant:
+                    part.add_(constant)
+                continue
+            part = self._take((stop - first, *overlaps.shape), overlaps.like)
+            overlaps.into(step.key, first, stop, part, bool(step.batch.vocabulary))
+            step.add(first, stop, part, out, constant)
+            self.free.append(part)
+
+    def _slide(self, position: int, node: Slide, source: Tensor, out: Tensor) -> None:
+        """A box filter, axis by axis, the last axis into `out`."""
+        scales, one = self._scales(position, node)
+        windows = node.windows
+        pair = source.shape[1:]
+        value = source.view(node.groups, *windows.extent, *pair)
+        order = axis_order(node)
+        extent = list(windows.extent)
+        for count, axis in enumerate(order):
+            extent[axis] = windows.out[axis]
+            shape = (node.groups, *extent, *pair)
+            final = count == len(order) - 1
+            target = out.view(shape) if final else self._take(shape, source)
+            scale = scales[node.source] if final else 1.0
+            sum_axis(value, target, node, axis, scale, one if final and node.bias else 0.0)
+            if count:
+                self.free.append(value)
+            value = target
+
+
+def strip_factors(program: Program, factors: Factors, rows: slice | Tensor) -> StripFactors:
+    """The factors of all batches for some items, by the positions of map and batch."""
+    reader = factors.reader(rows)
+    return {(m, b): reader.batch(batch) for m, b, batch in program.batches() if batch.columns}
+
+
+class PassingFactors(StripFactors):
+    """The factors of one batch at a time, made when they are asked for."""
+
+    def __init__(self, program: Program, factors: Factors, rows: slice | Tensor) -> None:
+        self.reader = factors.reader(rows)
+        self.batches = {(m, b): batch for m, b, batch in program.batches() if batch.columns}
+        self.held: tuple[tuple[int, int], Tensor] | None = None
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor:
+        if self.held is None or self.held[0] != key:
+            self.held = None
+            self.held = (key, self.reader.batch(self.batches[key]))
+        return self.held[1]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def map_exponents(program: Program, factors: Factors, strip: int) -> list[int]:
+    """A power of two for each map that brings its largest self-product max_i a(i,i) near 1.
+
+    By Cauchy-Schwarz |a(i,j)| ≤ max_i a(i,i), so no entry overflows after the scaling. All zero
+    (no scaling, integers stay integers) where the self-products stay within 2^±40.
+    """
+    kernel = Kernel(program)
+    largest: list[int] | None = None
+    wide = factors.items.new_empty(0, dtype=torch.float64)
+    for start in range(0, factors.count, strip):
+        rows = slice(start, min(start + strip, factors.count))
+        own = PassingFactors(program, factors, rows)
+        kernel.run(Singles(own, (rows.stop - rows.start,), wide))
+        found = kernel.found
+        largest = found if largest is None else [max(p) for p in zip(largest, found, strict=True)]
+    assert largest is not None
+    return [0] * len(largest) if all(abs(e) <= _SAFE_EXPONENT for e in largest) else largest

@@ -1,0 +1,228 @@
+"""Two ways to carry out a program on pairs of items: matrix products, and counting bits.
+
+An executor says how it wants the items cut, prepares strips of them, and fills blocks of the kernel.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from math import isqrt
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gencheck.network.ir import Network
+from gencheck.network.program import Program
+from gencheck.spectral.kernel.bits.compile import bit_plan
+from gencheck.spectral.kernel.bits.engine import BitKernel, PackedItems, packed_items
+from gencheck.spectral.kernel.bits.plan import suits_bits
+from gencheck.spectral.kernel.evaluate import (
+    Kernel,
+    Pairs,
+    PassingFactors,
+    StripFactors,
+    map_exponents,
+    strip_factors,
+)
+from gencheck.spectral.kernel.factors import Factors
+
+# Bytes of the maps that one step of the matrix products holds: a share of a last-level cache.
+_MAP_BYTES = 2**24
+
+# The fewest rows that a matrix product is worth starting for.
+_LEAST_ROWS = 16
+
+# Strips of fewer steps are not worth being unpacked as a whole.
+_PAYING_STEPS = 4
+
+# Rows and columns that are counted between two looks at the progress and at an interrupt.
+_BIT_STEP = 128
+
+# Bytes of unpacked factors that are kept by default.
+FACTOR_BYTES = 2**30
+
+# The work, in floating-point operations, below which loading compiled loops takes longer.
+_PAYING_FLOPS = 2e11
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How the items are cut below the tiles.
+
+    Attributes
+    ----------
+    step
+        Rows and columns that are computed at one time.
+    strip
+        Items whose factors are unpacked together.
+    kept
+        Strips that are kept.
+    passing
+        True where the factors of a strip are too many to be held: they are made batch by batch.
+    strip_bytes
+        What the factors of one strip take.
+    """
+
+    step: int
+    strip: int
+    kept: int
+    passing: bool
+    strip_bytes: int
+
+    def keeping(self, amount: int) -> "Cuts":
+        """The same cuts, with as many strips kept as take `amount` bytes; four at least."""
+        return replace(self, kept=max(4, amount // max(1, self.strip_bytes)))
+
+
+class Executor(Protocol):
+    """What `gram_matrix` needs."""
+
+    @property
+    def name(self) -> str:
+        """Its name in records."""
+        ...
+
+    @property
+    def cuts(self) -> Cuts:
+        """How the items are to be cut."""
+        ...
+
+    @property
+    def exponent(self) -> int:
+        """The power of two left out of what `fill` writes."""
+        ...
+
+    def prepared(self, rows: slice) -> Any:
+        """The factors of some items."""
+        ...
+
+    def fill(
+        self, left: Any, rows: slice, right: Any, columns: slice, same: bool, out: Tensor
+    ) -> None:
+        """Write the kernel between `rows` of one strip and `columns` of another into `out`.
+
+        With `same`, the two are the same items.
+        """
+        ...
+
+
+def matrix_cuts(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> Cuts:
+    """Steps whose maps fit into a cache, and strips whose factors fit into `factor_bytes`.
+
+    Where strips would be too short for their unpacking to pay, factors are made in passing, and the
+    steps are as large as maps in main memory allow.
+    """
+
+    def side(amount: int) -> int:
+        rows = isqrt(amount // (program.live_cells * dtype.itemsize))
+        return min(tile, max(_LEAST_ROWS, rows // _LEAST_ROWS * _LEAST_ROWS))
+
+    step = side(_MAP_BYTES)
+    each = max(1, program.factors_per_item * dtype.itemsize)
+    # four strips at least, so that rows stay while columns change
+    strip = min(tile, factor_bytes // (4 * each)) // step * step
+    if strip >= min(tile, _PAYING_STEPS * step):
+        return Cuts(step, strip, factor_bytes // (strip * each), False, strip * each)
+    large = side(max(_MAP_BYTES, factor_bytes // 4))
+    widest = max((b.blocks * b.width for _, _, b in program.batches()), default=1)
+    return Cuts(large, large, 4, True, large * 2 * widest * dtype.itemsize)
+
+
+def bit_cuts(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> Cuts:
+    """Strips whose words fit into `factor_bytes`; a word is never larger than twice its bits."""
+    bits = sum(b.blocks * max(8, 2 * b.width) for _, _, b in program.batches() if b.columns)
+    inputs = sum(
+        b.blocks * b.width * dtype.itemsize
+        for _, _, b in program.batches()
+        if any(column.node == 0 for column in b.columns)
+    )
+    each = max(1, bits // 8 + inputs)
+    step = min(tile, _BIT_STEP)
+    strip = max(_LEAST_ROWS, min(tile, factor_bytes // (4 * each)))
+    return Cuts(
+        min(step, strip), strip, max(4, factor_bytes // (strip * each)), False, strip * each
+    )
+
+
+class MatrixExecutor:
+    """Batched matrix products in torch, on any device and for any gates."""
+
+    name = "matrix"
+
+    def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
+        self.program, self.factors = program, factors
+        self.cuts = matrix_cuts(program, factors.items.dtype, tile, factor_bytes)
+        self._kernel = Kernel(program, map_exponents(program, factors, self.cuts.strip))
+
+    @property
+    def exponent(self) -> int:
+        """The power of two left out."""
+        assert self._kernel.exponents is not None
+        return self._kernel.exponents[-1]
+
+    def prepared(self, rows: slice) -> StripFactors:
+        """The factors of all batches, or what makes them in passing."""
+        make = PassingFactors if self.cuts.passing else strip_factors
+        return make(self.program, self.factors, rows)
+
+    def fill(
+        self,
+        left: StripFactors,
+        rows: slice,
+        right: StripFactors,
+        columns: slice,
+        same: bool,
+        out: Tensor,
+    ) -> None:
+        """One pass over the program; both triangles of a block on the diagonal."""
+        self._kernel.run(Pairs(left, right, rows, columns, out), out)
+
+
+class BitExecutor:
+    """Compiled loops that count shared bits, on the CPU, for gates of 0 and 1."""
+
+    name = "bits"
+
+    def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
+        self.factors = factors
+        self.cuts = bit_cuts(program, factors.items.dtype, tile, factor_bytes)
+        exponents = map_exponents(program, factors, self.cuts.strip)
+        self.exponent = exponents[-1]
+        self.plan = bit_plan(program, exponents, factors)
+
+    @cached_property
+    def _kernel(self) -> BitKernel:
+        return BitKernel(self.plan, self.factors.items.dtype)
+
+    def prepared(self, rows: slice) -> PackedItems:
+        """Words and real factors."""
+        return packed_items(self.plan, self.factors, rows)
+
+    def fill(
+        self,
+        left: PackedItems,
+        rows: slice,
+        right: PackedItems,
+        columns: slice,
+        same: bool,
+        out: Tensor,
+    ) -> None:
+        """Pair by pair, one triangle of a block on the diagonal."""
+        self._kernel.fill(left.rows(rows), right.rows(columns), same, out)
+
+
+def compiled_loops_are_there() -> bool:
+    """True where numba is installed, and with it a NumPy that it works with."""
+    try:
+        import_module("numba")
+    except ImportError:
+        return False
+    return True
+
+
+def executor_for(network: Network, program: Program, items: int, device: str) -> str:
+    """The name of the executor that is quicker: `bits` where it can be used and the work is long."""
+    work = program.flops_per_pair * items * (items + 1) / 2
+    pays = device == "cpu" and work >= _PAYING_FLOPS and suits_bits(program, network)
+    return "bits" if pays and compiled_loops_are_there() else "matrix"

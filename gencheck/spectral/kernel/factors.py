@@ -1,0 +1,281 @@
+"""What each item contributes to the path kernel: its coordinates and its gates, kept compact."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
+from gencheck.network.ir import Clamp, Computed, Gate, MaxPool, Network
+from gencheck.network.program import Batch, Column
+from gencheck.network.windows import Index
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.grid import Grid, common_grid
+
+# Entries of the largest tensor of one forward pass.
+PASS_ENTRIES = 2**25
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of a node's gates for N items.
+
+    Attributes
+    ----------
+    stored
+        For gates of two values, bits of shape (N, ⌈width/8⌉) in bytes; else numbers (N, width).
+        Channels come last, so that the channels at one position lie side by side.
+    width
+        The number of gates of one item.
+    channels
+        How many of them are at one position.
+    slope
+        What an inactive gate is worth, shape (width,), channels last; None for 0.
+    """
+
+    stored: Tensor
+    width: int
+    channels: int
+    slope: Tensor | None
+
+    def places(self, units: Index) -> Index:
+        """Where flat units, counted with channels first, are stored; −1 stays."""
+        positions = self.width // self.channels
+        return np.where(units < 0, -1, units % positions * self.channels + units // positions)
+
+    @property
+    def is_binary(self) -> bool:
+        """True where every gate is 0 or 1."""
+        return self.stored.dtype == torch.uint8 and self.slope is None
+
+    def values(self, rows: slice | Tensor) -> Tensor:
+        """The gates of some items, shape (n, width): booleans, or numbers where there are others."""
+        if self.stored.dtype != torch.uint8:
+            return self.stored[rows]
+        active = _unpacked(self.stored[rows], self.width)
+        if self.slope is None:
+            return active
+        return torch.where(active, self.slope.new_ones(()), self.slope)
+
+
+_POWERS = tuple(1 << shift for shift in reversed(range(8)))
+
+
+def _unpacked(stored: Tensor, width: int) -> Tensor:
+    if stored.device.type == "cpu":
+        bits = np.unpackbits(stored.numpy(), axis=1, count=width)
+        return torch.from_numpy(bits.view(np.bool_))
+    powers = torch.tensor(_POWERS, dtype=torch.uint8, device=stored.device)
+    return (stored[:, :, None] & powers).ne(0).flatten(1)[:, :width]
+
+
+def _packed(active: Tensor) -> Tensor:
+    if active.device.type == "cpu":
+        return torch.from_numpy(np.packbits(active.numpy(), axis=1))
+    padded = torch.nn.functional.pad(active, (0, -active.shape[1] % 8))
+    powers = torch.tensor(_POWERS, dtype=torch.uint8, device=active.device)
+    return (padded.view(len(active), -1, 8) * powers).sum(2, dtype=torch.uint8)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Coordinates and gates of N items, from which the factors of any batch follow.
+
+    Attributes
+    ----------
+    items
+        Shape (N, d), floating point: the input coordinates; its dtype and device are the run's.
+    planes
+        By position of the node and number of the plane.
+    placed
+        Where each column's units are stored and the grid that they lie on, found when first read.
+    """
+
+    items: Tensor
+    planes: dict[tuple[int, int], Plane]
+    placed: dict[Column, tuple[Index, Grid | None]] = field(default_factory=dict, repr=False)
+
+    @property
+    def count(self) -> int:
+        """The number N of items."""
+        return len(self.items)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the factors take, in bytes."""
+        stored = (self.items, *(plane.stored for plane in self.planes.values()))
+        return sum(t.numel() * t.element_size() for t in stored)
+
+    def taken(self, rows: Tensor) -> "Factors":
+        """The factors of some items alone."""
+        planes = {
+            key: replace(plane, stored=plane.stored[rows.to(plane.stored.device)])
+            for key, plane in self.planes.items()
+        }
+        return Factors(self.items[rows.to(self.items.device)], planes, self.placed)
+
+    def reader(self, rows: slice | Tensor) -> "FactorReader":
+        """What makes the factors of batches for some of the items."""
+        return FactorReader(self, rows)
+
+
+class FactorReader:
+    """The factors of batches for some items; each plane is unpacked once and kept."""
+
+    def __init__(self, factors: Factors, rows: slice | Tensor) -> None:
+        self.factors, self.rows = factors, rows
+        self.items = factors.items[rows]
+        self.unpacked: dict[tuple[int, int], Tensor] = {(0, 0): self.items}
+
+    def _plane(self, column: Column) -> Tensor:
+        key = (column.node, column.plane)
+        if key not in self.unpacked:
+            self.unpacked[key] = self.factors.planes[key].values(self.rows)
+        return self.unpacked[key]
+
+    def _place(self, column: Column) -> tuple[Index, Grid | None]:
+        placed = self.factors.placed
+        if column not in placed:
+            index = column.index
+            if column.node:
+                index = self.factors.planes[column.node, column.plane].places(index)
+            placed[column] = (index, common_grid(index.ravel()))
+        return placed[column]
+
+    def _values(self, column: Column) -> Tensor:
+        """The units of a column, shape (n, blocks, width of a block)."""
+        values, (index, grid) = self._plane(column), self._place(column)
+        shape = (len(values), *index.shape)
+        if grid is not None:
+            return grid.view(0, values, axis=1).reshape(shape)
+        flat = index.ravel()
+        if bool((flat < 0).any()):
+            values = torch.nn.functional.pad(values, (0, 1))
+            flat = np.where(flat < 0, values.shape[1] - 1, flat)
+        return values.index_select(1, torch.from_numpy(flat).to(values.device)).view(shape)
+
+    def batch(self, batch: Batch) -> Tensor:
+        """The factors of all its blocks, shape (blocks, n, width), in the run's dtype."""
+        if not batch.columns:
+            return self.items.new_ones((batch.blocks, len(self.items), batch.width))
+        product = self._values(batch.columns[0])
+        for column in batch.columns[1:]:
+            product = product * self._values(column)
+        # items stay outermost in memory: a strided product is as fast, a transposed copy is not
+        return product.to(self.items.dtype).contiguous().transpose(0, 1)
+
+    def binary(self, batch: Batch) -> Tensor:
+        """The factors of a batch of binary planes, as booleans of shape (n, blocks, width)."""
+        product = self._values(batch.columns[0])
+        for column in batch.columns[1:]:
+            product = product & self._values(column)
+        return product
+
+    def block(self, batch: Batch, block: int) -> Tensor:
+        """The factors of one block, shape (n, units), without its padding."""
+        live = batch.births[block] >= 0
+        product = self.items.new_ones((len(self.items), int(live.sum())))
+        for column in batch.columns:
+            index = torch.from_numpy(self._place(column)[0][block, live]).to(product.device)
+            product = product * self._plane(column)[:, index]
+        return product
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    """Flat units of (N, channels, …) with the channels of a position side by side."""
+    return tensor.movedim(1, -1).flatten(1)
+
+
+def _slope(node: GatedNode, like: Tensor) -> Tensor | None:
+    if not isinstance(node, Gate) or node.slope is None or not bool(node.slope.any()):
+        return None
+    return _channels_last(node.slope.to(like).expand(node.shape)[None])[0]
+
+
+def forward(
+    network: Network,
+    items: Tensor,
+    batch_size: int,
+    progress: Progress = SILENT,
+    folder: Path | None = None,
+    gates: Network | None = None,
+) -> tuple[Factors, Tensor]:
+    """The factors of `items` and the network's outputs on them, in batches.
+
+    Parameters
+    ----------
+    items
+        Shape (N, *input_shape), on the run's device and in its dtype.
+    batch_size
+        The most items of one pass; wide networks take fewer at a time.
+    folder
+        Where the packed gates are kept in files that are mapped into memory; by default they are
+        kept in memory itself.
+    gates
+        The network of the same structure that decides the gates; by default `network` itself.
+
+    Returns
+    -------
+    factors, outputs
+        Outputs in float64, shape (N, K), on the CPU; infinite where a logit overflows float64.
+    """
+    step = max(1, min(batch_size, PASS_ENTRIES // widest_pass(network)))
+    outputs = torch.empty((len(items), network.output_count), dtype=torch.float64)
+    planes: dict[tuple[int, int], Plane] = {}
+    progress.start("gates", len(items), "items")
+    for start in range(0, len(items), step):
+        rows = slice(start, min(start + step, len(items)))
+        batch_outputs, batch_planes = outputs_and_planes(network, gates, items[rows])
+        scale = torch.tensor(batch_outputs.exponent)
+        outputs[rows] = torch.ldexp(batch_outputs.mantissa.double().cpu(), scale)
+        for position, made in batch_planes.items():
+            for plane, values in enumerate(made):
+                flat = _channels_last(values)
+                stored = _packed(flat) if flat.dtype == torch.bool else flat
+                key = (position, plane)
+                if key not in planes:
+                    space = _space(stored, len(items), folder, f"{position}-{plane}")
+                    slope = _slope(_gated(network, position), items)
+                    planes[key] = Plane(space, flat.shape[1], values.shape[1], slope)
+                planes[key].stored[rows] = stored
+        progress.advance(rows.stop - rows.start)
+    progress.finish()
+    return Factors(items.reshape(len(items), -1), planes), outputs
+
+
+def outputs_and_planes(
+    network: Network, gates: Network | None, items: Tensor
+) -> tuple[Scaled, dict[int, Planes]]:
+    """z·w and the planes of gates, decided by `network` itself or by `gates`."""
+    if gates is None:
+        return logits(network, items)
+    _, planes = logits(gates, items)
+    return gated_logits(network, items, planes), planes
+
+
+def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:
+    """Room for a plane of `count` items."""
+    shape = (count, like.shape[1])
+    if folder is None or like.device.type != "cpu" or like.shape[1] == 0:
+        return like.new_empty(shape)
+    path = folder / f"gates-{name}.bin"
+    size = shape[0] * shape[1]
+    flat = torch.from_file(str(path), shared=True, size=size, dtype=like.dtype)
+    return flat.view(shape)
+
+
+def widest_pass(network: Network) -> int:
+    """The entries of the largest tensor of one item's forward pass."""
+    widths = list(network.widths)
+    for position, node in enumerate(network.nodes):
+        if isinstance(node, MaxPool):
+            widths.append(network.widths[position] * node.planes * 2)
+    return max(widths)
+
+
+def _gated(network: Network, position: int) -> GatedNode:
+    node = network.nodes[position]
+    assert isinstance(node, Gate | Clamp | MaxPool | Computed)
+    return node

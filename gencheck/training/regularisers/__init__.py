@@ -1,0 +1,1 @@
+"""DARC, and its hooks in training frameworks."""

@@ -1,1 +1,0 @@
-"""Training from a data file to a folder of checkpoints."""

@@ -1,0 +1,182 @@
+"""`gencheck compare-scores` as users call it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gencheck.bounds.paired import improvement_of_counts, mcnemar_p_value
+from gencheck.cli.app import app
+from gencheck.report.schema import schema_text
+
+runner = CliRunner()
+
+
+def document(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    result = runner.invoke(app, ["compare-scores", *map(str, arguments), "--json"])
+    assert result.exit_code == code, result.output
+    doc: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(doc, json.loads(schema_text("compare-scores")))
+    return doc
+
+
+def refused(*arguments: str | Path) -> str:
+    result = runner.invoke(app, ["compare-scores", *map(str, arguments)])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def predictions(path: Path, wrong: set[int], items: int = 200, ids: bool = True) -> Path:
+    """A file in which the items of `wrong` are wrong; in reverse order where ids tell them apart."""
+    rows = [
+        (f"q{i}," if ids else "") + f"c{i % 3},{'x' if i in wrong else f'c{i % 3}'}"
+        for i in range(items)
+    ]
+    head = ("id," if ids else "") + "label,prediction"
+    path.write_text("\n".join([head, *(rows[::-1] if ids and "new" in path.name else rows)]))
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Files of which the second wins on 20 items and loses on 4, both wrong on 10."""
+    return (
+        predictions(tmp_path / "old.csv", set(range(30))),
+        predictions(tmp_path / "new.csv", {*range(20, 30), *range(50, 54)}),
+    )
+
+
+def test_items_are_matched_by_id(pair: tuple[Path, Path]) -> None:
+    doc = document(*pair)
+    (found,) = doc["comparisons"]
+    assert found["table"] == {
+        "wins": 20,
+        "losses": 4,
+        "ties": 176,
+        "both_wrong": 10,
+        "both_right": 166,
+    }
+    expected = improvement_of_counts(20, 4, 200, delta=0.05)
+    assert found["p_value"] == mcnemar_p_value(20, 4)
+    assert found["improvement"]["lower"] == expected.lower
+    assert found["improvement"]["value"] == pytest.approx(0.08)
+    assert doc["matched_by"] == "id"
+    assert len(found["differing"]) == 10
+    assert {item["id"] for item in found["differing"]} <= {
+        f"q{i}" for i in (*range(20), *range(50, 54))
+    }
+    report = " ".join(runner.invoke(app, ["compare-scores", *map(str, pair)]).stdout.split())
+    assert "Verdict: new is better than old" in report
+    assert "… and 14 more" in report
+    assert "both right 166, both wrong 10" in report
+
+
+def test_without_ids_rows_are_matched_and_it_is_said(tmp_path: Path) -> None:
+    old = predictions(tmp_path / "old.csv", {1, 2}, ids=False)
+    new = predictions(tmp_path / "new.csv", {3}, ids=False)
+    doc = document(old, new)
+    assert doc["matched_by"] == "row"
+    assert any("same order" in text for text in doc["assumes"])
+    short = predictions(tmp_path / "short.csv", {3}, items=9, ids=False)
+    assert "9 items beside 200" in refused(old, short)
+    text = new.read_text().replace("c0,c0", "c2,c2", 1)
+    new.write_text(text)
+    assert "the label 'c2', which is 'c0'" in refused(old, new)
+    named = predictions(tmp_path / "named.csv", {3})
+    assert "no column of ids, while the other" in refused(old, named)
+
+
+def test_items_of_one_side_only(pair: tuple[Path, Path]) -> None:
+    old, new = pair
+    lines = new.read_text().splitlines()
+    new.write_text("\n".join(line for line in lines if "q7," not in line and "q150," not in line))
+    said = refused(old, new)
+    assert "no item 'q7', nor 1 more" in said
+    assert "--only-common" in said
+    doc = document(old, new, "--only-common")
+    assert doc["items_left_out"] == 2
+    assert doc["comparisons"][0]["items"] == 198
+    new.write_text(new.read_text().replace("q", "z"))
+    assert "no id in common" in refused(old, new, "--only-common")
+    new.write_text(new.read_text() + "\nz1,c1,c1")
+    assert "the id 'z1' 2 times" in refused(old, new)
+
+
+def test_gate(pair: tuple[Path, Path]) -> None:
+    old, new = pair
+    assert document(old, new, "--require-better")["gate"]["passed"]
+    failed = document(new, old, "--require-better", code=1)
+    assert failed["gate"]["checks"][0]["name"] == "better, old"
+    # an improvement of 0.08 that was seen is not shown to be one of more than 0.05
+    document(old, new, "--require-better", "--margin", "0.05", code=1)
+    assert document(old, new, "--require-better", "--margin", "0.01")["gate"]["passed"]
+    # not worse, by a margin
+    document(old, old, "--require-better", code=1)
+    assert document(old, old, "--require-better", "--margin", "-0.05")["gate"]["passed"]
+
+
+def test_many_candidates_are_holms(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = pair
+    third = predictions(tmp_path / "third.csv", set(range(29)))
+    doc = document(old, new, third)
+    alone = document(old, new)["comparisons"][0]
+    first, second = doc["comparisons"]
+    assert first["p_adjusted"] == pytest.approx(2 * alone["p_value"])
+    assert second["p_adjusted"] == 1
+    assert first["improvement"]["lower"] < alone["improvement"]["lower"]
+    document(old, new, third, "--require-better", code=1)
+    other = tmp_path / "other"
+    other.mkdir()
+    twin = predictions(other / "new.csv", {5})
+    names = [c["candidate"] for c in document(old, new, twin)["comparisons"]]
+    assert names == [str(new), str(twin)]
+
+
+def test_bounded_losses_and_scores(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    old = generator.uniform(2, 4, 300)
+    new = np.clip(old - generator.uniform(-0.2, 0.6, 300), 0, 5)
+    for name, values in (("old", old), ("new", new)):
+        np.save(tmp_path / f"{name}.npy", values)
+        lines = "".join(f"{i},{5 - v!r}\n" for i, v in enumerate(values.tolist()))
+        (tmp_path / f"{name}.csv").write_text(f"id,stars\n{lines}")
+    common = ("--loss-range", "0", "5")
+    doc = document(tmp_path / "old.npy", tmp_path / "new.npy", *common)
+    (found,) = doc["comparisons"]
+    assert found["test"] == "betting on the differences"
+    assert 0 < found["improvement"]["lower"] < found["improvement"]["value"]
+    assert any("a range fixed before" in text for text in doc["assumes"])
+    scores = document(
+        *(tmp_path / "old.csv", tmp_path / "new.csv", *common, "--score-key", "stars")
+    )
+    assert scores["comparisons"][0]["improvement"]["value"] == pytest.approx(
+        found["improvement"]["value"]
+    )
+    assert "0 or 1" in refused(tmp_path / "old.npy", tmp_path / "new.npy")
+    said = refused(tmp_path / "old.npy", tmp_path / "new.npy", "--loss-range", "0", "1")
+    assert "known before the items were seen" in said
+    said = refused(tmp_path / "old.csv", tmp_path / "new.csv", *common, "--score-key", "moons")
+    assert "--score-key moons: found columns id, stars" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--delta", "0"), "--delta: found 0"),
+        (("--margin", "1"), "--margin: found 1"),
+        (("--margin", "nan"), "--margin: found nan"),
+        (("--loss-range", "1", "0"), "--loss-range, upper end"),
+    ],
+)
+def test_refusals(arguments: tuple[str, ...], message: str, pair: tuple[Path, Path]) -> None:
+    assert message in refused(*pair, *arguments)
+
+
+def test_a_file_that_is_absent(pair: tuple[Path, Path]) -> None:
+    assert "absent.csv: found no such file" in refused(pair[0], "absent.csv")

@@ -1,0 +1,289 @@
+"""Studies from the stores of experiment trackers: kept ones, and, with the extra, freshly written."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from gencheck.cli.app import app
+from gencheck.report.schema import schema_text
+from tests.load.stores.write import WRITERS
+
+KEPT = Path(__file__).parent / "stores"
+runner = CliRunner()
+
+# For each store: options, trials, counted, models, best trial, its loss.
+Expected = tuple[tuple[str, ...], int, str, int, str | None, float | None]
+EPOCHS = ("--metric", "val_error", "--direction", "min")
+MLFLOW = ("--metric", "val_accuracy", "--direction", "max")
+EXPECTED: dict[str, list[Expected]] = {
+    "optuna.db": [
+        (("--name", "last"), 5, "trials", 5, "trial 1", 0.14),
+        # the best epoch's score was returned, so every epoch that was reported counts, pruned or not
+        (("--name", "best"), 5, "scores", 14, "trial 1", 0.12),
+        (("--name", "best", "--count", "trials"), 5, "trials", 5, "trial 1", 0.12),
+    ],
+    "trials.csv": [(("--metric", "value", "--direction", "min"), 5, "trials", 5, "row 1", 0.12)],
+    "mlruns": [
+        # the deleted run counts as well
+        (MLFLOW, 4, "scores", 12, "run run-1", 0.12),
+        ((*MLFLOW, "--count", "trials"), 4, "trials", 4, "run run-1", 0.14),
+    ],
+    "lightning": [(EPOCHS, 4, "scores", 12, "net/version_1", 0.12)],
+    "hydra": [((*EPOCHS[:2], "--direction", "min"), 4, "trials", 4, "job 1", 0.14)],
+    "wandb": [(("--val-error", "0.12"), 4, "trials", 4, None, None)],
+    "ray": [(EPOCHS, 4, "scores", 12, "trial", 0.12)],
+    "keras/digits": [((), 4, "trials", 4, "trial 1", 0.14)],
+}
+EXPECTED["optuna.log"], EXPECTED["mlflow.db"] = EXPECTED["optuna.db"], EXPECTED["mlruns"]
+
+
+def document(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    taken = ["val-bound", *map(str, arguments), "--m-val", "100", "--json"]
+    result = runner.invoke(app, taken)
+    assert result.exit_code == code, result.output
+    doc: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(doc, json.loads(schema_text("val-bound")))
+    return doc
+
+
+def refused(*arguments: str | Path) -> str:
+    result = runner.invoke(app, ["val-bound", *map(str, arguments), "--m-val", "100"])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+def kept(name: str, folder: Path) -> Path:
+    """The kept store; a database is made of its SQL."""
+    path = KEPT / name
+    if path.suffix != ".db":
+        return path
+    with sqlite3.connect(folder / name) as connection:
+        connection.executescript(path.with_suffix(".sql").read_text(encoding="utf-8"))
+    connection.close()
+    return folder / name
+
+
+def check(name: str, path: Path) -> None:
+    for options, trials, counted, models, best, loss in EXPECTED[name]:
+        doc = document("--study", path, *options)
+        study = doc["study"]
+        assert (study["trials"], study["counted"], study["models"]) == (trials, counted, models)
+        assert doc["inputs"]["n_models"] == models
+        if best is None:
+            assert study["best"] is None
+        else:
+            assert study["best"]["trial"].startswith(best)
+            assert study["best"]["loss"] == pytest.approx(loss)
+            assert doc["inputs"]["val_error"] == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_kept_stores(name: str, tmp_path: Path) -> None:
+    check(name, kept(name, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.trackers
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", EXPECTED)
+def test_freshly_written_stores(name: str, tmp_path: Path) -> None:
+    library, write = WRITERS[name]
+    pytest.importorskip(library)
+    check(name, write(tmp_path))
+
+
+def test_no_tracker_is_imported(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    for name in ("optuna.db", "ray"):
+        options = EXPECTED[name][0][0]
+        store = kept(name, tmp_path)
+        code = (
+            "import sys\n"
+            "from gencheck.cli.app import app\n"
+            f"app(['val-bound', '--study', {str(store)!r}, '--m-val', '100', *{options!r}, '--json'],"
+            " standalone_mode=False)\n"
+            "heavy = {'torch', 'optuna', 'mlflow', 'ray', 'lightning', 'hydra', 'wandb', 'keras_tuner'}\n"
+            "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_report_says_what_was_counted_and_why(tmp_path: Path) -> None:
+    store = kept("optuna.db", tmp_path)
+    taken = ["val-bound", "--study", str(store), "--name", "best", "--m-val", "100"]
+    text = " ".join(runner.invoke(app, taken).stdout.split())
+    assert "study Optuna, sqlite: best" in text
+    assert "trials 4 complete, 1 failed, 1 pruned; 1 without a score not counted" in text
+    assert "counted 14 scores: a trial's score is not its last: every epoch's score counts" in text
+    assert "best trial 1, value 0.12" in text
+    assert "what each trial was did not depend on the scores of others" in text
+    deleted = runner.invoke(
+        app, ["val-bound", "--study", str(KEPT / "mlruns"), "--m-val", "100", *MLFLOW]
+    )
+    assert "1 deleted runs counted: they were tried" in " ".join(deleted.stdout.split())
+
+
+def test_what_was_counted_can_be_corrected(tmp_path: Path) -> None:
+    store = kept("optuna.db", tmp_path)
+    doc = document("--study", store, "--name", "last", "--n-models", "50")
+    assert doc["inputs"]["n_models"] == 50
+    assert doc["study"]["corrected"]
+    assert doc["study"]["models"] == 5
+    rounds = document(
+        *("--study", store, "--name", "last", "--adaptive-rounds", "5", "--scores-per-round", "101")
+    )
+    assert "5 rounds" in rounds["bounds"][0]["assumes"][1]
+    assert document("--study", store, "--name", "last", "--val-error", "0.2")["inputs"][
+        "val_error"
+    ] == pytest.approx(0.2)
+    solved = document(
+        *("--study", store, "--name", "last", "--solve", "n-models", "--target", "0.3")
+    )
+    assert solved["solution"]["value"] > 5
+    delta = document("--study", store, "--name", "last", "--solve", "delta", "--target", "0.3")
+    assert delta["solution"]["reading"] == "p-value"
+
+
+def test_bad_options(tmp_path: Path) -> None:
+    store = kept("optuna.db", tmp_path)
+    assert "2 studies: 'last', 'best'" in refused("--study", store)
+    assert "--name third: found 2 studies" in refused("--study", store, "--name", "third")
+    assert "--metric loss" in refused("--study", store, "--name", "last", "--metric", "loss")
+    assert "2 metrics: val_accuracy, val_loss" in refused("--study", KEPT / "mlruns")
+    assert "--direction max" in refused("--study", KEPT / "mlruns", "--metric", "val_accuracy")
+    assert "no scores" in refused("--study", KEPT / "wandb")
+    assert "no --study" in refused("--name", "last", "--n-models", "3", "--val-error", "0")
+    losses = tmp_path / "l.csv"
+    losses.write_text("loss\n0\n1\n")
+    said = runner.invoke(app, ["val-bound", "--study", str(store), "--losses", str(losses)])
+    assert "--study and --losses" in said.stderr
+    taken = ["val-bound", "--study", str(store), "--name", "last"]
+    assert "--m-val: found nothing" in runner.invoke(app, taken).stderr
+    assert "no such file" in refused("--study", tmp_path / "absent.db")
+    (tmp_path / "empty").mkdir()
+    assert "a folder of none of them" in refused("--study", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("val_auc", "a rank statistic over pairs of items"),
+        ("macro_f1", "a ratio of counts that are both random"),
+        ("val/precision", "error among the items of one class"),
+        ("mAP", "an average over ranks or thresholds"),
+        ("test_bleu", "a score of a whole corpus"),
+        ("r2", "a function of a mean"),
+        ("val_loss", "a loss without an upper limit"),
+    ],
+)
+def test_scores_that_are_no_means_are_refused(metric: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_text(f"trial,{metric}\n1,0.5\n2,0.25\n")
+    taken = ("--study", path, "--metric", metric, "--direction", "max")
+    said = refused(*taken)
+    assert message in said
+    if metric == "val_loss":
+        assert (
+            document(*taken, "--loss-range", "0", "1")["certified"]["name"] == "hoeffding-bentkus"
+        )
+
+
+class TestDamage:
+    """Every store that cannot be used ends in exit 2, the place and the way out."""
+
+    def test_a_locked_database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gencheck.load.studies.sqlite._PATIENCE", 0.1)
+        store = kept("optuna.db", tmp_path)
+        writer = sqlite3.connect(store, isolation_level=None)
+        writer.execute("BEGIN EXCLUSIVE")
+        said = refused("--study", store, "--name", "last")
+        writer.close()
+        assert "a locked database" in said
+        assert "copy it and pass the copy" in said
+
+    def test_a_damaged_database(self, tmp_path: Path) -> None:
+        store = kept("mlflow.db", tmp_path)
+        raw = store.read_bytes()
+        store.write_bytes(raw[:5000] + bytes(4000) + raw[9000:])
+        assert "damaged" in refused("--study", store, *MLFLOW)
+        store.write_bytes(raw[:16] + bytes(84))
+        assert str(store) in refused("--study", store, *MLFLOW)
+
+    def test_a_database_of_something_else(self, tmp_path: Path) -> None:
+        with sqlite3.connect(tmp_path / "o.db") as connection:
+            connection.execute("CREATE TABLE cats (name)")
+        connection.close()
+        assert "a database of cats" in refused("--study", tmp_path / "o.db")
+
+    def test_a_journal_cut_in_the_middle(self, tmp_path: Path) -> None:
+        raw = (KEPT / "optuna.log").read_bytes()
+        path = tmp_path / "j.log"
+        path.write_bytes(raw[: len(raw) // 2])
+        lines = raw[: len(raw) // 2].count(b"\n") + 1
+        said = refused("--study", path, "--name", "last")
+        assert f"line {lines}: found a line that is cut" in said
+        assert "remove that line" in said
+        # without its beginning the trials are those of nothing
+        path.write_bytes(b"".join(raw.splitlines(keepends=True)[3:]))
+        assert "does not follow from those before it" in refused("--study", path)
+        path.write_bytes(raw + b'{"x": 1}\n')
+        assert "a line that is no record" in refused("--study", path)
+
+    def test_no_finished_trial(self, tmp_path: Path) -> None:
+        path = tmp_path / "j.log"
+        lines = (KEPT / "optuna.log").read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:2]))
+        assert "no scores" in refused("--study", path)
+        path.write_bytes(lines[0])
+        assert "no trials in 'last'" in refused("--study", path)
+
+    def test_nan_scores(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text("name,error\na,nan\nb,nan\n")
+        said = refused("--study", path, "--metric", "error", "--direction", "min")
+        assert "no finished trial with a finite 'error'" in said
+        path.write_text("name,error\na,nan\nb,0.25\n")
+        doc = document("--study", path, "--metric", "error", "--direction", "min")
+        # it was tried all the same
+        assert doc["study"]["models"] == 2
+        assert doc["study"]["best"]["trial"] == "row 1"
+
+    def test_scores_outside_their_range(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text("name,accuracy\na,93.5\n")
+        said = refused("--study", path, "--metric", "accuracy", "--direction", "max")
+        assert "a score in per cent" in said
+
+    @pytest.mark.parametrize(
+        ("name", "file", "options"),
+        [
+            ("mlruns", "val_accuracy", MLFLOW),
+            ("ray", "result.json", EPOCHS),
+            ("ray", "experiment_state*.json", EPOCHS),
+            ("keras/digits", "trial.json", ()),
+            ("hydra", "metrics.json", EPOCHS),
+        ],
+    )
+    @pytest.mark.parametrize("harm", ["cut", "list", "bytes"])
+    def test_damaged_folders(
+        self, name: str, file: str, options: tuple[str, ...], harm: str, tmp_path: Path
+    ) -> None:
+        store = tmp_path / "store"
+        shutil.copytree(KEPT / name, store)
+        target = sorted(store.rglob(file))[0]
+        raw = target.read_bytes()
+        target.write_bytes({"cut": raw[:-9], "list": b"[1]", "bytes": b"\xff\x00"}[harm])
+        assert target.name in refused("--study", store, *options)
+
+
+def test_every_store_that_is_read_has_a_writer() -> None:
+    assert set(WRITERS) == set(EXPECTED)
