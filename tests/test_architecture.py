@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent / "gencheck"
 ALLOWED: dict[str, set[str]] = {
     "arguments": set(),
     "errors": set(),
+    "atomic": set(),
     "memory": set(),
     "printable": set(),
     "progress": set(),
@@ -33,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"audit", "bounds", "guarantees", "spectral", "training"},
     "__main__": {"cli"},
 }
-FREE = {"__version__", "arguments", "errors", "memory", "printable", "progress"}
+FREE = {"__version__", "arguments", "atomic", "errors", "memory", "printable", "progress"}
 
 
 def modules() -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gencheck.audit.certificate_request import require_input_range
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
@@ -49,6 +50,11 @@ class ComparisonOptions:
         Each row holds with probability 1 − δ on its own, not all of them together.
     log_models
         ln|F|: how many models the reference chose among.
+    input_range
+        The ends of the interval that every coordinate of every input lies in; None where nothing
+        is declared, and no row is certified that needs it.
+    estimates
+        Rows of stability, robustness and sharpness too, which bound nothing.
     posterior_steps, posterior_draws
         Steps of the posterior's fitting, and draws that sample its error.
     audit
@@ -60,6 +66,8 @@ class ComparisonOptions:
     posterior_steps: int = 500
     posterior_draws: int = 1000
     audit: AuditOptions = field(default_factory=AuditOptions)
+    input_range: tuple[float, float] | None = None
+    estimates: bool = False
 
 
 def compare(
@@ -82,7 +90,8 @@ def compare(
     Raises
     ------
     InputError
-        Outputs are not finite, the prior has other weights than the model, or gates are another's.
+        Outputs are not finite, an item lies outside the declared range, the prior has other weights
+        than the model, or gates are another's.
     SelfCheckError
         The network is not the model: a defect of ours.
     """
@@ -122,9 +131,10 @@ def compare(
     steps, draws = options.posterior_steps, options.posterior_draws
     timed(lambda: pac_bayes_row(study, mean, steps, draws, progress))
     timed(lambda: graph_row(study))
-    timed(lambda: stability_row(study))
-    timed(lambda: robustness_row(study))
-    timed(lambda: sharpness_row(study, progress))
+    if options.estimates:
+        timed(lambda: stability_row(study))
+        timed(lambda: robustness_row(study))
+        timed(lambda: sharpness_row(study, progress))
     return ComparisonResult(
         model=model_facts(subject),
         data=DataFacts(len(sample.items), len(reference.items), "classification"),
@@ -180,6 +190,8 @@ def _study(
 ) -> Study:
     run = options.audit
     items = [part.items.to(run.device, run.dtype) for part in (sample, reference)]
+    if options.input_range is not None:
+        require_input_range(torch.cat(items), options.input_range)
     output_deviation(subject, torch.cat(items))
     outputs = [batched_outputs(subject.network, part, run.batch_size) for part in items]
     require_finite_outputs(torch.cat(outputs), run.dtype)
@@ -195,6 +207,7 @@ def _study(
         delta=options.delta,
         seed=run.seed,
         batch_size=run.batch_size,
+        input_range=options.input_range,
     )
 
 
