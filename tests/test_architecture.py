@@ -101,7 +101,6 @@ LONG_CALLS = {
     "audit/beta1.py": 1,
     "audit/certify.py": 1,
     "audit/inputs.py": 1,
-    "audit/model.py": 2,
     "audit/summary.py": 1,
     "bounds/classical.py": 1,
     "bounds/pac_bayes.py": 1,
