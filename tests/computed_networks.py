@@ -189,7 +189,7 @@ class Vision(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.patch(x).flatten(2).transpose(1, 2)
-        h = torch.cat([self.token.expand(len(x), -1, -1), h], 1) + self.place
+        h = torch.cat([self.token.expand(x.shape[0], -1, -1), h], 1) + self.place
         return self.head(self.norm(self.block(h))[:, 0])
 
 
