@@ -79,7 +79,7 @@ Report = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Write a report: .html, .md, .xml (JUnit, a test a gate) or .json; repeatable.",
+        help="Write a report: .html, .md, .svg, .xml (JUnit, a test a gate) or .json; repeatable.",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]

@@ -24,7 +24,7 @@ SCORE = ["val-bound", "--m-val", "1000", "--n-models", "20", "--val-error", "2%"
 def reported(folder: Path, *words: str, code: int = 0) -> Any:
     options = [
         word
-        for kind in ("html", "md", "xml", "json")
+        for kind in ("html", "md", "svg", "xml", "json")
         for word in ("--report", str(folder / f"r.{kind}"))
     ]
     done = runner.invoke(app, [*words, *options])
@@ -53,6 +53,8 @@ def test_a_failed_gate_in_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert failure.attrib["message"] == "max-risk 0.03, value 0.03586775222"
     doc = json.loads((tmp_path / "r.json").read_text())
     assert doc["gate"]["passed"] is False
+    picture = ElementTree.parse(tmp_path / "r.svg").getroot()
+    assert "gate" in " ".join(picture.itertext()).lower()
     page = (tmp_path / "r.html").read_text()
     assert '<span class="badge failed">gate failed</span>' in page
     assert "<li>the |F| models were fixed before the validation items were seen</li>" in page
@@ -139,7 +141,7 @@ def test_every_command_that_computes_takes_reports() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         names = command.callback.__annotations__
-        computes = "output" in names and command.callback.__name__ != "demo"
+        computes = "output" in names and command.callback.__name__ not in {"config", "demo"}
         assert computes == ("report" in names), command.callback
 
 
