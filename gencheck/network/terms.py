@@ -206,9 +206,14 @@ class _TermAlgebra:
         origin = Origin("input", "input", node.shape[:-1])
         column = Column(0, 0, places)
         entry = Entry(
-            carrier=None, at=np.zeros_like(places), cells=places, births=places, columns=(column,), origin=origin,
+            carrier=None,
+            at=np.zeros_like(places),
+            cells=places,
+            births=places,
+            columns=(column,),
+            origin=origin,
             vocabulary=len(node.weight),
-        )  # fmt: skip
+        )
         carrier = self.builder.collapse([entry], len(places), False, node.label)
         return _fresh(node, carrier, np.repeat(places, node.shape[-1]))
 

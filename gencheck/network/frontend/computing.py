@@ -134,7 +134,14 @@ def _scale(made: Construction, call: Call, source: int, gate: str, own: Tensor, 
     require_own(reads)
     made.reads[len(made.nodes)] = GateRead(gate, reads)
     shape = made.shape(source)
-    return Scale(shape, made.label(call), (source,), len(kept), rule, index.numpy())
+    return Scale(
+        shape=shape,
+        label=made.label(call),
+        sources=(source,),
+        gates=len(kept),
+        rule=rule,
+        index=index.numpy(),
+    )
 
 
 def require_own(reads: Tensor) -> None:
@@ -157,7 +164,14 @@ def normalised(
     own = torch.arange(made.batch * count).view(made.batch, count)
     made.reads[len(made.nodes)] = GateRead(name, own)
     shape: Shape = made.shape(source)
-    node = Scale(shape, made.label(call), (source,), count, "1/std of a normalisation", index)
+    node = Scale(
+        shape=shape,
+        label=made.label(call),
+        sources=(source,),
+        gates=count,
+        rule="1/std of a normalisation",
+        index=index,
+    )
     return made.append(node).position
 
 
@@ -167,7 +181,7 @@ def glu(made: Construction, call: Call) -> Value:
     value = made.values[source.name]
     codes = codes_of(made, value)
     first, _ = codes.chunk(2, axis)
-    half = made.insert(call, "aten.slice.Tensor", source, axis, first.shape[axis], 2**62)
+    half = made.insert(call, "aten.slice.Tensor", *(source, axis, first.shape[axis], 2**62))
     name = made.insert(call, "aten.sigmoid.default", Ref(half))
     signal = Ref(f"{call.name}+signal")
     made.values[signal.name] = value_of(made, call, node_of(value), first)

@@ -42,7 +42,16 @@ def contracted(
     shape = (rows.rows, int(targets), int(codes.shape[-1]))
     label = made.label(call)
     made.reads[len(made.nodes)] = GateRead(name, reads)
-    node = made.append(Attend(shape, label, (rows.position,), reads.shape[1], rule, int(sources)))
+    node = made.append(
+        Attend(
+            shape=shape,
+            label=label,
+            sources=(rows.position,),
+            gates=reads.shape[1],
+            rule=rule,
+            sources_count=int(sources),
+        )
+    )
     return rows.back(made, call, node.position, shape[1:])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gencheck.errors import SolverError
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.gram import KernelOperator
+from gencheck.spectral.kernel.operator import KernelOperator
 
 # A value is reported once its residual is below this share of the spectrum's magnitude.
 _REPORTED = 1e-3

@@ -12,23 +12,20 @@ from gencheck.spectral.kernel.bits.plan import (
     IN_ORDER,
     NONE,
     POOL,
-    READY,
-    REALS,
     SINGLE,
     SLIDE,
     WORDS,
     BitPlan,
-    Placed,
     is_binary,
-    is_ready,
 )
+from gencheck.spectral.kernel.bits.store import Store, word_number
 from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table
 from gencheck.spectral.kernel.factors import Factors
 
 
 def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPlan:
     """The program as a table of operations, at the exponents of its maps."""
-    store = _Store(program, factors)
+    store = Store(program, factors)
     slots = Slots(program)
     table = Table()
     for position, node in enumerate(program.maps):
@@ -76,7 +73,7 @@ def _together(node: Collapse, program: Program, factors: Factors) -> list[tuple[
     for batch in node.batches:
         fits = batch.columns and batch.carrier is not None and is_binary(batch, factors)
         if fits and batch.width <= WORDS[-1]:
-            groups.setdefault((batch.carrier, _word(batch.width)), []).append(batch)
+            groups.setdefault((batch.carrier, word_number(batch.width)), []).append(batch)
         else:
             alone.append((batch,))
     for (carrier, _), batches in groups.items():
@@ -108,69 +105,6 @@ def _pooling(program: Program, node: Collapse, batches: tuple[Batch, ...] | list
     return int(side)
 
 
-def _word(width: int) -> int:
-    return next((i for i, w in enumerate(WORDS) if width <= w), len(WORDS) - 1)
-
-
-class _Store:
-    """Places for factors in each item's arrays."""
-
-    def __init__(self, program: Program, factors: Factors) -> None:
-        self.program, self.factors = program, factors
-        self.placed: list[Placed] = []
-        self.words = [0] * len(WORDS)
-        self.reals = self.ready = 0
-
-    def place(
-        self, batches: tuple[Batch, ...], by_carrier: bool, span: tuple[int, int] | None = None
-    ) -> Placed:
-        """A place for the factors of `batches`; with a span, for all cells of the result in it."""
-        first = batches[0]
-        blocks = first.blocks if span is None else span[1] - span[0]
-        if by_carrier and first.carrier is not None:
-            blocks = self.program.maps[first.carrier].cells
-        if is_ready(first):
-            made = Placed(
-                batches=batches,
-                kind=READY,
-                word=self.ready,
-                offset=0,
-                depth=1,
-                blocks=1,
-                by_carrier=False,
-            )
-            self.ready += 1
-        elif is_binary(first, self.factors):
-            number = _word(first.width)
-            depth = -(-first.width // WORDS[number])
-            offset = self.words[number]
-            start = -1 if span is None else span[0]
-            made = Placed(
-                batches=batches,
-                kind=BITS,
-                word=number,
-                offset=offset,
-                depth=depth,
-                blocks=blocks,
-                by_carrier=by_carrier,
-                first=start,
-            )
-            self.words[number] += depth * blocks
-        else:
-            made = Placed(
-                batches=batches,
-                kind=REALS,
-                word=0,
-                offset=self.reals,
-                depth=first.width,
-                blocks=blocks,
-                by_carrier=False,
-            )
-            self.reals += first.width * blocks
-        self.placed.append(made)
-        return made
-
-
 @dataclass(frozen=True)
 class _Gather:
     """Some batches of a collapse, to be added into its map."""
@@ -181,7 +115,7 @@ class _Gather:
     target: int
     scale: float
 
-    def add(self, table: Table, slots: Slots, store: _Store) -> None:
+    def add(self, table: Table, slots: Slots, store: Store) -> None:
         """Add the operations to the table."""
         first = self.batches[0]
         cells = 0 if first.carrier is None else self.program.maps[first.carrier].cells
@@ -227,7 +161,7 @@ class _Gather:
         offset = table.indexed - first.blocks
         table.add(self.scale, 0.0, kind=COUNTS, offset=offset, **common)
 
-    def _span(self, store: _Store) -> tuple[int, int] | None:
+    def _span(self, store: Store) -> tuple[int, int] | None:
         """The cells of a batch that only shifts its carrier, as a tap of a depthwise window does."""
         batch = self.batches[0]
         if batch.carrier is None or not batch.columns or not is_binary(batch, store.factors):
@@ -240,7 +174,7 @@ class _Gather:
         return (first, stop) if dense and bool((shift == shift[0]).all()) else None
 
     def _add_by_carrier(
-        self, table: Table, slots: Slots, store: _Store, source: int, cells: int
+        self, table: Table, slots: Slots, store: Store, source: int, cells: int
     ) -> None:
         """One loop over the carrier's cells; then, unless all go to one cell, a pool."""
         place = store.place(self.batches, True)
