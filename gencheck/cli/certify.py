@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output, XKey, YKey
+from gencheck.cli.options import (
+    AsJson,
+    Confidence,
+    Debug,
+    Delta,
+    Output,
+    Report,
+    XKey,
+    YKey,
+    delta_of,
+    share,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +32,8 @@ def certify(
     data: Annotated[Path, typer.Argument(help="The data that the run was trained on.")],
     x_key: XKey = None,
     y_key: YKey = None,
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="Each row holds with probability 1 − D by itself.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     runs: Annotated[
         str, typer.Option(metavar="N", help="Runs compared on these items, this one among them.")
     ] = "1",
@@ -42,10 +52,12 @@ def certify(
         ),
     ] = None,
     max_risk: Annotated[
-        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this risk.")
+        float | None,
+        typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this risk: 0.03 or 3%."),
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Certify a two-phase run: hold-out, margin and PAC-Bayes bounds on its classifiers' 0-1 risk.
@@ -54,6 +66,7 @@ def certify(
     """
     with errors_as_exit_codes(debug):
         from gencheck.arguments import require_between, whole_number
+        from gencheck.cli.destination import require_destination
         from gencheck.cli.progress_bar import ProgressBars
         from gencheck.guarantees.drawn_classifier import require_classifier_file, save_classifier
         from gencheck.guarantees.two_phase_table import CertifyRequest
@@ -62,18 +75,19 @@ def certify(
         from gencheck.report.json import document
         from gencheck.report.limits import LimitReport, maximum_check
 
-        require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
+        level = delta_of(delta, confidence)
         compared = whole_number("--runs", runs)
-        require_between("--delta over --runs", delta / compared, 1e-300)
+        require_between("--delta over --runs", level / compared, 1e-300)
         maximum_check("max-risk", max_risk, None)
         if save is not None:
-            require_classifier_file(save, verdict)
+            require_classifier_file(save, verdict, run)
+            require_destination("--save", save, {".npz"}, [("run", run), ("data", data)])
         request = CertifyRequest(
             run,
             data,
             x_key=x_key,
             y_key=y_key,
-            delta=delta,
+            delta=level,
             runs=compared,
             verdict=verdict,
             landmarks=landmarks,
@@ -86,7 +100,13 @@ def certify(
             inputs["save"] = str(save)
         checks = maximum_check("max-risk", max_risk, result.verdict.risk)
         gate = LimitReport(tuple(checks)) if checks else None
-        deliver(document("certify", inputs, certify_body(result), gate), _report, as_json, output)
+        deliver(
+            document("certify", inputs, certify_body(result), gate),
+            _report,
+            as_json,
+            output,
+            report,
+        )
 
 
 def _report() -> "Callable[[Document], RenderableType]":

@@ -8,7 +8,9 @@ import typer
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    Confidence,
     Debug,
+    Delta,
     Device,
     Factory,
     Holdout,
@@ -16,9 +18,11 @@ from gencheck.cli.options import (
     Limit,
     Output,
     OutputName,
+    Report,
     TransformName,
     XKey,
     YKey,
+    delta_of,
 )
 from gencheck.errors import InputError
 
@@ -62,9 +66,8 @@ def compare(
             help="Only classification is compared; auto: whole-number targets are labels."
         ),
     ] = "auto",
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="Each bound on its own holds with probability 1 − D.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     n_models: Annotated[
         str, typer.Option(metavar="F", help="How many models the reference chose among.")
     ] = "1",
@@ -87,6 +90,7 @@ def compare(
     ] = "float32",
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Set what each theory certifies for the classifier CHECKPOINT, trained on DATA, side by side.
@@ -102,12 +106,19 @@ def compare(
         from gencheck.report.json import document
 
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
-        options = _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed)
+        level = delta_of(delta, confidence)
+        options = _options(level, n_models, posterior_steps, posterior_draws, device, dtype, seed)
         result, inputs = _run(
             checkpoint, model, choice, prior, options, key=key, output=output_name
         )
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
-        deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
+        deliver(
+            document("compare", inputs, compare_body(result), None),
+            _report,
+            as_json,
+            output,
+            report,
+        )
 
 
 def _options(
@@ -119,9 +130,8 @@ def _options(
     dtype: str,
     seed: int,
 ) -> "ComparisonOptions":
-    from gencheck.arguments import log_of_count, require_between
+    from gencheck.arguments import log_of_count
 
-    require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
     log_models = log_of_count("--n-models", n_models)
     import torch
 

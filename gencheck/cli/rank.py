@@ -14,6 +14,7 @@ from gencheck.cli.options import (
     Key,
     Limit,
     Output,
+    Report,
     TransformName,
     XKey,
     YKey,
@@ -73,6 +74,7 @@ def rank(
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Rank CANDIDATE data sets by how near each is to the reference under the model CHECKPOINT.
@@ -128,7 +130,7 @@ def rank(
         "require_first": require_first,
     }
     gate = require_first_check(require_first, found)
-    deliver(document("rank", inputs, rank_body(found), gate), _report, as_json, output)
+    deliver(document("rank", inputs, rank_body(found), gate), _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

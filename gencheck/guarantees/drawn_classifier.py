@@ -13,6 +13,7 @@ from gencheck.errors import InputError
 from gencheck.guarantees.path_space import Span
 from gencheck.guarantees.two_phase_table import DRAWN, MEAN, CertifyResult
 from gencheck.load.digest import sha256_of
+from gencheck.load.files import reading
 from gencheck.load.run_folder import read_run_folder
 from gencheck.load.split import Array
 from gencheck.network.ir import Network
@@ -117,15 +118,12 @@ class DrawnClassifier:
             The file is none of a classifier, or belongs to another run.
         """
         gates = Path(run) / "gates.pt2"
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in _ARRAYS}
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                where=str(path),
-                found=f"{type(error).__name__}: {error}",
-                required="the file that gencheck certify RUN DATA --save FILE.npz wrote",
-            ) from error
+        with (
+            reading(path, "the file that gencheck certify RUN DATA --save FILE.npz wrote"),
+            Path(path).open("rb") as handle,
+            np.load(handle, allow_pickle=False) as arrays,
+        ):
+            found = {name: arrays[name] for name in _ARRAYS}
         if not gates.is_file() or str(found["gates_sha256"]) != sha256_of(gates):
             found_gates = "other gates (SHA-256 differs)" if gates.is_file() else "no gates.pt2"
             raise InputError(
@@ -140,13 +138,13 @@ class DrawnClassifier:
         return DrawnClassifier(network, span, posterior)
 
 
-def require_classifier_file(path: Path, verdict: str) -> None:
-    """Do nothing where a classifier can be written to `path` and the verdict is of one.
+def require_classifier_file(path: Path, verdict: str, run: Path) -> None:
+    """Do nothing where the verdict is of a classifier that may be written to `path`.
 
     Raises
     ------
     InputError
-        The verdict is of a network that the run has already, or the file cannot be made.
+        The verdict is of a network that the run has already, or the file is in the run's folder.
     """
     if verdict not in (DRAWN, MEAN):
         raise InputError(
@@ -154,11 +152,11 @@ def require_classifier_file(path: Path, verdict: str) -> None:
             found="a verdict on a network that is in the run's folder already",
             required=f"--verdict {DRAWN} or {MEAN}",
         )
-    if path.suffix != ".npz" or not path.parent.is_dir() or path.is_dir():
+    if run.resolve() in path.resolve().parents:
         raise InputError(
             where=f"--save {path}",
-            found="no name of an .npz in a folder that exists",
-            required="a file such as classifier.npz",
+            found="a file in the run's folder",
+            required="a file elsewhere: the certificate names the run by the SHA-256 of its folder",
         )
 
 

@@ -204,16 +204,20 @@ def test_a_run_by_gradient_descent(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--save", "x.npz", "--verdict", "margin"), "--save with --verdict margin"),
-        (("--save", "missing/x.npz"), "no name of an .npz in a folder that exists"),
-        (("--save", "x.txt"), "no name of an .npz in a folder that exists"),
+        (("--save", "missing/x.npz"), "--save missing/x.npz: found no folder"),
+        (("--save", "x.txt"), "--save x.txt: found suffix '.txt'"),
+        (("--save", "run/x.npz"), "a file in the run's folder"),
         (("--runs", "0"), "--runs: found '0'"),
         (("--delta", "1"), "--delta: found 1"),
         (("--max-risk", "nan"), "--max-risk: found nan"),
         ((), "a folder without a sound run.json"),
     ],
 )
-def test_refusals(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["certify", str(tmp_path), "data.npz", *arguments])
+def test_refusals(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["certify", "run", "data.npz", *arguments])
     assert result.exit_code == 2
     assert message in result.stderr.replace("\n", " ")
     assert result.stdout == ""

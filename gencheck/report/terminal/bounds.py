@@ -189,7 +189,7 @@ def render_data_indep(doc: Document) -> RenderableType:
     bound, inputs = doc["bound"], doc["inputs"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")
     facts.add_row("items", f"{inputs['m_sigma']:,} in the freeze phase, {inputs['d_y']} classes")
     facts.add_row(
         "norms",
