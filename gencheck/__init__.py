@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gencheck.bounds.margin import independent_bound
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
+    from gencheck.guarantees.drawn_classifier import DrawnClassifier
     from gencheck.spectral.kernel.path_kernel import PathKernel
     from gencheck.training.gated import GatedNetwork
     from gencheck.training.phases import two_phase
@@ -23,6 +24,7 @@ __all__ = [
     "DARC",
     "DARC1",
     "AuditOptions",
+    "DrawnClassifier",
     "Evidence",
     "GatedNetwork",
     "GencheckError",
@@ -39,6 +41,7 @@ _HOMES = {
     "DARC": "gencheck.training.regularisers.darc",
     "DARC1": "gencheck.training.regularisers.darc",
     "AuditOptions": "gencheck.audit.options",
+    "DrawnClassifier": "gencheck.guarantees.drawn_classifier",
     "Evidence": "gencheck.bounds.validation",
     "GatedNetwork": "gencheck.training.gated",
     "GencheckError": "gencheck.errors",

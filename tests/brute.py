@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gencheck.network import ir
+from gencheck.network import computed, ir
+from gencheck.network.node import Node, Shape
 
 
 @dataclass
@@ -51,7 +52,7 @@ def _outputs(network: ir.Network, items: np.ndarray) -> list[Unit]:
     for position, node in enumerate(network.nodes):
         read = [tensors[source] for source in node.sources]
         shapes = [network.nodes[source].shape for source in node.sources]
-        if isinstance(node, ir.Scale | ir.Attend):
+        if isinstance(node, computed.Scale | computed.Attend):
             tensors.append(_computed_units(node, read[0], gates[position]))
         else:
             tensors.append(_units(node, read, shapes, items))
@@ -64,14 +65,14 @@ def _computed(network: ir.Network, items: np.ndarray) -> dict[int, np.ndarray]:
     return {position: g.numpy() for position, g in network.computed_gates(given).items()}
 
 
-def _computed_units(node: ir.Node, read: list[Unit], gates: np.ndarray) -> list[Unit]:
+def _computed_units(node: Node, read: list[Unit], gates: np.ndarray) -> list[Unit]:
     ones = np.ones((len(gates), 1))
-    if isinstance(node, ir.Scale):
+    if isinstance(node, computed.Scale):
         return [
             Unit(unit.z * gates[:, node.index[u]][:, None], unit.w, unit.start)
             for u, unit in enumerate(read)
         ]
-    assert isinstance(node, ir.Attend)
+    assert isinstance(node, computed.Attend)
     heads, targets, channels = node.shape
     count = node.sources_count
     weights = gates.reshape(-1, heads, targets, count)
@@ -97,8 +98,22 @@ def _constant(z: np.ndarray, weight: float) -> Unit:
     return Unit(z, np.array([weight]), np.array([-1]))
 
 
-def _units(  # noqa: C901 - one case a kind of node
-    node: ir.Node, read: list[list[Unit]], shapes: list[ir.Shape], items: np.ndarray
+def _units(
+    node: Node, read: list[list[Unit]], shapes: list[Shape], items: np.ndarray
+) -> list[Unit]:
+    ones = np.ones((len(items), 1))
+    match node:
+        case computed.Constant():
+            return [_constant(ones, w) for w in node.value.double().numpy().ravel().tolist()]
+        case computed.Embed():
+            return _embedded(node, items)
+        case ir.Add():
+            return [_joined([a, b], ones) for a, b in zip(read[0], read[1], strict=True)]
+    return _moved_or_gated(node, read, shapes, items)
+
+
+def _moved_or_gated(
+    node: Node, read: list[list[Unit]], shapes: list[Shape], items: np.ndarray
 ) -> list[Unit]:
     ones = np.ones((len(items), 1))
     match node:
@@ -107,12 +122,6 @@ def _units(  # noqa: C901 - one case a kind of node
                 Unit(column[:, None].copy(), np.ones(1), np.array([j]))
                 for j, column in enumerate(items.T)
             ]
-        case ir.Constant():
-            return [_constant(ones, w) for w in node.value.double().numpy().ravel().tolist()]
-        case ir.Embed():
-            return _embedded(node, items)
-        case ir.Add():
-            return [_joined([a, b], ones) for a, b in zip(read[0], read[1], strict=True)]
         case ir.Concat():
             return _concatenated(node, read, shapes)
         case ir.Reshape():
@@ -132,9 +141,7 @@ def _units(  # noqa: C901 - one case a kind of node
     return _weighted_units(node, read[0], shapes[0], ones)
 
 
-def _weighted_units(
-    node: ir.Node, read: list[Unit], shape: ir.Shape, ones: np.ndarray
-) -> list[Unit]:
+def _weighted_units(node: Node, read: list[Unit], shape: Shape, ones: np.ndarray) -> list[Unit]:
     match node:
         case ir.Dense():
             return [
@@ -151,12 +158,12 @@ def _weighted_units(
             ]
         case ir.AvgPool():
             return _avg_pool(node, read, ones)
-        case ir.Centre():
+        case computed.Centre():
             return _centre(node, read, ones)
     raise TypeError(node)
 
 
-def _centre(node: ir.Centre, read: list[Unit], ones: np.ndarray) -> list[Unit]:
+def _centre(node: computed.Centre, read: list[Unit], ones: np.ndarray) -> list[Unit]:
     scale, shift = (_spread(t, node.shape) for t in (node.scale, node.shift))
     made: dict[int, Unit] = {}
     for members in node.members.tolist():
@@ -167,7 +174,7 @@ def _centre(node: ir.Centre, read: list[Unit], ones: np.ndarray) -> list[Unit]:
     return [made[u] for u in range(len(read))]
 
 
-def _embedded(node: ir.Embed, items: np.ndarray) -> list[Unit]:
+def _embedded(node: computed.Embed, items: np.ndarray) -> list[Unit]:
     table = node.weight.double().numpy()
     made = []
     for place, tokens in enumerate(items.T):
@@ -176,7 +183,7 @@ def _embedded(node: ir.Embed, items: np.ndarray) -> list[Unit]:
     return made
 
 
-def _concatenated(node: ir.Concat, read: list[list[Unit]], shapes: list[ir.Shape]) -> list[Unit]:
+def _concatenated(node: ir.Concat, read: list[list[Unit]], shapes: list[Shape]) -> list[Unit]:
     arrays = []
     for units, shape in zip(read, shapes, strict=True):
         array = np.empty(len(units), object)
@@ -189,7 +196,7 @@ def _number(tensor: object, at: int) -> float | None:
     return None if tensor is None else float(tensor[at])  # type: ignore[index]
 
 
-def _spread(tensor: object, shape: ir.Shape) -> np.ndarray | None:
+def _spread(tensor: object, shape: Shape) -> np.ndarray | None:
     if tensor is None:
         return None
     return np.broadcast_to(tensor.double().numpy(), shape).ravel()  # type: ignore[attr-defined]
@@ -259,7 +266,7 @@ def _window(windows: object, place: tuple[int, ...]) -> list[tuple[tuple[int, ..
     return reads
 
 
-def _conv(node: ir.Conv, units: list[Unit], shape: ir.Shape, ones: np.ndarray) -> list[Unit]:
+def _conv(node: ir.Conv, units: list[Unit], shape: Shape, ones: np.ndarray) -> list[Unit]:
     weight = node.weight.double().numpy()
     own = weight.shape[1]
     made = []
@@ -277,7 +284,7 @@ def _conv(node: ir.Conv, units: list[Unit], shape: ir.Shape, ones: np.ndarray) -
     return made
 
 
-def _max_pool(node: ir.MaxPool, units: list[Unit], shape: ir.Shape) -> list[Unit]:
+def _max_pool(node: ir.MaxPool, units: list[Unit], shape: Shape) -> list[Unit]:
     made = []
     for c in range(node.shape[0]):
         for place in itertools.product(*(range(n) for n in node.windows.out)):

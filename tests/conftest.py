@@ -1,4 +1,4 @@
-"""Shared fixtures: real data where the environment names it, and the command line as a process."""
+"""How tests run side by side, and shared fixtures: real data, and the command line as a process."""
 
 import os
 import subprocess
@@ -7,6 +7,27 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No verdict depends on speed: neither a deadline nor the health check that times the drawing.
+settings.register_profile(
+    "gencheck", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("gencheck")
+
+# Workers side by side share the cores: each would otherwise start a thread for every core. torch and
+# the BLAS of numpy read this when they are imported, the programs that tests start inherit it.
+if _workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    _share = max(1, (os.cpu_count() or 1) // int(_workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(_share))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto`: none for tests named one by one, for which workers take longer to start than run."""
+    if config.args and all("::" in str(argument) for argument in config.args):
+        return 0
+    return None
+
 
 # no test's verdict depends on how fast a machine is
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -47,3 +47,10 @@ def test_the_figures_of_the_readme_are_those_of_the_command() -> None:
     )
     shown = [line.rstrip() for line in run.stdout.splitlines()]
     assert shown == [line.rstrip() for line in expected]
+
+
+def test_the_first_example_ends_within_one_and_a_half_screens() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("$ gencheck"))
+    # a terminal has 24 lines
+    assert lines.index("```", begin) < 36

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from gencheck.cli.app import app
 from gencheck.load.digest import sha256_of
-from tests.train_data import seal
+from tests.training.data import seal
 
 runner = CliRunner()
 
@@ -216,8 +216,7 @@ def altered_state(raw: bytes, dice: random.Random) -> bytes:
         lambda t: {"a": t},
         lambda t: [t],
     ]
-    for _ in range(dice.choice([0, 1, 2])):
-        key = dice.choice(list(state))
+    for key in dice.sample(list(state), dice.choice([0, 1, 2])):
         state[key] = dice.choice(changes)(state[key])
     ends = ["_g", "_v", "_orig", "_mask", "_u", ".0", ""]
     if dice.random() < 0.3:

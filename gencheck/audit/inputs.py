@@ -1,5 +1,6 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -8,10 +9,12 @@ import torch
 
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.question import Labelled
+from gencheck.audit.two_classes import as_two_classes
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset
 from gencheck.load.digest import sha256_of
+from gencheck.load.hugging_face import is_pretrained_folder
 from gencheck.load.prepare import (
     candidate_shapes,
     held_out,
@@ -155,14 +158,15 @@ def open_inputs(
     gates_independent: bool = False,
     *,
     key: str | None = None,
+    output: str | None = None,
 ) -> AuditInputs:
     """The model and the data of one audit, with everything that is needed to repeat it.
 
     Parameters
     ----------
     checkpoint
-        A checkpoint file, or the folder of a two-phase run: its two programs, and as the sample the
-        items of its freeze phase where the data are the run's own.
+        A checkpoint file, a Hugging Face folder, or the folder of a two-phase run: its two programs,
+        and as the sample the items of its freeze phase where the data are the run's own.
     from_layer
         Audit the tail of the model from this layer on.
     gates
@@ -171,6 +175,8 @@ def open_inputs(
         Declared by the user: the gates saw neither set.
     key
         The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -179,7 +185,7 @@ def open_inputs(
     """
     run, notes = None, []
     gates_independent = gates_independent or gates is not None
-    if checkpoint.is_dir():
+    if checkpoint.is_dir() and not is_pretrained_folder(checkpoint):
         found = _run_of(checkpoint, gates)
         checkpoint, gates = found.weights, found.gates
         if found.trained_on(sha256_of(choice.path)):
@@ -187,40 +193,56 @@ def open_inputs(
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(choice, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_model(checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key)
-    network = subject.network
+    subject = load_model(
+        checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key, output=output
+    )
     task = task_of(sample, choice.task)
-    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
-    labelled, steps = [], notes
-    for split in (sample, reference):
-        items, taken = prepared(split, subject.item_shape, name, choice.transform is None)
-        targets = target_rows(split, task, network.output_count)
-        rows = split.indices.tolist()
-        labelled.append(
-            Labelled(
-                torch.from_numpy(items),
-                torch.from_numpy(targets),
-                rows,
-                stored if choice.transform is None else None,
-            )
-        )
-        steps += [step for step in taken if step not in steps]
-    if choice.transform is not None:
-        steps.append(f"each item transformed by {choice.transform}")
+    if task == "classification" and subject.network.output_count == 1:
+        subject = as_two_classes(subject)
+    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
+    steps = [*notes, *steps]
     return AuditInputs(
         subject,
         labelled[0],
         labelled[1],
         task,
-        _record(checkpoint, factory, choice, steps, subject)
+        input_record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
+            "output": output,
             "from": from_layer,
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
             "gates_independent": gates_independent,
         },
         gates_independent,
     )
+
+
+def labelled_items(
+    splits: Iterable[Split],
+    subject: AuditedModel,
+    task: str,
+    dtype: torch.dtype,
+    transform: str | None,
+) -> tuple[list[Labelled], list[str]]:
+    """The items of each split as the model takes them, and the steps that made them so."""
+    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
+    labelled: list[Labelled] = []
+    steps: list[str] = []
+    for split in splits:
+        items, taken = prepared(split, subject.item_shape, name, transform is None)
+        labelled.append(
+            Labelled(
+                items=torch.from_numpy(items),
+                targets=torch.from_numpy(target_rows(split, task, subject.network.output_count)),
+                indices=split.indices.tolist(),
+                stored_shape=tuple(split.items.shape[1:]) if transform is None else None,
+            )
+        )
+        steps += [step for step in taken if step not in steps]
+    if transform is not None:
+        steps.append(f"each item transformed by {transform}")
+    return labelled, steps
 
 
 def _run_of(folder: Path, gates: Path | None) -> RunFolder:
@@ -233,13 +255,14 @@ def _run_of(folder: Path, gates: Path | None) -> RunFolder:
     return read_run_folder(folder)
 
 
-def _record(
+def input_record(
     checkpoint: Path,
     factory: str | None,
     choice: DataSelection,
     steps: list[str],
     subject: AuditedModel,
 ) -> dict[str, Any]:
+    """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
     other = choice.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},

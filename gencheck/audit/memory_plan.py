@@ -90,9 +90,8 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
     executor = kernel.executor(items, options.device)
     program = kernel.program(executor)
     size = dtype.itemsize
-    nodes = list(zip(network.widths, network.nodes, strict=True))
-    gates = sum(node.planes * width for width, node in nodes)
-    smooth = sum(width for width, node in nodes if is_smooth(node))
+    gates = sum(node.planes * node.gates_per_plane for node in network.nodes)
+    smooth = sum(node.gates_per_plane for node in network.nodes if is_smooth(node))
     batch = max((b.blocks * b.width for _, _, b in program.batches()), default=1)
     if executor == "bits":
         cuts = bit_cuts(program, dtype, tile, layout_bytes)

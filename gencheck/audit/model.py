@@ -4,18 +4,22 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.lowering import first_traceable, lowered_or_advised, taken_off_notes
 from gencheck.audit.saved_model import module_of_state, sound_program
-from gencheck.errors import InputError, UnsupportedModel
+from gencheck.errors import InputError
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
+from gencheck.load.hugging_face import PretrainedFolder
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
+from gencheck.network.frontend.extents import require_bounded
 from gencheck.network.frontend.lowering import lower, may_run
 from gencheck.network.frontend.plain_copy import plain_copy
-from gencheck.network.frontend.tail import coverable_layers, head_of, tail_of
+from gencheck.network.frontend.tail import head_of, tail_of
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
@@ -62,6 +66,8 @@ def model_of_module(
     notes: tuple[str, ...] = (),
     from_layer: str | None = None,
     gates: nn.Module | None = None,
+    *,
+    output: str | None = None,
 ) -> AuditedModel:
     """A live module, which is copied, never changed.
 
@@ -73,6 +79,8 @@ def model_of_module(
         Audit the tail from this layer on, with the tensor entering it as x.
     gates
         A module of the same architecture that decides the gates.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -83,12 +91,15 @@ def model_of_module(
     """
     parameters = sum(p.numel() for p in module.parameters())
     module = plain_copy(module)
-    graph = _first_traceable(module, list(shapes))
+    graph = first_traceable(module, list(shapes), output)
     if gates is not None:
         refuse_tail_with_gates(from_layer)
-        other = trace(plain_copy(gates), graph.input_shape, graph.whole_numbers)
+        other = trace(
+            plain_copy(gates), graph.input_shape, graph.whole_numbers, output=output, logits=True
+        )
         return _subject_of_pair(graph, other, parameters, notes)
-    if from_layer is not None:
+    # what the module itself returns are the logits only where nothing was chosen or taken off
+    if from_layer is not None or graph.taken_off or graph.part_of_output:
         return _subject_of_graph(graph, parameters, notes, from_layer)
     copies: dict[tuple[torch.dtype, torch.device], nn.Module] = {}
 
@@ -97,12 +108,16 @@ def model_of_module(
         if key not in copies:
             copies[key] = copy.deepcopy(module).eval().to(dtype=items.dtype, device=items.device)
         with torch.no_grad():
-            output = copies[key](items)
-        assert isinstance(output, Tensor)
-        return output
+            made = copies[key](items.long() if graph.whole_numbers else items)
+        assert isinstance(made, Tensor)
+        return made
 
-    network = _lowered_or_advised(graph)
-    return AuditedModel(network, own_output, parameters, notes, graph.input_shape)
+    network = lowered_or_advised(graph)
+    shape, tokens = graph.input_shape, graph.whole_numbers
+    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
+
+
+_Saved: TypeAlias = SavedProgram | StateDict | PretrainedFolder
 
 
 def refuse_tail_with_gates(from_layer: str | None) -> None:
@@ -128,7 +143,7 @@ def _subject_of_pair(
     """A two-phase network: the gates of one traced model under the weights of another."""
     require_same_architecture(weights, gates)
     deciding = lower(gates)
-    network = with_gates_of(_lowered_or_advised(weights), deciding)
+    network = with_gates_of(lowered_or_advised(weights), deciding)
 
     def own_output(items: Tensor) -> Tensor:
         return gated_output(weights, gates, items)
@@ -137,34 +152,11 @@ def _subject_of_pair(
         network,
         own_output,
         parameters,
-        notes,
+        (*notes, *taken_off_notes(weights)),
         weights.input_shape,
         weights.whole_numbers,
         gates=deciding,
     )
-
-
-def _first_traceable(module: nn.Module, shapes: list[tuple[int, ...]]) -> AtenGraph:
-    failure: InputError | None = None
-    for whole_numbers in (False, True):
-        for shape in shapes:
-            try:
-                return trace(module, shape, whole_numbers)
-            except InputError as error:
-                failure = failure or error
-    if failure is None:
-        raise ValueError("no item shape to try")
-    raise failure
-
-
-def _lowered_or_advised(graph: AtenGraph) -> Network:
-    """The network; where the model is not covered, the error names the layers from which it is."""
-    try:
-        return lower(graph)
-    except UnsupportedModel as error:
-        dtype = torch.int64 if graph.whole_numbers else torch.float32
-        probe = torch.zeros((graph.batch or 2, *graph.input_shape), dtype=dtype)
-        raise UnsupportedModel(error.offenders, coverable_layers(graph, probe)) from error
 
 
 def _subject_of_graph(
@@ -183,13 +175,15 @@ def _subject_of_graph(
         graph = tail_of(whole, from_layer, tuple(head(probe, torch.float32).shape[1:]))
 
     def own_output(items: Tensor) -> Tensor:
-        return run(graph, items, may_run)
+        # the tokens of a text reach a network as numbers of the run's dtype
+        given = items.long() if graph.whole_numbers and from_layer is None else items
+        return run(graph, given, may_run, dtype=items.dtype)
 
     return AuditedModel(
-        _lowered_or_advised(graph),
+        lowered_or_advised(graph),
         own_output,
         parameters,
-        notes,
+        (*notes, *taken_off_notes(graph)),
         whole.input_shape,
         whole.whole_numbers,
         head,
@@ -204,6 +198,7 @@ def load_model(
     gates: Path | None = None,
     *,
     key: str | None = None,
+    output: str | None = None,
 ) -> AuditedModel:
     """The model in a checkpoint file.
 
@@ -219,6 +214,8 @@ def load_model(
         The checkpoint of the network that decides the gates, of the same kind and architecture.
     key
         The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -228,7 +225,7 @@ def load_model(
     if gates is not None:
         refuse_tail_with_gates(from_layer)
         pair = load_checkpoint(path, key), load_checkpoint(gates, key)
-        return _load_pair(pair, (path, gates), factory, list(shapes))
+        return _load_pair(pair, (path, gates), factory, list(shapes), output=output)
     checkpoint = load_checkpoint(path, key)
     if isinstance(checkpoint, SavedProgram):
         if factory is not None:
@@ -237,12 +234,13 @@ def load_model(
                 found=f"a factory for {path}, which brings its own graph",
                 required="--model only with a state dict",
             )
-        graph = from_archive(checkpoint.document, checkpoint.weights, str(path))
+        graph = from_archive(checkpoint.document, checkpoint.weights, str(path), output)
         with sound_program(path):
+            require_bounded(graph)
             subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
         return _guarded(subject, path)
     module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
-    return model_of_module(module, shapes, notes, from_layer)
+    return model_of_module(module, shapes, notes, from_layer, output=output)
 
 
 def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
@@ -256,18 +254,22 @@ def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
 
 
 def _load_pair(
-    pair: tuple[SavedProgram | StateDict, SavedProgram | StateDict],
+    pair: tuple[_Saved, _Saved],
     paths: tuple[Path, Path],
     factory: str | None,
     shapes: list[tuple[int, ...]],
+    *,
+    output: str | None,
 ) -> AuditedModel:
     (one, two), (path, gates) = pair, paths
     if isinstance(one, SavedProgram) and isinstance(two, SavedProgram) and factory is None:
         graphs = [
-            from_archive(program.document, program.weights, str(where))
+            from_archive(program.document, program.weights, str(where), output)
             for program, where in ((one, path), (two, gates))
         ]
         with sound_program(path):
+            for graph in graphs:
+                require_bounded(graph)
             subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
         return _guarded(subject, path)
     if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
@@ -278,4 +280,4 @@ def _load_pair(
         )
     module, notes, wanted = module_of_state(one, factory, shapes, str(path))
     deciding, *_ = module_of_state(two, factory, shapes, str(gates))
-    return model_of_module(module, wanted, notes, gates=deciding)
+    return model_of_module(module, wanted, notes, gates=deciding, output=output)

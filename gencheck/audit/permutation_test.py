@@ -35,7 +35,7 @@ def permutation_test(
     outputs: Tensor,
     *,
     observed: float,
-    sup: SupNorm,
+    sup: SupNorm | None,
     paths: tuple[Program, Factors],
 ) -> PermutationFacts:
     """p-values of every statistic by the same relabellings of the pooled items, and one verdict.
@@ -52,7 +52,7 @@ def permutation_test(
         λ_max on the span of the items, in units of the scaled kernel.
     sup
         β2, and what its enumeration takes: it is enumerated for all relabellings where that is
-        within the budget for it.
+        within the budget for it. None where β2 was not asked for.
     paths
         The program and the factors that paths are enumerated by.
 
@@ -171,10 +171,12 @@ def _beta2(
     question: Question,
     gram: Gram,
     labels: Tensor,
-    sup: SupNorm,
+    sup: SupNorm | None,
     paths: tuple[Program, Factors],
 ) -> NullComparison:
     """β2 by its exact value, or the reason why not."""
+    if sup is None:
+        return NullComparison("β2 by enumeration of all paths", reason="β2 was not asked for")
     work = sup.flops * labels.shape[1]
     seconds = question.options.beta2_permutation_budget
     if not sup.exact or work > seconds * NOMINAL_FLOPS_PER_SECOND:

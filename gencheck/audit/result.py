@@ -16,7 +16,10 @@ MOST_STATISTICS = 9
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the audited network is; `smooth` where some gate is not piecewise constant."""
+    """What the audited network is; `smooth` where some gate is not piecewise constant.
+
+    `gates` says of each computed gate where it is, of what kind, and by what rule it is the gate.
+    """
 
     parameters: int
     log10_paths: float
@@ -24,6 +27,7 @@ class ModelFacts:
     outputs: int
     operations: dict[str, int]
     smooth: bool
+    gates: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,9 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
 
 def _view(question: Question, kernel: PathKernel, features: PathFeatures) -> KernelView:
     """The whole Gram matrix, or what landmarks say of it."""
-    make = WholeGram if question.options.landmarks is None else FromLandmarks
-    return make(question, kernel, features)
+    if question.options.landmarks is None:
+        return WholeGram.formed(question, kernel, features)
+    return FromLandmarks(question, kernel, features)
 
 
 def _entering(question: Question) -> Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 from gencheck.errors import InputError
 from gencheck.load.checkpoint import StateDict, built_model
 from gencheck.load.files import plain_reason
+from gencheck.load.hugging_face import PretrainedFolder, pretrained_model
 from gencheck.load.parametrised import with_effective_weights
 from gencheck.load.wrapping import aligned
 from gencheck.network.frontend.chain import linear_chain
@@ -42,9 +43,16 @@ def sound_program(path: Path) -> Iterator[None]:
 
 
 def module_of_state(
-    state: StateDict, factory: str | None, shapes: Iterable[tuple[int, ...]], where: str
+    state: StateDict | PretrainedFolder,
+    factory: str | None,
+    shapes: Iterable[tuple[int, ...]],
+    where: str,
 ) -> tuple[nn.Module, tuple[str, ...], Iterable[tuple[int, ...]]]:
-    """The module of a state dict, what was assumed, and the item shapes to try on it."""
+    """The module of what holds weights alone, what was assumed, and the item shapes to try on it."""
+    if isinstance(state, PretrainedFolder):
+        if factory is None:
+            return (*pretrained_model(state), shapes)
+        state = StateDict(state.weights(), ordered=False)
     if factory is not None:
         module, notes = built_model(factory, state, where)
         return module, (*state.notes, *notes), shapes

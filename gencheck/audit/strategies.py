@@ -12,6 +12,7 @@ from gencheck.audit.result import CacheFacts, PermutationFacts
 from gencheck.spectral.beta1.lanczos import TopEigenvalue, top_eigenvalue
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.kernel.cache import TileCache
+from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
 
@@ -37,18 +38,28 @@ class KernelView(Protocol):
 class WholeGram:
     """K between all pooled items: β1 exact up to the solver's residual."""
 
-    def __init__(self, question: Question, kernel: PathKernel, features: PathFeatures) -> None:
-        options = question.options
-        self.question, self.kernel, self.features = question, kernel, features
-        cache = None
-        if options.cache is not None:
-            cache = TileCache(options.cache, question.progress.report)
-        self.executor = kernel.executor(question.count, options.device)
-        self.gram = kernel.gram(features, cache, question.progress)
-        self.tiles: CacheFacts | None = None
-        if cache is not None:
-            self.tiles = CacheFacts(cache.reused, cache.computed, cache.rejected)
+    def __init__(
+        self,
+        question: Question,
+        kernel: PathKernel,
+        features: PathFeatures,
+        gram: Gram,
+        tiles: CacheFacts | None = None,
+    ) -> None:
+        self.question, self.kernel, self.features, self.gram = question, kernel, features, gram
+        self.executor = kernel.executor(question.count, question.options.device)
+        self.tiles = tiles
         self._top: TopEigenvalue | None = None
+
+    @classmethod
+    def formed(cls, question: Question, kernel: PathKernel, features: PathFeatures) -> "WholeGram":
+        """With the Gram matrix formed, or read from its cache."""
+        folder, tiles = question.options.cache, None
+        cache = None if folder is None else TileCache(folder, question.progress.report)
+        gram = kernel.gram(features, cache, question.progress)
+        if cache is not None:
+            tiles = CacheFacts(cache.reused, cache.computed, cache.rejected)
+        return cls(question, kernel, features, gram, tiles)
 
     @property
     def top(self) -> TopEigenvalue:
@@ -83,7 +94,7 @@ class WholeGram:
             progress=question.progress,
         )
 
-    def permutation_test(self, sup: SupNorm) -> PermutationFacts | None:
+    def permutation_test(self, sup: SupNorm | None) -> PermutationFacts | None:
         """All statistics under the same relabellings."""
         windows, factors = self.kernel.windows, self.features.factors
         return permutation_test(

@@ -78,7 +78,7 @@ def summarise(
     ]
     upper = max(float(end) for end in v_sup)
     difference, task = question.difference, question.task
-    gap = _gap(difference, measured.outputs, task)
+    gap = gap_facts(difference, measured.outputs, task)
     beta3 = gap.terms[2]
     largest = float((measured.outputs - difference.targets).square().sum(1).max())
     betas = measured.betas
@@ -131,10 +131,11 @@ def model_facts(model: AuditedModel) -> ModelFacts:
         outputs=network.output_count,
         operations=network.operations(),
         smooth=network.smooth,
+        gates=tuple(network.gate_places()),
     )
 
 
-def _gap(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
+def gap_facts(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
     """The gap with its terms, and 0-1 errors."""
     found = squared_loss_gap(difference, outputs)
     errors: tuple[float, float] | tuple[None, None] = (None, None)

@@ -45,18 +45,25 @@ def betting_upper_end(
     stakes = _plug_in_stakes(shuffled, log_inverse_level if stakes_level is None else stakes_level)
 
     def room(r: float) -> float:
-        return log_inverse_level - _log_peak_capital(shuffled, stakes, r)
+        return log_inverse_level - float(_log_peak_capital(shuffled, stakes, r))
 
     return crossing(room, 0.0, 1.0)
 
 
 def betting_rejects(
     losses: NDArray[np.float64], r: float, log_inverse_level: float, seed: int = 0
-) -> bool:
-    """True where the mean r is rejected at level e^−L."""
-    shuffled = np.random.default_rng(seed).permutation(losses)
+) -> NDArray[np.bool_]:
+    """Where the mean r is rejected at level e^−L.
+
+    Parameters
+    ----------
+    losses
+        Shape (..., m): samples of m losses each; the result has their shape without m.
+    """
+    shuffled = np.random.default_rng(seed).permutation(losses, axis=-1)
     stakes = _plug_in_stakes(shuffled, log_inverse_level)
-    return _log_peak_capital(shuffled, stakes, r) >= log_inverse_level
+    rejected: NDArray[np.bool_] = _log_peak_capital(shuffled, stakes, r) >= log_inverse_level
+    return rejected
 
 
 def betting_strength(
@@ -68,22 +75,26 @@ def betting_strength(
     smallest level that rejects is not a p-value, because the tests are not nested.
     """
     shuffled = np.random.default_rng(seed).permutation(losses)
-    return _log_peak_capital(shuffled, _plug_in_stakes(shuffled, stakes_level), r)
+    return float(_log_peak_capital(shuffled, _plug_in_stakes(shuffled, stakes_level), r))
 
 
 def _plug_in_stakes(losses: NDArray[np.float64], log_inverse_level: float) -> NDArray[np.float64]:
     """λ_i = √(2L/(m σ̂²_{i−1})), with the variance estimated from the losses before i alone."""
-    count = len(losses)
+    count = losses.shape[-1]
     after = np.arange(2, count + 2)
-    means = (0.5 + np.cumsum(losses)) / after
-    variances = (0.25 + np.cumsum((losses - means) ** 2)) / after
-    before = np.concatenate([[0.25], variances[:-1]])
+    means = (0.5 + np.cumsum(losses, axis=-1)) / after
+    variances = (0.25 + np.cumsum((losses - means) ** 2, axis=-1)) / after
+    before = np.roll(variances, 1, axis=-1)
+    before[..., 0] = 0.25
     stakes: NDArray[np.float64] = np.sqrt(2 * log_inverse_level / (count * before))
     return stakes
 
 
-def _log_peak_capital(losses: NDArray[np.float64], stakes: NDArray[np.float64], r: float) -> float:
+def _log_peak_capital(
+    losses: NDArray[np.float64], stakes: NDArray[np.float64], r: float
+) -> NDArray[np.float64]:
     """max_t ln K_t(r), at least 0 for the capital before the first bet."""
     cut = TRUNCATION / (1 - r) if r < 1 else math.inf
     growth = np.log1p(np.minimum(stakes, cut) * (r - losses))
-    return max(0.0, float(np.cumsum(growth).max()))
+    peak: NDArray[np.float64] = np.maximum(0.0, np.cumsum(growth, axis=-1).max(axis=-1))
+    return peak

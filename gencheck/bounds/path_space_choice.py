@@ -2,7 +2,7 @@
 
 The PAC-Bayes bound holds for all posteriors together, so the ridge λ behind the mean, the shrinkage of
 the covariance and the items that span both may be chosen greedily on the very items, at no price. Only
-what the prior or the loss depends on is paid for: its scale s, and c for the mean classifier.
+what the prior, the bound or the loss depends on is paid for: s, β, and c for the mean classifier.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from gencheck.bounds.binomial import bernoulli_divergence, kl_upper_end
+from gencheck.bounds.multiclass import margins_of
 from gencheck.bounds.path_space import (
     COARSE_STEP,
     MARGIN_FACTORS,
@@ -23,16 +23,17 @@ from gencheck.bounds.path_space import (
     Level,
     PathSpaceBound,
     Posterior,
+    catoni_risk,
     drawn_bound,
     drawn_errors,
     mean_bound,
 )
 
 # λ in units of the mean of K(x, x); infinite for the standard phase's own weights.
-PENALTIES = (math.inf, *(10 ** (power / 2) for power in range(6, -9, -1)))
+PENALTIES = (math.inf, *(10 ** (power / 2) for power in range(4, -7, -1)))
 # t in g_a = r/(1 + r), r = t γ_a/γ_1: the sharpness of the posterior along the largest direction, which
 # is s² γ_1/τ² of a Gaussian process with noise τ.
-SHARPNESS = (0.0, *(10 ** (power / 2) for power in range(0, 11)))
+SHARPNESS = (0.0, 1.0, 10.0, 100.0, 1e3, 1e4)
 # Items that the search looks at; the bound itself is of all of them.
 SEARCHED = 4000
 
@@ -86,12 +87,22 @@ class Problem:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The posterior that was chosen, its bound, and where on the grids it is."""
+    """The posterior that was chosen, its bound, and where on the grids it is.
+
+    Attributes
+    ----------
+    error
+        The 0-1 error on the items: of the drawn classifier in the mean over draws, or of the mean.
+    scale_power
+        s is 2^−`scale_power` of its unit.
+    """
 
     posterior: Posterior
     bound: PathSpaceBound
+    error: float
     penalty: float
     sharpness: float
+    scale_power: int
 
 
 @dataclass(frozen=True)
@@ -106,20 +117,22 @@ class Grid:
 def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
     """The least bound of the drawn classifier, which holds with probability 1 − δ whatever is chosen."""
     grid = grid or Grid()
-    level = Level.of(len(problem.labels), delta, len(grid.scales))
+    level = Level(delta, len(grid.scales))
     chosen, posterior = _least(problem, level, grid, None)
     bound = drawn_bound(posterior, problem.features, problem.labels, level)
-    return Chosen(posterior, bound, chosen.penalty, chosen.sharpness)
+    return Chosen(posterior, bound, bound.empirical, chosen.penalty, chosen.sharpness, chosen.power)
 
 
 def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
     """The least bound of the posterior's mean, as `best_drawn`."""
     grid = grid or Grid()
-    level = Level.of(len(problem.labels), delta, len(grid.scales))
+    level = Level(delta, len(grid.scales))
     found = [(*_least(problem, level, grid, c), c) for c in MARGIN_FACTORS]
     chosen, posterior, c = min(found, key=lambda one: one[0].risk)
     bound = mean_bound(posterior, problem.features, problem.labels, level, c)
-    return Chosen(posterior, bound, chosen.penalty, chosen.sharpness)
+    margins = margins_of(posterior.outputs(problem.features), problem.labels)
+    error = float((margins <= 0).mean())
+    return Chosen(posterior, bound, error, chosen.penalty, chosen.sharpness, chosen.power)
 
 
 @dataclass(frozen=True)
@@ -154,10 +167,8 @@ def _tried(problem: Problem, level: Level, grid: Grid, c: float | None) -> Itera
     means = [problem.mean(penalty) for penalty in grid.penalties]
     outputs = [items.base + items.coordinates @ mean for mean in means]
     sizes = [float((mean**2).sum()) / 2 for mean in means]
-    fixed = level.constant - math.log(level.delta) + math.log(level.scales)
-    factor = 1.0
-    if c is not None:
-        fixed, factor = fixed + math.log(len(MARGIN_FACTORS)), 1 / float(ndtr(c))
+    fixed, count = level.price(c) - math.log(level.delta), len(problem.labels)
+    factor = 1.0 if c is None else 1 / float(ndtr(c))
     least = math.inf
     for power in grid.scales:
         scale = problem.scale_unit * 2.0**-power
@@ -165,19 +176,11 @@ def _tried(problem: Problem, level: Level, grid: Grid, c: float | None) -> Itera
         for j, sharpness in enumerate(grid.sharpness):
             for i, penalty in enumerate(grid.penalties):
                 nats = fixed + spreads[j] + sizes[i] / scale**2
-                if factor * -math.expm1(-nats / level.items) > least:
+                if factor * catoni_risk(0.0, nats, count) > least:
                     continue
                 room = scale**2 * rooms[j]
                 errors = drawn_errors(outputs[i], part.labels, room, threshold, COARSE_STEP)
-                mean = float(errors.mean())
-                if least < math.inf and not _below(mean, least / factor, nats / level.items):
-                    continue
-                risk = factor * kl_upper_end(min(mean, 1.0), level.items, nats)
+                risk = factor * catoni_risk(float(errors.mean()), nats, count)
                 if risk < least:
                     least = risk
                     yield _Candidate(risk, power, sharpness, penalty)
-
-
-def _below(mean: float, risk: float, budget: float) -> bool:
-    """True where kl⁻¹(mean, budget) is below `risk`: one divergence, no search."""
-    return mean < risk and (risk >= 1 or bernoulli_divergence(mean, risk) > budget)

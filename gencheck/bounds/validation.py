@@ -69,6 +69,8 @@ class Evidence:
         The L for which the bets of the betting bound are tuned; None for the level asked about.
     assumes
         What else the caller assumes, one statement each.
+    drawn
+        How the units of which there are m were drawn.
     """
 
     m: int
@@ -83,6 +85,7 @@ class Evidence:
     class_assumption: str = FIXED_CLASS
     stakes_level: float | None = None
     assumes: tuple[str, ...] = ()
+    drawn: str = INDEPENDENT
 
     @property
     def width(self) -> float:
@@ -146,7 +149,7 @@ class _Rule:
             slack=evidence.width * (end - evidence.mean),
             vacuous=end >= 1,
             assumes=(
-                INDEPENDENT,
+                evidence.drawn,
                 evidence.class_assumption,
                 *evidence.assumes,
                 *_range_assumption(evidence),

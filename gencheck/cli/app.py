@@ -13,22 +13,33 @@ from typer.core import TyperCommand, TyperGroup
 
 from gencheck import __version__
 from gencheck.cli import streams
+from gencheck.cli.certify import certify
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
+from gencheck.cli.config import config
+from gencheck.cli.configuration import OWN, SHARED, read_configuration
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.failures import require_address_space
+from gencheck.cli.rank import rank
 from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
 from gencheck.cli.terminal import print_plain, say
 from gencheck.cli.train import train
 from gencheck.cli.val_bound import val_bound
 
+# The commands as the help shows them.
+_GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Everyday": (val_bound, compare_scores, concentrate, rank, demo),
+    "Training": (train, certify, data_indep),
+    "Theory": (compare, reproduce),
+    "Reference": (explain, schema, config),
+}
 # Commands that always load torch.
-_HEAVY = {"concentrate", "train", "compare", "demo"}
+_HEAVY = {"concentrate", "rank", "train", "certify", "compare", "demo"}
 
 
 class _Command(TyperCommand):
@@ -39,7 +50,7 @@ class _Command(TyperCommand):
         values = ctx.params.values()
         files = ", ".join(str(value) for value in values if isinstance(value, Path))
         with net(ctx.params.get("debug", False), files or f"gencheck {self.name}"):
-            if ctx.params.get("output") is not None:
+            if ctx.params.get("output") is not None or ctx.params.get("report"):
                 from gencheck.cli.destination import refuse_destinations
 
                 refuse_destinations(ctx.params)
@@ -50,6 +61,15 @@ class _Command(TyperCommand):
 
 class _Commands(TyperGroup):
     """All commands; what goes wrong before or after one of them ends in the same way."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands in their groups, each with the first sentence of its help."""
+        width = max(len(name) for name in self.commands)
+        for title, callbacks in _GROUPS.items():
+            with formatter.section(title):
+                names = [callback.__name__.replace("_", "-") for callback in callbacks]
+                rows = [(name, self.commands[name].get_short_help_str(200)) for name in names]
+                formatter.write_dl([(name.ljust(width), words) for name, words in rows])
 
     def main(
         self,
@@ -64,6 +84,7 @@ class _Commands(TyperGroup):
         parent: Callable[..., Any] = super().main
 
         def run() -> Any:
+            more.setdefault("default_map", self._defaults())
             return parent(
                 args,
                 prog_name,
@@ -83,11 +104,18 @@ class _Commands(TyperGroup):
             code = end.exit_code
         sys.exit(code or 0)
 
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        """The defaults of the folder that the command runs in."""
+        if not (Path(OWN).is_file() or Path(SHARED).is_file()):
+            return {}
+        return read_configuration(Path(), self.commands).defaults
+
 
 app = typer.Typer(
     name="gencheck",
     cls=_Commands,
-    no_args_is_help=True,
+    invoke_without_command=True,
+    no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
     # the plain form: it has room for words at 80 columns, and reads no markup
@@ -102,8 +130,26 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+_TASKS = """\
+gencheck: how far may I trust this score, this data set, this checkpoint?
+
+Gate a score in CI. I tried 20 models on one validation set and kept the best:
+  gencheck val-bound --predictions predictions.csv --n-models 20 --max-risk 5%
+
+Ask whether a data set suits a model, and where it differs from a reference:
+  gencheck concentrate model.pt2 data.npz --reference reference.npz
+
+Certify a network: train it in two phases, then bound its error:
+  gencheck train --data data.npz --arch mlp:64,64 --two-phase --out run
+  gencheck data-indep --checkpoint run --data data.npz
+
+See all three on handwritten digits: gencheck demo. All commands: gencheck --help
+"""
+
+
 @app.callback()
 def gencheck(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -112,13 +158,13 @@ def gencheck(
     ] = False,
 ) -> None:
     """Tell how far to trust this score, this data set, this checkpoint."""
+    if context.invoked_subcommand is None:
+        print_plain(_TASKS)
 
 
-for _callback in (
-    *(val_bound, compare_scores, data_indep, concentrate, train, compare),
-    *(demo, explain, reproduce, schema),
-):
-    app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)
+for _callbacks in _GROUPS.values():
+    for _callback in _callbacks:
+        app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)
 
 
 class _Signals:

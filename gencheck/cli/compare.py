@@ -9,16 +9,21 @@ import typer
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    Confidence,
     Debug,
+    Delta,
     Device,
     Factory,
     Holdout,
     Key,
     Limit,
     Output,
+    OutputName,
+    Report,
     TransformName,
     XKey,
     YKey,
+    delta_of,
 )
 from gencheck.errors import InputError
 
@@ -27,9 +32,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.audit.inputs import AuditInputs, DataSelection
+    from gencheck.audit.inputs import DataSelection
     from gencheck.comparison.run import ComparisonOptions
-    from gencheck.network.ir import Network
     from gencheck.report.json import Document
 
 
@@ -50,6 +54,7 @@ def compare(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The reference T, unseen in training; default: the test split of DATA."),
@@ -66,9 +71,8 @@ def compare(
             help="Only classification is compared; auto: whole-number targets are labels."
         ),
     ] = "auto",
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="Each bound on its own holds with probability 1 − D.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     n_models: Annotated[
         str, typer.Option(metavar="F", help="How many models the reference chose among.")
     ] = "1",
@@ -105,6 +109,7 @@ def compare(
     ] = "float32",
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Set what each theory certifies for the classifier CHECKPOINT, trained on DATA, side by side.
@@ -120,14 +125,23 @@ def compare(
         from gencheck.report.json import document
 
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        level = delta_of(delta, confidence)
         options = replace(
-            _options(delta, n_models, posterior_steps, posterior_draws, device, dtype, seed),
+            _options(level, n_models, posterior_steps, posterior_draws, device, dtype, seed),
             input_range=input_range,
             estimates=estimates,
         )
-        result, inputs = _run(checkpoint, model, choice, prior, options, key=key)
+        result, inputs = _run(
+            checkpoint, model, choice, prior, options, key=key, output=output_name
+        )
         inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
-        deliver(document("compare", inputs, compare_body(result), None), _report, as_json, output)
+        deliver(
+            document("compare", inputs, compare_body(result), None),
+            _report,
+            as_json,
+            output,
+            report,
+        )
 
 
 def _options(
@@ -139,9 +153,8 @@ def _options(
     dtype: str,
     seed: int,
 ) -> "ComparisonOptions":
-    from gencheck.arguments import log_of_count, require_between
+    from gencheck.arguments import log_of_count
 
-    require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
     log_models = log_of_count("--n-models", n_models)
     import torch
 
@@ -166,16 +179,20 @@ def _run(
     options: "ComparisonOptions",
     *,
     key: str | None,
+    output: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.comparison.run import compare as compared
+    from gencheck.comparison.run import prior_network
     from gencheck.load.digest import sha256_of
 
     _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key)
+    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key, output=output)
     _require_classification(case.task)
-    mean = None if prior is None else _prior(prior, model, case, key)
+    mean = None
+    if prior is not None:
+        mean = prior_network(prior, model, case.subject, key=key, output=output)
     result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
@@ -185,12 +202,6 @@ def _run(
         "posterior_steps": options.posterior_steps,
         "posterior_draws": options.posterior_draws,
     }
-
-
-def _prior(path: Path, model: str | None, case: "AuditInputs", key: str | None) -> "Network":
-    from gencheck.comparison.run import prior_network
-
-    return prior_network(path, model, case.subject.item_shape, key)
 
 
 def _require_classification(task: str) -> None:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output, ScoreKey
+from gencheck.cli.options import (
+    AsJson,
+    Confidence,
+    Debug,
+    Delta,
+    IdKey,
+    Loss,
+    LossRange,
+    Output,
+    Report,
+    ScoreKey,
+    delta_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +39,8 @@ def compare_scores(
     score_key: ScoreKey = None,
     loss: Loss = None,
     loss_range: LossRange = None,
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="Tests and intervals err with probability D at most.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     margin: Annotated[
         float,
         typer.Option(
@@ -49,6 +60,7 @@ def compare_scores(
     seed: Annotated[int, typer.Option(min=0, help="Shuffles the items for betting.")] = 0,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Compare models item by item: the difference with an exact interval, p-value, wins and losses.
@@ -65,12 +77,13 @@ def compare_scores(
         )
         from gencheck.report.json import document
 
+        level = delta_of(delta, confidence)
         keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key)
         request = PairedRequest(
             baseline=baseline,
             candidates=tuple(candidates),
             keys=keys,
-            delta=delta,
+            delta=level,
             margin=margin,
             only_common=only_common,
             top=top,
@@ -81,9 +94,9 @@ def compare_scores(
             "compare-scores",
             compare_scores_inputs(request) | {"require_better": require_better},
             compare_scores_body(result),
-            better_gate(result, delta) if require_better else None,
+            better_gate(result, level) if require_better else None,
         )
-        deliver(doc, _report, as_json, output)
+        deliver(doc, _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

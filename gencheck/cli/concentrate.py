@@ -1,25 +1,30 @@
 """`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    Confidence,
     Debug,
+    Delta,
     Device,
     Factory,
     Holdout,
     Key,
     Limit,
     Output,
+    OutputName,
+    Report,
     TransformName,
     XKey,
     YKey,
+    confidence_of,
+    share,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gencheck.audit.options import AuditOptions
-    from gencheck.audit.result import ConcentrationResult
     from gencheck.report.json import Document
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
@@ -51,6 +54,7 @@ def concentrate(
     ],
     model: Factory = None,
     key: Key = None,
+    output_name: OutputName = None,
     from_layer: Annotated[
         str | None,
         typer.Option(
@@ -116,10 +120,8 @@ def concentrate(
             "--certify", help="Bound the risk on the distribution itself; needs independent gates."
         ),
     ] = False,
-    confidence: Annotated[
-        float | None,
-        typer.Option(metavar="D", help="What is certified holds with probability D; default 0.95."),
-    ] = None,
+    delta: Delta = None,
+    confidence: Confidence = None,
     input_range: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -163,6 +165,7 @@ def concentrate(
         float | None,
         typer.Option(
             metavar="P",
+            parser=share,
             help="Fail (exit 1) where sample and reference differ: where the p-value over all "
             "statistics (Holm) is below.",
         ),
@@ -178,6 +181,7 @@ def concentrate(
     ] = False,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Measure how concentrated the data set DATA is under the model CHECKPOINT.
@@ -191,6 +195,7 @@ def concentrate(
         from gencheck.arguments import require_between
         from gencheck.audit.certificate_request import certificate_request
         from gencheck.audit.inputs import DataSelection
+        from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
         from gencheck.cli.concentrate_gate import (
             concentrate_gate,
             require_p_values,
@@ -200,9 +205,10 @@ def concentrate(
 
         # of a run's folder it is known only once its data have been compared
         independent = gates_independent or gates is not None or checkpoint.is_dir()
-        request = certificate_request(certify, confidence, input_range, target_range, independent)
+        probability = confidence_of(delta, confidence)
+        request = certificate_request(certify, probability, input_range, target_range, independent)
         choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
-        options = _options(
+        options = audit_options(
             device=device,
             dtype=dtype,
             batch_size=batch_size,
@@ -212,7 +218,7 @@ def concentrate(
             seed=seed,
             cache=cache,
             executor=executor,
-            permutations=_rounds(permutations, landmarks),
+            permutations=rounds_of(permutations, landmarks),
             beta2_permutation_budget=beta2_permutation_budget,
             landmarks=landmarks,
             top=top,
@@ -230,8 +236,16 @@ def concentrate(
         require_p_values(min_p_value, options.permutations)
         require_relabelling(max_beta1_ratio, options.permutations)
         options = replace(options, certificate=request)
-        result, inputs = _run(
-            checkpoint, model, from_layer, choice, options, gates, gates_independent, key=key
+        result, inputs = run_audit(
+            checkpoint,
+            model,
+            from_layer,
+            choice,
+            options,
+            gates,
+            gates_independent,
+            key=key,
+            output=output_name,
         )
         gate = concentrate_gate(result, limits, min_p_value)
         inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
@@ -241,67 +255,7 @@ def concentrate(
         from gencheck.report.json import document
 
         doc = document("concentrate", inputs, concentrate_body(result), gate)
-        deliver(doc, _explained_report if explained else _report, as_json, output)
-
-
-def _rounds(asked: int | None, landmarks: int | None) -> int:
-    """How often items are relabelled; landmarks have no Gram matrix to do it with."""
-    if asked is not None:
-        return asked
-    return 200 if landmarks is None else 0
-
-
-def _options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
-    import torch
-
-    from gencheck.audit.options import AuditOptions
-    from gencheck.cli.devices import chosen_device
-    from gencheck.memory import parse_bytes
-
-    return AuditOptions(
-        device=chosen_device(device),
-        dtype=getattr(torch, dtype),
-        memory=None if memory is None else parse_bytes(memory),
-        **others,
-    )
-
-
-def _run(
-    checkpoint: Path,
-    model: str | None,
-    from_layer: str | None,
-    choice: Any,
-    options: "AuditOptions",
-    gates: Path | None,
-    gates_independent: bool,
-    *,
-    key: str | None,
-) -> "tuple[ConcentrationResult, dict[str, Any]]":
-    from gencheck.audit.certificate_request import require_independent_gates
-    from gencheck.audit.inputs import open_inputs
-    from gencheck.audit.run import audit
-    from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.memory import memory_limit
-
-    started = time.perf_counter()
-    with memory_limit(options.memory):
-        case = open_inputs(
-            checkpoint, model, choice, options.dtype, from_layer, gates, gates_independent, key=key
-        )
-    options = replace(options, gates_independent=case.gates_independent)
-    if options.certificate is not None:
-        require_independent_gates(case.gates_independent)
-    load_seconds = time.perf_counter() - started
-    result = audit(
-        case.subject,
-        case.sample,
-        case.reference,
-        case.task,
-        options,
-        progress=ProgressBars(),
-        load_seconds=load_seconds,
-    )
-    return result, case.record | options.record()
+        deliver(doc, _explained_report if explained else _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

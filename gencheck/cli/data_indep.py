@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output, XKey
+from gencheck.cli.options import (
+    AsJson,
+    Confidence,
+    Debug,
+    Delta,
+    Output,
+    Report,
+    XKey,
+    delta_of,
+    share,
+)
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +38,11 @@ def data_indep(
     ] = None,
     margin_loss: Annotated[
         float | None,
-        typer.Option(metavar="R", help="The ramp loss at margin ρ on the m_σ items; default: 0."),
+        typer.Option(
+            metavar="R",
+            parser=share,
+            help="The ramp loss at margin ρ on the m_σ items; default: 0.",
+        ),
     ] = None,
     rho: Annotated[
         float | None, typer.Option(metavar="R", help="The margin ρ; default: 1.")
@@ -43,7 +57,9 @@ def data_indep(
     alpha: Annotated[
         float | None,
         typer.Option(
-            metavar="A", help="The share of them that trained the gates; m_σ = (1 − A) m."
+            metavar="A",
+            parser=share,
+            help="The share of them that trained the gates; m_σ = (1 − A) m.",
         ),
     ] = None,
     checkpoint: Annotated[
@@ -60,14 +76,15 @@ def data_indep(
             help="With --checkpoint: runs compared on these items; default: 1.",
         ),
     ] = None,
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     max_risk: Annotated[
-        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this risk.")
+        float | None,
+        typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this risk: 0.05 or 5%."),
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Bound the true risk of a two-phase network by its margin and norms, whatever the data.
@@ -75,11 +92,10 @@ def data_indep(
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
     with errors_as_exit_codes(debug):
-        from gencheck.arguments import require_between
         from gencheck.report.json import document
         from gencheck.report.limits import LimitReport, maximum_check
 
-        require_between("--delta", delta, 0, 1, open_low=True, open_high=True)
+        level = delta_of(delta, confidence)
         maximum_check("max-risk", max_risk, None)
         given = {
             "d_y": d_y,
@@ -95,14 +111,14 @@ def data_indep(
             _refuse_numbers(given, checkpoint, data)
             assert checkpoint is not None
             assert data is not None
-            inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), delta, runs)
+            inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), level, runs)
         else:
             _refuse_runs(runs)
-            inputs, body, risk = _from_numbers(given, delta)
+            inputs, body, risk = _from_numbers(given, level)
         checks = maximum_check("max-risk", max_risk, risk)
-        inputs |= {"delta": delta, "max_risk": max_risk}
+        inputs |= {"delta": level, "max_risk": max_risk}
         gate = LimitReport(tuple(checks)) if checks else None
-        deliver(document("data-indep", inputs, body, gate), _report, as_json, output)
+        deliver(document("data-indep", inputs, body, gate), _report, as_json, output, report)
 
 
 def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path | None) -> None:

@@ -1,5 +1,6 @@
 """From a finished document to stdout, a file and an exit code; from an error to a message."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from gencheck.cli.failures import foreseen
-from gencheck.cli.terminal import print_plain, say, show
+from gencheck.cli.terminal import as_text, print_plain, say, show
 from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gencheck.report.json import Document
+
+    Renderer = Callable[[], Callable[[Document], RenderableType]]
 
 GATE_FAILED = 1
 INTERRUPTED = 130
@@ -66,29 +69,36 @@ def _explain_usage(error: Exception) -> None:
 
 def deliver(
     doc: "Document",
-    renderer: Callable[[], Callable[["Document"], "RenderableType"]],
+    renderer: "Renderer",
     as_json: bool,
     output: Path | None,
+    reports: list[Path] | None = None,
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
 
     With JSON a gate that failed says so in one line on stderr too, for the log of a pipeline.
 
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
-    rich to be imported.
+    rich to be imported. Each of `reports` is written in the form that its suffix names; where a gate
+    was asked for, a step of GitHub Actions gets it as its summary.
 
     Raises
     ------
     typer.Exit
         With code 1: the gate was asked for and failed.
     InputError
-        `output` cannot be written.
+        `output` or a report cannot be written.
     """
     from gencheck.atomic import write_whole
     from gencheck.report.json import to_json
 
     if output is not None:
         write_whole(output, to_json(doc).encode(), "--output")
+    for path in reports or []:
+        text = _FORMATS[path.suffix.lower()](doc, renderer)
+        write_whole(path, text.encode(), "--report")
+    if "gate" in doc:
+        _summarise_step(doc, renderer)
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
     else:
@@ -97,5 +107,39 @@ def deliver(
         if as_json:
             from gencheck.report.limits import failure_line
 
-            print(f"gencheck: {failure_line(doc['gate'])}", file=sys.stderr)
+            say(failure_line(doc["gate"]))
         raise typer.Exit(GATE_FAILED)
+
+
+def _markdown(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.markdown import to_markdown
+
+    plain = printable_document(doc)
+    return to_markdown(plain, as_text(renderer()(plain)))
+
+
+def _junit(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.junit import to_junit
+
+    return to_junit(printable_document(doc))
+
+
+def _json(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.json import to_json
+
+    return to_json(doc)
+
+
+_FORMATS = {".md": _markdown, ".xml": _junit, ".json": _json}
+
+
+def _summarise_step(doc: "Document", renderer: "Renderer") -> None:
+    """Append the Markdown to the file that GitHub Actions names; its loss decides no gate."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as handle:
+            handle.write(_markdown(doc, renderer) + "\n")
+    except OSError as error:
+        say(f"GITHUB_STEP_SUMMARY {path}: not written ({error.strerror})")

@@ -6,16 +6,19 @@ import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gencheck.cli.deliver import errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, Output, complement
 from gencheck.cli.terminal import print_plain, show
 from gencheck.printable import printable
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from gencheck.cli.demo_files import DemoFiles
 
 
@@ -37,45 +40,87 @@ def demo(
         from gencheck.cli.progress_bar import ProgressBars
 
         files = make_demo(folder, progress=ProgressBars())
-        if not as_json:
-            _show(context, files, folder)
+        if as_json:
+            with redirect_stdout(io.StringIO()):
+                reports = _reports(context, files)
+        else:
+            show(_opening(files, folder))
+            reports = _reports(context, files)
+            show(_ending([report["document"] for report in reports]))
         if as_json or output is not None:
-            _write(_document(context, files, folder), as_json, output)
+            _write(_document(files, folder, reports), as_json, output)
 
 
-def _show(context: typer.Context, files: "DemoFiles", folder: Path) -> None:
+def _opening(files: "DemoFiles", folder: Path) -> str:
+    return (
+        f"Trained {files.candidates} networks on 1,000 handwritten digits in two phases: gates on "
+        "300 of them, weights on the other 700. 397 others chose the best of the "
+        f"{files.candidates}, {printable(files.run.name)}; 400 are kept for the audit. Written to "
+        f"{printable(str(folder))}."
+    )
+
+
+def _reports(context: typer.Context, files: "DemoFiles") -> list[dict[str, Any]]:
+    """Run the three commands, each under its question, and keep their documents."""
     from rich.rule import Rule
     from rich.text import Text
 
-    show(
-        f"Trained {files.candidates} networks on 1,000 handwritten digits in two phases: gates "
-        "on 300 of them, weights on the other 700. Chose the best on 397 others, kept 400 for "
-        f"the audit. Written to {printable(str(folder))}."
-    )
+    reports = []
     for question, command in _commands(files.run, files.data, files.predictions):
         show("")
         show(Rule(question, align="left"))
         show(Text(f"$ gencheck {printable(shlex.join(command))}", style="bold"), one_line=True)
         show("")
-        _run(context, command)
+        with TemporaryDirectory() as scratch:
+            kept = Path(scratch) / "report.json"
+            asked = [*command, "--output", str(kept)]
+            if code := context.find_root().command.main(asked, standalone_mode=False):
+                raise typer.Exit(code)
+            doc = json.loads(kept.read_text(encoding="utf-8"))
+        reports.append({"question": question, "command": command, "document": doc})
+    return reports
 
 
-def _run(context: typer.Context, command: list[str]) -> None:
-    """Run one of the commands; what ends it ends the demonstration."""
-    code = context.find_root().command.main(command, standalone_mode=False)
-    if code:
-        raise typer.Exit(code)
+def _ending(docs: list[dict[str, Any]]) -> "Group":
+    """What was learned, in the three documents' own figures, and what to try next."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.rule import Rule
+    from rich.text import Text
+
+    from gencheck.report.answer import answer
+
+    score, theory, data = docs
+    certified = score["certified"]["risk"]
+    inputs = score["inputs"]
+    learned = (
+        f"It errs on {inputs['val_error']:.2%} of the validation items, and although "
+        f"{inputs['n_models']:g} networks were tried on them, on at most {certified:.2%} of all digits "
+        f"with probability {complement(inputs['delta']):g}. "
+    )
+    bound = theory["certified"]["risk"]
+    learned += (
+        f"Its margins and norms alone certify an error of at most {bound:.2%}."
+        if bound < 1
+        else f"Its margins and norms alone certify nothing: their bound is {bound:.2%}."
+    )
+    commands = (
+        "gencheck val-bound --predictions predictions.csv --n-models 20 --max-risk 5%\n"
+        "gencheck concentrate model.pt2 data.npz --reference reference.npz"
+    )
+    return Group(
+        "",
+        Rule("What was learned", align="left"),
+        Text(learned),
+        Text(answer(data)),
+        Padding("Next, on files of your own:", (1, 0, 0, 0)),
+        Padding(Text(commands, style="bold", no_wrap=True, overflow="ignore"), (0, 0, 0, 2)),
+    )
 
 
-def _document(context: typer.Context, files: "DemoFiles", folder: Path) -> dict[str, Any]:
+def _document(files: "DemoFiles", folder: Path, reports: list[dict[str, Any]]) -> dict[str, Any]:
     from gencheck.report.json import document
 
-    reports = []
-    for question, command in _commands(files.run, files.data, files.predictions):
-        with redirect_stdout(io.StringIO()) as printed:
-            _run(context, [*command, "--json"])
-        own = json.loads(printed.getvalue())
-        reports.append({"question": question, "command": command, "document": own})
     body = {
         "candidates": files.candidates,
         "run": str(files.run),

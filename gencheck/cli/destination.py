@@ -1,7 +1,7 @@
 """Files that a command is to write: refused before the work where they cannot be written."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from gencheck.atomic import is_stream
 from gencheck.errors import InputError
 
 # What a command writes itself, and what else it writes into; every other path is an input.
-_WRITTEN = {"output", "plot", "cache"}
+_WRITTEN = {"output", "report", "plot", "cache", "save"}
+_REPORTS = {".md", ".xml", ".json"}
 
 
 def refuse_destinations(parameters: Mapping[str, Any]) -> None:
@@ -18,18 +19,33 @@ def refuse_destinations(parameters: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        `--output` is not a .json, a folder, in a folder that is missing or cannot be written, or one
-        of the command's inputs, be it through a link.
+        `--output` is not a .json or `--report` none of its kinds; either is a folder, in a folder
+        that is missing or cannot be written, the other's file, or one of the command's inputs, be
+        it through a link.
     """
-    output = parameters.get("output")
-    if output is None:
-        return
     others = [
         (name, value)
-        for name, value in parameters.items()
-        if isinstance(value, Path) and name not in _WRITTEN
+        for name, given in parameters.items()
+        if name not in _WRITTEN
+        for value in (given if isinstance(given, list | tuple) else [given])
+        if isinstance(value, Path)
     ]
-    require_destination("--output", output, {".json"}, others)
+    written: list[Path] = []
+    for option, path, suffixes in _destinations(parameters):
+        require_destination(option, path, suffixes, others)
+        if any(_same(path, other) for other in written):
+            raise InputError(
+                where=f"{option} {path}", found="a file named twice", required="one file a result"
+            )
+        written.append(path)
+
+
+def _destinations(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Path, set[str]]]:
+    if parameters.get("output") is not None:
+        yield "--output", parameters["output"], {".json"}
+    for path in parameters.get("report") or []:
+        # a device has no suffix that could name the form
+        yield "--report", path, _REPORTS
 
 
 def require_destination(
@@ -43,7 +59,7 @@ def require_destination(
         It cannot; says why.
     """
     where = f"{option} {path}"
-    if is_stream(path):
+    if is_stream(path) and (option == "--output" or path.suffix.lower() in suffixes):
         return
     if path.is_dir():
         raise InputError(where=where, found="a folder", required="a file")

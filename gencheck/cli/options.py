@@ -1,16 +1,86 @@
 """Options that several commands share."""
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from gencheck.errors import InputError
+
+
+def share(text: str | float) -> float:
+    """The number that ``0.05`` or ``5%`` means."""
+    words = str(text).strip()
+    try:
+        return float(Decimal(words[:-1]) / 100) if words.endswith("%") else float(words)
+    except (ValueError, InvalidOperation) as error:
+        raise typer.BadParameter(f"{words!r} is neither a number nor one per cent.") from error
+
+
+def complement(value: float) -> float:
+    """1 − value, exact in decimals: 1 − 0.9 is 0.1."""
+    return float(1 - Decimal(repr(value)))
+
+
+def delta_of(delta: float | None, confidence: float | None) -> float:
+    """δ from whichever of the two was given; 0.05 where none was.
+
+    Raises
+    ------
+    InputError
+        Both were, or one is not strictly between 0 and 1.
+    """
+    from gencheck.arguments import require_between
+
+    if delta is not None and confidence is not None:
+        raise InputError(
+            where="--delta and --confidence",
+            found=f"both ({delta:g} and {confidence:g})",
+            required="one of them: the confidence is 1 − delta",
+        )
+    for name, value in (("--delta", delta), ("--confidence", confidence)):
+        if value is not None:
+            require_between(name, value, 0, 1, open_low=True, open_high=True)
+    if confidence is not None:
+        return complement(confidence)
+    return 0.05 if delta is None else delta
+
+
+def confidence_of(delta: float | None, confidence: float | None) -> float | None:
+    """1 − δ or the confidence, whichever was given; None where neither was.
+
+    Raises
+    ------
+    InputError
+        As `delta_of` raises it.
+    """
+    return confidence if delta is None else complement(delta_of(delta, confidence))
+
+
+Delta = Annotated[
+    float | None,
+    typer.Option(
+        metavar="D", parser=share, help="It holds with probability 1 − D: 0.05 unless said, or 5%."
+    ),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option(metavar="P", parser=share, help="Instead: that probability, such as 0.95 or 95%."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")
 ]
 Output = Annotated[
     Path | None,
     typer.Option("--output", help="Write the same JSON document to this file too, atomically."),
+]
+Report = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write a report: .md, .xml (JUnit, a test a gate) or .json; repeatable.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]
 IdKey = Annotated[
@@ -40,9 +110,15 @@ Key = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="The key of the weights, where a file has several."),
 ]
+OutputName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The output to audit, where the forward returns several."),
+]
 Holdout = Annotated[
     float | None,
-    typer.Option(metavar="FRACTION", help="Set this fraction of DATA aside as the reference."),
+    typer.Option(
+        metavar="FRACTION", parser=share, help="Set this fraction of DATA aside as the reference."
+    ),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="At most so many items of each set, shuffled.")

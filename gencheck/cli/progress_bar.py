@@ -1,4 +1,4 @@
-"""Progress bars on stderr for anything that takes more than a second."""
+"""Progress on stderr: a bar for anything over a second, or in a log a line every half minute."""
 
 import time
 
@@ -15,6 +15,8 @@ from gencheck.cli.terminal import console
 from gencheck.printable import printable
 
 _PATIENCE_SECONDS = 1.0
+# Between two lines of a log, where stderr is no terminal.
+_LINE_SECONDS = 30.0
 
 
 class ProgressBars:
@@ -25,23 +27,31 @@ class ProgressBars:
         self._bars: Progress | None = None
         self._task = TaskID(0)
         self._stage, self._unit = "", ""
-        self._total, self._done, self._started = 0.0, 0.0, 0.0
+        self._total, self._done, self._started, self._said = 0.0, 0.0, 0.0, 0.0
 
     def start(self, stage: str, total: float, unit: str) -> None:
         """Begin `stage`; nothing is shown yet."""
         self._stage, self._total, self._unit = stage, total, unit
         self._done, self._started = 0.0, time.monotonic()
+        self._said = self._started
 
     def advance(self, amount: float) -> None:
         """Move the bar, and show it where the stage has become long."""
         self._done += amount
-        seconds = time.monotonic() - self._started
+        now = time.monotonic()
+        seconds = now - self._started
+        rate = f"{self._done / max(seconds, 1e-9):.3g} {self._unit}/s"
+        if not self._console.is_terminal:
+            if now - self._said >= _LINE_SECONDS:
+                self._said = now
+                share = f"{self._done / self._total:.0%}, " if self._total else ""
+                self.report(f"{self._stage}: {share}{rate}, {seconds:.0f} s so far")
+            return
         if self._bars is None:
-            if seconds < _PATIENCE_SECONDS or not self._console.is_terminal:
+            if seconds < _PATIENCE_SECONDS:
                 return
             self._show()
         assert self._bars is not None
-        rate = f"{self._done / max(seconds, 1e-9):.3g} {self._unit}/s"
         self._bars.update(self._task, completed=self._done, rate=rate)
 
     def _show(self) -> None:

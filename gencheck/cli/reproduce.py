@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Output
+from gencheck.cli.options import AsJson, Debug, Output, Report
 from gencheck.experiments.registry import EXPERIMENTS
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def reproduce(
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Compute a figure of the source anew, and set it beside the source's own.
@@ -67,7 +68,7 @@ def reproduce(
             from gencheck.report.figure import save_plot
 
             save_plot(result, figure, plot)
-        deliver(document("reproduce", inputs, body, None), _report, as_json, output)
+        deliver(document("reproduce", inputs, body, None), _report, as_json, output, report)
 
 
 def _figure(plot: Path | None) -> Any:

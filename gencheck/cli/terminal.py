@@ -34,3 +34,20 @@ def print_plain(text: str) -> None:
     """Text that is ready for stdout, such as a document, and a flush whose failure is an error."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def as_text(report: "RenderableType", width: int = 80) -> str:
+    """A report as it would stand on a terminal without colour."""
+    from rich.console import Console
+
+    plain = Console(
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        color_system=None,
+        force_terminal=False,
+    )
+    with plain.capture() as captured:
+        plain.print(report)
+    return captured.get()

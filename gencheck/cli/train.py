@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, Device, Output, XKey
+from gencheck.cli.options import AsJson, Debug, Device, Output, Report, XKey, share
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ def train(
         typer.Option("--two-phase", help="Gates from a part of the items, weights from the rest."),
     ] = False,
     alpha: Annotated[
-        float, typer.Option(metavar="A", help="The share of the items that trains the gates.")
+        float,
+        typer.Option(
+            metavar="A", parser=share, help="The share of the items that trains the gates."
+        ),
     ] = 0.1,
     solver: Annotated[
         Literal["sgd", "ridge"],
@@ -79,7 +82,11 @@ def train(
     ] = False,
     holdout: Annotated[
         float | None,
-        typer.Option(metavar="FRACTION", help="Set this fraction of the data aside for testing."),
+        typer.Option(
+            metavar="FRACTION",
+            parser=share,
+            help="Set this fraction of the data aside for testing.",
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Train on at most so many items, shuffled.")
@@ -89,13 +96,15 @@ def train(
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
     device: Device = "auto",
     max_test_error: Annotated[
-        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this 0-1 test error.")
+        float | None,
+        typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this 0-1 test error."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh, whatever the folder holds.")
     ] = False,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Train a network, in one phase or two, and leave checkpoints that the other commands read.
@@ -144,7 +153,7 @@ def train(
         )
         more = {"max_test_error": max_test_error}
         doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
-        deliver(doc, _report, as_json, output)
+        deliver(doc, _report, as_json, output, report)
 
 
 def _refuse_unused(

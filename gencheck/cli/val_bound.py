@@ -5,8 +5,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gencheck.arguments import require_between
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
-from gencheck.cli.options import AsJson, Debug, IdKey, Loss, LossRange, Output
+from gencheck.cli.options import (
+    AsJson,
+    Confidence,
+    Debug,
+    Delta,
+    IdKey,
+    Loss,
+    LossRange,
+    Output,
+    Report,
+    ScoreKey,
+    complement,
+    delta_of,
+    share,
+)
+from gencheck.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +55,17 @@ def val_bound(
     scores_per_round: Annotated[
         float | None, typer.Option(metavar="V", help="Distinguishable scores in a round.")
     ] = None,
-    delta: Annotated[
-        float, typer.Option(metavar="D", help="The bound holds with probability 1 − D.")
-    ] = 0.05,
+    delta: Delta = None,
+    confidence: Confidence = None,
     val_error: Annotated[
         float | None,
-        typer.Option(metavar="E", help="The error on the items, where no file gives it."),
+        typer.Option(
+            metavar="E", parser=share, help="The error on the items, where no file gives it."
+        ),
+    ] = None,
+    val_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="A", parser=share, help="Instead: the accuracy, such as 0.98 or 98%."),
     ] = None,
     c: Annotated[
         float | None, typer.Option("--c", metavar="C", help="C of the theorem; worst case 1.")
@@ -64,6 +85,38 @@ def val_bound(
         ),
     ] = None,
     id_key: IdKey = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="One score an item: an evaluation log, a folder of them, .jsonl or a table.",
+        ),
+    ] = None,
+    score_key: ScoreKey = None,
+    cluster_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
+    ] = None,
+    stratify_key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
+    ] = None,
+    weight_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
+    ] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
+    ] = None,
+    mean_over: Annotated[
+        Literal["groups", "items"],
+        typer.Option(help="Tasks or strata count the same, or by their items."),
+    ] = "groups",
+    max_group_risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="Fail (exit 1) unless each task's or stratum's risk is below."
+        ),
+    ] = None,
     study: Annotated[
         Path | None,
         typer.Option(
@@ -91,13 +144,17 @@ def val_bound(
         typer.Option(help="Find the fewest items, the most models or the smallest D for --target."),
     ] = None,
     target: Annotated[
-        float | None, typer.Option(metavar="X", help="The certified risk to reach.")
+        float | None, typer.Option(metavar="X", parser=share, help="The certified risk to reach.")
     ] = None,
     max_risk: Annotated[
-        float | None, typer.Option(metavar="X", help="Fail (exit 1) above this certified risk.")
+        float | None,
+        typer.Option(
+            metavar="X", parser=share, help="Fail (exit 1) above this certified risk: 0.05 or 5%."
+        ),
     ] = None,
     as_json: AsJson = False,
     output: Output = None,
+    report: Report = None,
     debug: Debug = False,
 ) -> None:
     """Bound the true risk of the best of many models that were tried on one validation set.
@@ -113,16 +170,17 @@ def val_bound(
         )
         from gencheck.report.json import document
         from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.val_bound import val_bound_body, val_bound_inputs
+        from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
+        level = delta_of(delta, confidence)
         request = ValidationRequest(
             m_val=m_val,
             n_models=n_models,
             log_n_models=log_n_models,
             adaptive_rounds=adaptive_rounds,
             scores_per_round=scores_per_round,
-            delta=delta,
-            val_error=val_error,
+            delta=level,
+            val_error=_error(val_error, val_accuracy, loss_range),
             c=c,
             gamma2=gamma2,
             loss=loss,
@@ -130,6 +188,14 @@ def val_bound(
             losses=losses,
             predictions=predictions,
             id_key=id_key,
+            scores=scores,
+            score_key=score_key,
+            cluster_key=cluster_key,
+            stratify_key=stratify_key,
+            weight_key=weight_key,
+            max_weight=max_weight,
+            mean_over=mean_over,
+            max_group_risk=max_group_risk,
             study=study,
             name=name,
             metric=metric,
@@ -143,17 +209,37 @@ def val_bound(
         certified = result.certified
         refuse_gate_on_a_p_value(result, max_risk)
         risk = None if certified is None else certified.risk
-        checks = tuple(maximum_check("max-risk", max_risk, risk))
+        body = val_bound_body(result, max_group_risk)
+        checks = (
+            *maximum_check("max-risk", max_risk, risk),
+            *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
+        )
         gate = LimitReport(checks) if checks else None
-        if gate is not None and max_risk is not None and not gate.passed:
+        if max_risk is not None and not checks[0].passed:
             gate = LimitReport(checks, items_that_would_pass(result, max_risk))
         doc = document(
             "val-bound",
-            val_bound_inputs(request, result) | {"max_risk": max_risk},
-            val_bound_body(result),
+            val_bound_inputs(request, result)
+            | {"val_accuracy": val_accuracy, "max_risk": max_risk},
+            body,
             gate,
         )
-        deliver(doc, _report, as_json, output)
+        deliver(doc, _report, as_json, output, report)
+
+
+def _error(
+    error: float | None, accuracy: float | None, loss_range: tuple[float, float] | None
+) -> float | None:
+    """The error from whichever of the two was given."""
+    if accuracy is None:
+        return error
+    if error is not None or loss_range is not None:
+        raise InputError(
+            where="--val-accuracy",
+            found="--val-error beside it" if error is not None else "--loss-range beside it",
+            required="--val-accuracy alone, which is 1 less the 0-1 error",
+        )
+    return complement(require_between("--val-accuracy", accuracy, 0, 1))
 
 
 def _report() -> "Callable[[Document], RenderableType]":

@@ -16,6 +16,7 @@ from gencheck.audit.result import ConcentrationResult, DataFacts
 from gencheck.audit.run import audit
 from gencheck.audit.self_check import output_deviation, require_finite_outputs
 from gencheck.audit.summary import model_facts
+from gencheck.audit.two_classes import as_two_classes
 from gencheck.comparison.algorithm_rows import (
     pac_bayes_row,
     robustness_row,
@@ -144,16 +145,24 @@ def compare(
 
 
 def prior_network(
-    path: Path, factory: str | None, shape: tuple[int, ...], key: str | None = None
+    path: Path,
+    factory: str | None,
+    subject: AuditedModel,
+    *,
+    key: str | None = None,
+    output: str | None = None,
 ) -> Network:
-    """The network of the checkpoint that gives the PAC-Bayes prior its mean.
+    """The network of the checkpoint that gives the PAC-Bayes prior its mean, read as `subject` is.
 
     Raises
     ------
     InputError, UnsupportedModel
         As the reader raises them.
     """
-    return load_model(path, factory, [shape], key=key).network
+    prior = load_model(path, factory, [subject.item_shape], key=key, output=output)
+    if prior.network.output_count == 1 and subject.network.output_count == 2:
+        prior = as_two_classes(prior)
+    return prior.network
 
 
 def _study(

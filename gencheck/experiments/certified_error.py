@@ -7,28 +7,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gencheck.bounds.binomial import binomial_upper_end
-from gencheck.bounds.magnitude import Magnitude
 from gencheck.bounds.multiclass import (
     Ball,
     MeasuredBound,
     constants_for,
     margin_bound,
-    margin_unit,
     margins_of,
 )
 from gencheck.experiments.experiment import Comparison, ExperimentOptions, ExperimentResult, Row
 from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
-from gencheck.guarantees.path_weight_norms import Solution
+from gencheck.guarantees.path_space import (
+    KernelBlocks,
+    PathSpaceCertificate,
+    kernel_blocks,
+    path_space_certificate,
+)
+from gencheck.guarantees.two_phase_run import PhaseItems, TwoPhaseItems
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
-from gencheck.network.innerproducts import squared_feature_norms
-from gencheck.network.ir import Network
 from gencheck.progress import Progress
 from gencheck.training.loop import Training, fit
-from gencheck.training.path_ridge import RidgeKernel, RidgeOptions, ridge_kernel
 from gencheck.training.phases import phase_positions
 
 DELTA = 0.05
@@ -50,38 +50,43 @@ class Scale:
     widths: tuple[int, ...]
 
 
-SMALL = Scale(15, 1500, None, (256, 256))
-FULL = Scale(60, 8000, None, (1024, 1024))
+SMALL = Scale(15, 1000, None, (256, 256))
+FULL = Scale(60, 4000, None, (1024, 1024))
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One ridge solution: λ, the bound, its error on the freeze items and on the test items."""
+    """One ridge solution: λ, the margin bound, its error on the freeze and on the test items."""
 
     penalty: float
     bound: MeasuredBound
-    own_error: float
+    error: float
     test_error: float
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best certificate for one task and one α, beside the gates' own network.
+    """What is certified for one task and one α.
 
     Attributes
     ----------
+    margin
+        The ridge solution of the least margin bound.
     at_end
         True where the bound still falls at the last λ tried, by less than a part in 10⁴ a step.
-    gates_error, gates_bound
-        The gates' own network, which no freeze item trained: its 0-1 error on them, and the binomial
-        upper end for that.
+    path_space
+        The drawn classifier's bound and the mean classifier's.
+    gates_error, gates_test_error, gates_bound
+        The gates' own network, which no freeze item trained: its 0-1 error on the freeze items and
+        on the test items, and the binomial upper end for the first.
     """
 
     task: str
     alpha: float
     items: int
-    best: Fitted
+    margin: Fitted
     at_end: bool
+    path_space: PathSpaceCertificate
     gates_error: float
     gates_test_error: float
     gates_bound: float
@@ -112,45 +117,49 @@ def experiment(scale: Scale, options: ExperimentOptions, progress: Progress) -> 
 
 
 def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, seed: int) -> Found:
+    """Every certificate of one network, each at δ over the number of values of α."""
+    items = _trained(images, task, alpha, scale, seed)
+    assert items.test is not None
+    blocks = kernel_blocks(items, scale.landmarks, seed)
+    problem, delta = blocks.problem, DELTA / len(ALPHAS)
+    margin, at_end = least_on_grid(lambda p: _fitted_at(items, blocks, p))
+    wrong = int((margins_of(problem.features.base, problem.labels) <= 0).sum())
+    assert blocks.test is not None
+    count = len(problem.labels)
+    return Found(
+        task,
+        alpha,
+        items=count,
+        margin=margin,
+        at_end=at_end,
+        path_space=path_space_certificate(blocks, items.test.labels, delta),
+        gates_error=wrong / count,
+        gates_test_error=float((blocks.test.base.argmax(1) != items.test.labels).mean()),
+        gates_bound=binomial_upper_end(wrong, count, -math.log(delta)),
+    )
+
+
+def _trained(
+    images: LabelledImages, task: str, alpha: float, scale: Scale, seed: int
+) -> TwoPhaseItems:
+    """Gates trained on a share α of the items, and what each phase has."""
     classes = 2 if task == "parity" else images.classes
     labels, test_labels = images.train_labels, images.test_labels
     if task == "parity":
         labels, test_labels = labels % 2, test_labels % 2
     count = min(scale.items or len(labels), len(labels))
-    first, second = (torch.from_numpy(part) for part in phase_positions(count, alpha, seed))
+    first, second = phase_positions(count, alpha, seed)
     shape = tuple(images.train_items.shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = dense_network(shape, scale.widths, classes)
-    targets = torch.eye(classes)[labels]
+    chosen = torch.from_numpy(first)
+    targets = torch.eye(classes)[labels[chosen]]
     training = Training(scale.epochs, 64, cosine=True)
-    fit(model, images.train_items[first], targets[first], training, seed)
-    network = lower(trace(model, shape))
-    plan = RidgeOptions(landmarks=scale.landmarks, centred=True, seed=seed)
-    kernel = ridge_kernel(network, images.train_items[second], images.test_items, plan)
-    base = kernel.in_order(kernel.base)
-    wanted = targets[second].double() - base[: len(second)]
-    # in units of the standard phase's feature norm neither norm overflows
-    unit = _mean_square(network, images.train_items[first], kernel.exponent)
-    size = math.sqrt(_mean_square(network, images.train_items[second], kernel.exponent) / unit)
-    with torch.no_grad():
-        seen = model(images.train_items[first]).double().numpy()
-    offset = margin_unit(margins_of(seen, labels[first].numpy()))
-    judged = _Judged(labels[second].numpy(), test_labels.numpy(), classes, size, offset, unit)
-    best, at_end = least_on_grid(lambda p: _fitted_at(kernel, base, wanted, p, judged))
-    wrong = base.argmax(1).numpy() != np.concatenate([judged.labels, judged.test_labels])
-    count = len(second)
-    level = math.log(len(ALPHAS) / DELTA)
-    return Found(
-        task,
-        alpha,
-        items=count,
-        best=best,
-        at_end=at_end,
-        gates_error=float(wrong[:count].mean()),
-        gates_test_error=float(wrong[count:].mean()),
-        gates_bound=binomial_upper_end(int(wrong[:count].sum()), count, level),
-    )
+    fit(model, images.train_items[chosen], targets, training, seed)
+    whole = PhaseItems(images.train_items, labels.numpy(), np.arange(len(labels)))
+    test = PhaseItems(images.test_items, test_labels.numpy(), np.arange(len(test_labels)))
+    return TwoPhaseItems(lower(trace(model, shape)), whole[second], whole[first], test)
 
 
 def least_on_grid(fitted: Callable[[float], Fitted]) -> tuple[Fitted, bool]:
@@ -167,73 +176,30 @@ def least_on_grid(fitted: Callable[[float], Fitted]) -> tuple[Fitted, bool]:
         tried[j + step] = further
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What a solution is held to: labels, C_σ, and the units of ρ and of C_σ."""
-
-    labels: Any
-    test_labels: Any
-    classes: int
-    size: float
-    offset: float
-    unit: float
-
-
-def _fitted_at(
-    kernel: RidgeKernel, base: Tensor, wanted: Tensor, penalty: float, judged: _Judged
-) -> Fitted:
-    """The ridge solution at one λ, and what the bound says of it."""
-    solution = kernel.fitted(wanted, penalty)
-    outputs = (kernel.in_order(solution.outputs(kernel.columns)) + base).numpy()
-    count = len(judged.labels)
-    margins = margins_of(outputs[:count], judged.labels)
-    constant = constants_for(judged.classes)[-1]
-    at_marks = kernel.base[: kernel.columns.shape[1]]
-    norms = Solution(solution.coefficients, kernel.landmarks, kernel.exponent, at_marks).norms()
-    # in the kernel's units, as `unit` is
-    scale = Magnitude.of(judged.unit, kernel.exponent).sqrt()
-    radius = float(norms[constant.norm] * scale)
-    ball = Ball(radius, judged.size, judged.offset)
-    bound = margin_bound(margins, constant, judged.classes, ball, DELTA / len(ALPHAS))
-    wrong = outputs[count:].argmax(1) != judged.test_labels
+def _fitted_at(items: TwoPhaseItems, blocks: KernelBlocks, penalty: float) -> Fitted:
+    """The ridge solution at one λ, and what the margin bound says of it."""
+    problem, test = blocks.problem, blocks.test
+    assert test is not None
+    assert items.test is not None
+    mean = problem.mean(penalty)
+    margins = margins_of(
+        problem.features.base + problem.features.coordinates @ mean, problem.labels
+    )
+    constant = constants_for(items.classes)[-1]
+    moved = mean[:, 1:] - mean[:, :1] if constant.norm == "difference" else mean
+    # in units in which the standard phase's feature norm is 1
+    unit = items.units.margin / problem.scale_unit
+    size = math.sqrt(float(problem.features.squares.mean())) / unit
+    ball = Ball(float(np.linalg.norm(moved)) * unit, size, items.units.margin)
+    bound = margin_bound(margins, constant, items.classes, ball, DELTA / len(ALPHAS))
+    wrong = (test.base + test.coordinates @ mean).argmax(1) != items.test.labels
     return Fitted(penalty, bound, float((margins <= 0).mean()), float(wrong.mean()))
-
-
-def _mean_square(network: Network, items: Tensor, exponent: int) -> float:
-    """The mean of ‖z‖² in the kernel's units."""
-    total = 0.0
-    for part in items.split(1024):
-        squares = squared_feature_norms(network, part.double())
-        total += math.ldexp(float(squares.mantissa.sum()), squares.exponent - exponent)
-    return total / len(items)
 
 
 def _result(
     images: LabelledImages, scale: Scale, seed: int, found: list[Found]
 ) -> ExperimentResult:
-    best = {
-        task: min((f for f in found if f.task == task), key=lambda f: f.best.bound.risk)
-        for task in TASKS
-    }
-    rows: tuple[Row, ...] = tuple(
-        {
-            "task": f.task,
-            "alpha": f.alpha,
-            "items": f.items,
-            "gates_error": f.gates_error,
-            "gates_test_set_bound": f.gates_bound,
-            "gates_test_error": f.gates_test_error,
-            "penalty": f.best.penalty,
-            "penalty_at_end": f.at_end,
-            "error": f.best.own_error,
-            "test_error": f.best.test_error,
-            "certified": f.best.bound.risk,
-            "margin_loss": f.best.bound.margin_loss,
-            "rademacher": f.best.bound.rademacher,
-            "confidence": f.best.bound.confidence,
-        }
-        for f in found
-    )
+    best = {task: _least(found, task) for task in TASKS}
     return ExperimentResult(
         name="certified-error",
         claim=(
@@ -241,13 +207,13 @@ def _result(
             "trained networks: its norms are measured, not assumed."
         ),
         certainty="certified",
-        rows=rows,
+        rows=tuple(_row(f) for f in found),
         comparisons=tuple(
             Comparison(
                 f"certified 0-1 error, {task}",
                 None,
-                best[task].best.bound.risk,
-                f"test error {best[task].best.test_error:.4f}",
+                best[task].path_space.mean.bound.risk,
+                f"test error {best[task].path_space.mean_test_error:.4f}",
             )
             for task in TASKS
         ),
@@ -265,23 +231,58 @@ def _result(
             "The source assumes C_σ and C_w; here both are measured, the weights' distance is from "
             "the standard phase's own, and the constant in the number of classes is Maurer's (the "
             "binary one for even against odd).",
+            "PAC-Bayes in path space is ours: the source has no such bound.",
             f"δ = {DELTA} is shared by the {len(ALPHAS)} values of α, whose best is reported.",
         ),
         verdict=" ".join(_said(task, best[task]) for task in TASKS)
         + " The binomial bound on the gates' own network, on the same items, is the yardstick: it "
-        "certifies one network that those items did not train, where the margin bound holds for all "
-        "weights at once.",
+        "certifies one network that those items did not train, where the others hold for all weights "
+        "at once.",
         plot=lambda figure: _plot(figure, found),
     )
 
 
+def _least(found: list[Found], task: str) -> Found:
+    """The α of the least bound on the mean classifier, named beforehand as the verdict."""
+    own = [f for f in found if f.task == task]
+    return min(own, key=lambda f: f.path_space.mean.bound.risk)
+
+
+def _row(f: Found) -> Row:
+    margin, drawn, mean = f.margin, f.path_space.drawn, f.path_space.mean
+    return {
+        "task": f.task,
+        "alpha": f.alpha,
+        "items": f.items,
+        "gates_error": f.gates_error,
+        "gates_test_error": f.gates_test_error,
+        "gates_test_set_bound": f.gates_bound,
+        "penalty": margin.penalty,
+        "penalty_at_end": f.at_end,
+        "error": margin.error,
+        "test_error": margin.test_error,
+        "certified": margin.bound.risk,
+        "margin_loss": margin.bound.margin_loss,
+        "rademacher": margin.bound.rademacher,
+        "confidence": margin.bound.confidence,
+        "drawn_certified": drawn.bound.risk,
+        "drawn_test_error": f.path_space.drawn_test_error,
+        "drawn_nats": drawn.bound.divergence,
+        "mean_certified": mean.bound.risk,
+        "mean_test_error": f.path_space.mean_test_error,
+        "mean_nats": mean.bound.divergence,
+    }
+
+
 def _said(task: str, found: Found) -> str:
     name = "All classes" if task == "classes" else "Even against odd"
-    end = ", the end of its grid" if found.at_end else ""
+    space, end = found.path_space, ", the end of its grid" if found.at_end else ""
     return (
-        f"{name}: true 0-1 error at most {found.best.bound.risk:.4f} with probability {1 - DELTA:g} "
-        f"(α = {found.alpha:g}, λ = {found.best.penalty:.3g}{end}, test error "
-        f"{found.best.test_error:.4f}); the gates' own network at most {found.gates_bound:.4f}."
+        f"{name} (α = {found.alpha:g}): the posterior's mean errs on at most "
+        f"{space.mean.bound.risk:.4f} with probability {1 - DELTA:g} (test error "
+        f"{space.mean_test_error:.4f}), a network drawn from it on {space.drawn.bound.risk:.4f}, by "
+        f"margins {found.margin.bound.risk:.4f} (λ = {found.margin.penalty:.3g}{end}); the gates' own "
+        f"network on {found.gates_bound:.4f}."
     )
 
 
@@ -289,14 +290,10 @@ def _plot(figure: Any, found: list[Found]) -> None:
     axes = figure.add_subplot()
     for task in TASKS:
         own = [f for f in found if f.task == task]
-        axes.plot(
-            [f.alpha for f in own],
-            [f.best.bound.risk for f in own],
-            "o-",
-            label=f"certified, {task}",
-        )
-        axes.plot(
-            [f.alpha for f in own], [f.best.test_error for f in own], "s:", label=f"test, {task}"
-        )
+        alphas = [f.alpha for f in own]
+        axes.plot(alphas, [f.margin.bound.risk for f in own], "o-", label=f"margin, {task}")
+        means = [f.path_space.mean.bound.risk for f in own]
+        axes.plot(alphas, means, "^-", label=f"PAC-Bayes mean, {task}")
+        axes.plot(alphas, [f.margin.test_error for f in own], "s:", label=f"test, {task}")
     axes.set(xlabel="α", ylabel="0-1 error", ylim=(0, None))
     axes.legend()

@@ -32,6 +32,14 @@ class ValidationRequest:
     losses: Path | None = None
     predictions: Path | None = None
     id_key: str | None = None
+    scores: Path | None = None
+    score_key: str | None = None
+    cluster_key: str | None = None
+    stratify_key: str | None = None
+    weight_key: str | None = None
+    max_weight: float | None = None
+    mean_over: str = "groups"
+    max_group_risk: float | None = None
     study: Path | None = None
     name: str | None = None
     metric: str | None = None
@@ -43,9 +51,14 @@ class ValidationRequest:
 
 
 def evidence_of(
-    request: ValidationRequest, class_assumption: str
+    request: ValidationRequest, class_assumption: str, seen: Evidence | None = None
 ) -> tuple[Evidence, dict[str, Any]]:
     """The evidence that a request holds, and what is worth recording of how it came about.
+
+    Parameters
+    ----------
+    seen
+        The evidence, where scores item by item gave it.
 
     Raises
     ------
@@ -54,7 +67,9 @@ def evidence_of(
     """
     low, high = _range(request)
     record: dict[str, Any] = {"loss": "zero-one" if _is_binary(request) else "bounded"}
-    if request.losses is not None or request.predictions is not None:
+    if seen is not None:
+        evidence, low, high = seen, seen.low, seen.high
+    elif request.losses is not None or request.predictions is not None:
         values = _losses_from_files(request, record)
         evidence = _evidence_of_losses(request, values, low, high)
     else:

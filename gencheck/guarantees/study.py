@@ -195,9 +195,6 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     InputError
         The store cannot be used, or options conflict.
     """
-    from gencheck.load.digest import sha256_of
-    from gencheck.load.studies.read import load_study
-
     if request.study is None:
         for option, value in (
             ("--name", request.name),
@@ -214,6 +211,9 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
             found="both",
             required="the file, with --n-models from the study; or the study alone",
         )
+    from gencheck.load.digest import sha256_of
+    from gencheck.load.studies.read import load_study
+
     study = load_study(request.study, request.name)
     counted = count_study(study, request)
     given = any(v is not None for v in (request.n_models, request.log_n_models))

@@ -17,7 +17,6 @@ from gencheck.bounds.multiclass import (
     margin_bound,
     margins_of,
 )
-from gencheck.errors import InputError
 from gencheck.guarantees.path_weight_norms import (
     Solution,
     Weights,
@@ -31,6 +30,7 @@ from gencheck.guarantees.two_phase_run import (
     read_two_phase_run,
     root_mean,
 )
+from gencheck.load.files import reading
 from gencheck.load.run_folder import positions_of
 from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
@@ -50,6 +50,8 @@ class Certificate:
     ----------
     items, classes, error
         m_σ, d_y, and the 0-1 error on the m_σ items.
+    test_error
+        On the items of the test split, where they were read and there are some.
     feature_norm
         C_σ: the root of their mean of ‖z‖².
     unit
@@ -68,6 +70,7 @@ class Certificate:
     items: int
     classes: int
     error: float
+    test_error: float | None
     feature_norm: Magnitude
     unit: Magnitude
     margin_unit: float
@@ -83,7 +86,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class _Scores:
-    """What was measured on the freeze items: outputs, labels, the root of the mean of ‖z‖²."""
+    """Outputs on the freeze items and then the test items, labels, the root of the mean of ‖z‖²."""
 
     outputs: Tensor
     labels: Array
@@ -111,7 +114,8 @@ def measured_certificate(
     InputError
         As `read_two_phase_run` raises it.
     """
-    return margin_certificate(read_two_phase_run(folder, data, x_key, y_key), delta, progress)
+    run = read_two_phase_run(folder, data, x_key, y_key, with_test=False)
+    return margin_certificate(run, delta, progress)
 
 
 def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILENT) -> Certificate:
@@ -121,27 +125,33 @@ def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILE
     units, which come from the others.
     """
     scores, weights = (_of_ridge if run.solved else _of_network)(run, progress)
-    return _certificate(scores, weights, delta)
+    test_labels = None if run.items.test is None else run.items.test.labels
+    return _certificate(scores, weights, delta, test_labels)
 
 
 def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
-    network, gates = run.model.network, run.gates
-    held = PathKernel.of(network, gates=gates).features(run.freeze.items, progress)
+    network, gates = run.model.network, run.items.gates
+    pooled = (
+        run.items.freeze.items
+        if run.items.test is None
+        else torch.cat([run.items.freeze.items, run.items.test.items])
+    )
+    held = PathKernel.of(network, gates=gates).features(pooled, progress)
     networks = [(network, gates)]
     if network.output_count == 2:
         networks.append((difference_of_two(network), difference_of_two(gates)))
     moved, whole = zip(*(squared_distances(own, base) for own, base in networks), strict=True)
     weights = [weights_from("standard phase", list(moved)), weights_from("zero", list(whole))]
     # the gates are those of the standard phase, and with them z
-    size = root_mean(run.kernel.diagonal(held))
-    return _Scores(held.outputs, run.freeze.labels, size, run.units), weights
+    size = root_mean(run.items.kernel.diagonal(held), len(run.items.freeze))
+    return _Scores(held.outputs, run.items.freeze.labels, size, run.items.units), weights
 
 
 def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
     found, marks, centred = _solution(run)
-    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.freeze)), marks)])
-    features = run.kernel.features(run.freeze.items[order], progress)
-    columns = run.kernel.columns(features, len(marks), progress)
+    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
+    features = run.items.pooled(order, progress)
+    columns = run.items.kernel.columns(features, len(marks), progress)
     kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
     # the run's kernel was of more items, so perhaps in other units
     coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
@@ -152,12 +162,12 @@ def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weigh
     if centred:
         weights = [
             Weights("standard phase", solution.norms()),
-            Weights("zero", solution.norms_around(run.gates)),
+            Weights("zero", solution.norms_around(run.items.gates)),
         ]
     else:
         weights = [Weights("zero", solution.norms())]
-    size = root_mean(run.kernel.diagonal(features))
-    return _Scores(outputs, run.freeze.labels[order], size, run.units), weights
+    size = root_mean(run.items.kernel.diagonal(features), len(order))
+    return _Scores(outputs, run.items.freeze.labels[order], size, run.items.units), weights
 
 
 @dataclass(frozen=True)
@@ -170,24 +180,24 @@ class _Coefficients:
 
 def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
     """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
-    try:
-        with np.load(run.folder.solution, allow_pickle=False) as arrays:
-            coefficients = _Coefficients(
-                torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
-            )
-            positions, centred = arrays["landmarks"], bool(arrays["centred"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            where=str(run.folder.solution),
-            found=f"{type(error).__name__}: {error}",
-            required="the solution that gencheck train --solver ridge wrote",
-        ) from error
-    marks = positions_of(positions, run.freeze.indices, str(run.folder.solution))
+    with (
+        reading(run.folder.solution, "the solution that gencheck train --solver ridge wrote"),
+        run.folder.solution.open("rb") as handle,
+        np.load(handle, allow_pickle=False) as arrays,
+    ):
+        coefficients = _Coefficients(
+            torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
+        )
+        positions, centred = arrays["landmarks"], bool(arrays["centred"])
+    marks = positions_of(positions, run.items.freeze.indices, str(run.folder.solution))
     return coefficients, marks, centred
 
 
-def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certificate:
-    outputs, labels = scores.outputs.numpy(), scores.labels
+def _certificate(
+    scores: _Scores, weights: list[Weights], delta: float, test_labels: Array | None
+) -> Certificate:
+    labels, count = scores.labels, len(scores.labels)
+    outputs, apart = scores.outputs[:count].numpy(), scores.outputs[count:].numpy()
     classes = outputs.shape[1]
     margins = margins_of(outputs, labels)
     best = [
@@ -198,6 +208,7 @@ def _certificate(scores: _Scores, weights: list[Weights], delta: float) -> Certi
         items=len(labels),
         classes=classes,
         error=float((margins <= 0).mean()),
+        test_error=None if test_labels is None else float((apart.argmax(1) != test_labels).mean()),
         feature_norm=scores.feature_norm,
         unit=scores.units.feature_norm,
         margin_unit=scores.units.margin,

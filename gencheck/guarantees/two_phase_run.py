@@ -17,8 +17,8 @@ from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import candidate_shapes, prepared, target_rows
 from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
 from gencheck.load.split import Array, Split
-from gencheck.network.algebra import Scaled
 from gencheck.network.ir import Network
+from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
@@ -59,37 +59,26 @@ class Units:
 
 
 @dataclass(frozen=True)
-class TwoPhaseRun:
-    """A finished run and its data.
+class TwoPhaseItems:
+    """Gates, and the items of each phase: all that a certificate in path space needs.
 
     Attributes
     ----------
-    model
-        The weights under the gates; the gates' own network where the freeze phase was solved.
+    gates
+        The standard phase's network, which decides the gates and gives h⁰.
     freeze, standard, test
-        The items of each phase; those of the test split, or held out of the same file, or None.
+        The items of each phase, and others where there are some.
     """
 
-    folder: RunFolder
-    model: AuditedModel
+    gates: Network
     freeze: PhaseItems
     standard: PhaseItems
     test: PhaseItems | None
 
     @property
-    def gates(self) -> Network:
-        """The standard phase's network, which decides the gates."""
-        return self.model.network if self.model.gates is None else self.model.gates
-
-    @property
     def classes(self) -> int:
         """The number K of outputs."""
         return self.gates.output_count
-
-    @property
-    def solved(self) -> bool:
-        """True where the freeze phase was solved in path space."""
-        return self.folder.solved
 
     @cached_property
     def kernel(self) -> PathKernel:
@@ -104,7 +93,8 @@ class TwoPhaseRun:
             return Units(Magnitude.of(1.0), 1.0)
         features = self.kernel.features(some.items)
         margins = margins_of(features.outputs.numpy(), some.labels)
-        return Units(root_mean(self.kernel.diagonal(features)), margin_unit(margins))
+        squares = self.kernel.diagonal(features)
+        return Units(root_mean(squares, len(some)), margin_unit(margins))
 
     def pooled(self, order: Array, progress: Progress = SILENT) -> PathFeatures:
         """Gates and h⁰ of the freeze items in `order`, then of the test items."""
@@ -114,15 +104,42 @@ class TwoPhaseRun:
         return self.kernel.features(torch.cat(parts), progress)
 
 
-def root_mean(squares: Scaled) -> Magnitude:
-    """The root of the mean of numbers that are not negative."""
-    return Magnitude.of(float(squares.mantissa.double().mean()), squares.exponent).sqrt()
+@dataclass(frozen=True)
+class TwoPhaseRun:
+    """A finished run and its data.
+
+    Attributes
+    ----------
+    model
+        The weights under the gates; the gates' own network where the freeze phase was solved.
+    items
+        The gates, and what each phase had.
+    """
+
+    folder: RunFolder
+    model: AuditedModel
+    items: TwoPhaseItems
+
+    @property
+    def solved(self) -> bool:
+        """True where the freeze phase was solved in path space."""
+        return self.folder.solved
+
+
+def root_mean(squares: Scaled, count: int) -> Magnitude:
+    """The root of the mean of the first `count` numbers, none of them negative."""
+    mean = squares.mantissa[:count].double().mean()
+    return Magnitude.of(float(mean), squares.exponent).sqrt()
 
 
 def read_two_phase_run(
-    folder: Path, data: Path, x_key: str | None = None, y_key: str | None = None
+    folder: Path,
+    data: Path,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    with_test: bool = True,
 ) -> TwoPhaseRun:
-    """The run in a folder, with the items of its data file.
+    """The run in a folder, with the items of its data file, those to test with only where asked for.
 
     Raises
     ------
@@ -152,17 +169,17 @@ def read_two_phase_run(
         else load_model(run.weights, None, shapes, gates=run.gates)
     )
     test = None
-    if len(run.held_out):
+    if with_test and len(run.held_out):
         test = at(run.held_out)
-    elif loaded.test is not None:
+    elif with_test and loaded.test is not None:
         test = loaded.test.loaded()
-    return TwoPhaseRun(
-        run,
-        model,
+    items = TwoPhaseItems(
+        model.network if model.gates is None else model.gates,
         freeze=_phase_items(model, freeze),
         standard=_phase_items(model, at(run.standard)),
         test=None if test is None or not len(test) else _phase_items(model, test),
     )
+    return TwoPhaseRun(run, model, items)
 
 
 def _phase_items(model: AuditedModel, split: Split) -> PhaseItems:

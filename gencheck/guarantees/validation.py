@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gencheck.arguments import log_of_count, require_between
 from gencheck.bounds.bound import Bound
@@ -17,6 +17,14 @@ from gencheck.bounds.validation import (
 from gencheck.errors import InputError
 from gencheck.guarantees.evidence import ValidationRequest, evidence_of
 from gencheck.guarantees.study import with_study
+
+if TYPE_CHECKING:
+    from gencheck.guarantees.scored import Scored
+
+_ITEM_KEYS = ("score_key", "cluster_key", "stratify_key", "weight_key", "max_weight")
+
+# The name of the bound on a mean over several groups.
+GROUPED = "stratified-kl"
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class ValidationResult:
         be a plan.
     study
         What was counted in the study that was given, as `guarantees.study` records it.
+    scored
+        The scores item by item, where such were given.
     """
 
     evidence: Evidence
@@ -46,11 +56,13 @@ class ValidationResult:
     record: dict[str, Any]
     observed: bool
     study: dict[str, Any] | None = None
+    scored: "Scored | None" = None
 
     @property
     def certified(self) -> Bound | None:
         """The bound to certify, by the rule fixed in advance."""
-        name = certified_name(self.evidence)
+        grouped = self.scored is not None and bool(self.scored.groups)
+        name = GROUPED if grouped else certified_name(self.evidence)
         return next((bound for bound in self.bounds if bound.name == name), None)
 
 
@@ -63,9 +75,19 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         An option is out of range, missing, or in conflict with another; a file cannot be used.
     """
     require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
-    request, study = with_study(request)
+    scored = None
+    if request.scores is not None or any(vars(request)[name] is not None for name in _ITEM_KEYS):
+        # numbers alone do not wait for numpy
+        from gencheck.guarantees.scored import scored_items
+
+        scored = scored_items(request)
+    request, study = with_study(_with_models(request, scored))
     log_models, class_assumption = _log_models(request)
-    evidence, record = evidence_of(request, class_assumption)
+    evidence, record = evidence_of(
+        request, class_assumption, None if scored is None else scored.evidence
+    )
+    if scored is not None and scored.groups:
+        return _grouped_result(request, scored, evidence, record, log_models)
     if study:
         evidence = replace(evidence, assumes=tuple(study.pop("assumes")))
     if request.solve == "delta":
@@ -93,6 +115,44 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         record,
         observed=evidence.losses is not None or (bool(study) and study["best"] is not None),
         study=study or None,
+        scored=scored,
+    )
+
+
+def _with_models(request: ValidationRequest, scored: "Scored | None") -> ValidationRequest:
+    """The request with as many models as were scored, where they are several and none were counted."""
+    if scored is None or len(scored.models) < 2 or _options_given(request):
+        return request
+    return replace(request, n_models=str(len(scored.models)))
+
+
+def _grouped_result(
+    request: ValidationRequest,
+    scored: "Scored",
+    evidence: Evidence,
+    record: dict[str, Any],
+    log_models: float,
+) -> ValidationResult:
+    """The bound on the mean over several tasks or strata."""
+    if request.solve is not None:
+        raise InputError(
+            where="--solve",
+            found=f"several {scored.kind}",
+            required="one, or a plan in numbers (--m-val and --val-error)",
+        )
+    from gencheck.guarantees.scored import stratified_bound
+
+    level = log_models - math.log(request.delta)
+    bound = stratified_bound(scored, level, evidence.class_assumption)
+    return ValidationResult(
+        evidence,
+        log_models,
+        request.delta,
+        _finite((bound,)),
+        None,
+        record,
+        observed=True,
+        scored=scored,
     )
 
 
@@ -114,7 +174,7 @@ def refuse_gate_on_a_p_value(result: ValidationResult, max_risk: float | None) -
         )
 
 
-def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str, Any]:
+def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str, Any] | None:
     """How many items of the same mean loss would bring the certified risk to `max_risk`.
 
     For losses one by one it is answered by their mean alone (`hoeffding-bentkus`), which a small
@@ -123,8 +183,11 @@ def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str
     Returns
     -------
     dict
-        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved.
+        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved. None for the mean of
+        several groups, which depends on how many items each has.
     """
+    if result.scored is not None and result.scored.groups:
+        return None
     seen = result.evidence
     target = (max_risk - seen.low) / seen.width
     level = result.log_models - math.log(result.delta)

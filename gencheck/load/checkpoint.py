@@ -7,14 +7,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError
 from gencheck.load.archive import read_archive
 from gencheck.load.closed_pickle import read_lightning
 from gencheck.load.code import named_attribute
-from gencheck.load.files import reading, require_archive_fits, shortened, suffix_of
+from gencheck.load.files import shortened, suffix_of
+from gencheck.load.hugging_face import (
+    PretrainedFolder,
+    is_pretrained_folder,
+    read_pretrained_folder,
+)
 from gencheck.load.parametrised import with_effective_weights
 from gencheck.load.pickled import export_lines, read_pickled
-from gencheck.load.shards import SHARD_INDEX, read_shards
+from gencheck.load.shards import SHARD_INDEX, read_safetensors, read_shards
 from gencheck.load.weights import require_weights
 from gencheck.load.wrapping import aligned, common_prefix, unwrap
 
@@ -40,8 +45,10 @@ class StateDict:
     under: str | None = None
 
 
-def load_checkpoint(path: Path, key: str | None = None) -> SavedProgram | StateDict:
-    """The content of a checkpoint, by its suffix.
+def load_checkpoint(
+    path: Path, key: str | None = None
+) -> SavedProgram | StateDict | PretrainedFolder:
+    """The content of a checkpoint, by its suffix; of a folder with a config.json, that.
 
     Parameters
     ----------
@@ -57,6 +64,8 @@ def load_checkpoint(path: Path, key: str | None = None) -> SavedProgram | StateD
     MissingDependency
         ``.safetensors`` without the safetensors library.
     """
+    if is_pretrained_folder(path) and key is None:
+        return read_pretrained_folder(path)
     if path.name.endswith(SHARD_INDEX) and path.is_file():
         suffix = SHARD_INDEX
     else:
@@ -85,15 +94,7 @@ def _shards(path: Path) -> StateDict:
 
 
 def _safetensors(path: Path) -> StateDict:
-    try:
-        from safetensors import safe_open
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose=f"Reading {path}"
-        ) from error
-    require_archive_fits(path)
-    with reading(path, "a .safetensors file"), safe_open(path, framework="pt") as file:
-        return StateDict({name: file.get_tensor(name) for name in file.keys()}, ordered=False)  # noqa: SIM118
+    return StateDict(read_safetensors(path), ordered=False)
 
 
 def _state_of(content: Any, path: Path, key: str | None) -> StateDict:

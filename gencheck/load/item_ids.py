@@ -67,7 +67,8 @@ def refuse_repeats(ids: NDArray[Any], where: str) -> None:
         found=f"the id {str(values[inverse[first]])[:40]!r} {len(rows)} times{more}",
         required="every item once",
         remedy=(
-            "Keep one row for each item: items counted twice make the bound too small. "
-            "Where the column does not name items, --id-key COLUMN says which does."
+            "Keep one row for each item: items counted twice make the bound too small. Rows that "
+            "belong together (epochs, samples of one prompt) are a cluster: --cluster-key. Where the "
+            "column does not name items, --id-key COLUMN says which does."
         ),
     )

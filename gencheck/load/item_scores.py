@@ -102,7 +102,7 @@ def scores_of_table(table: Table, model: str, keys: ScoreKeys) -> ItemScores:
         losses, ties, labels = predictions.losses, predictions.ties, table.columns["label"]
     else:
         losses = losses_of(table)
-    refuse_outside(losses, table.where, keys)
+    refuse_outside(losses, f"{table.where}, row", keys, score=keys.score_key is not None)
     return ItemScores(
         model=model,
         task="",
@@ -145,8 +145,8 @@ def _weights(table: Table, name: str) -> Losses | None:
     return weights
 
 
-def refuse_outside(losses: Losses, where: str, keys: ScoreKeys) -> None:
-    """Check that every loss is what was declared: 0 or 1, or within the range.
+def refuse_outside(losses: Losses, where: str, keys: ScoreKeys, *, score: bool) -> None:
+    """Check that every loss is what was declared: 0 or 1, or within the range; `score` as it is shown.
 
     Raises
     ------
@@ -161,9 +161,9 @@ def refuse_outside(losses: Losses, where: str, keys: ScoreKeys) -> None:
         required, remedy = "0 or 1", "For scores or losses between 0 and 1 pass --loss bounded."
     if bad.any():
         row = int(bad.argmax())
-        shown = keys.low + keys.high - losses[row] if keys.score_key else losses[row]
+        shown = keys.low + keys.high - losses[row] if score else losses[row]
         raise InputError(
-            where=f"{where}, row {row}", found=f"{shown:g}", required=required, remedy=remedy
+            where=f"{where} {row}", found=f"{shown:g}", required=required, remedy=remedy
         )
 
 

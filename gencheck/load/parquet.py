@@ -17,7 +17,7 @@ TARGET_COLUMNS = ("label", "y", "target")
 
 _REQUIRED = "a .parquet file"
 
-# Rows that are looked at together.
+# Rows of images that are looked at together; of numbers many more are no larger.
 _BATCH = 8192
 
 # A position of eight bytes for each row, and their shuffled order.
@@ -59,7 +59,8 @@ def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
         wanted = 3 * 8 * len(positions) * (len(features) + 1)
         require_memory(wanted, str(path), f"{len(positions)} rows of {len(features)} features")
         with reading(path, _REQUIRED):
-            parts = list(_parts(path, [*features, target], positions))
+            rows = _BATCH if image is not None else 16 * _BATCH
+            parts = list(_parts(path, [*features, target], positions, rows))
         columns = {
             name: np.concatenate([_plain(part, name, path) for part in parts])
             for name in (*features, target)
@@ -133,7 +134,7 @@ def _is_image(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _parts(path: Path, columns: list[str], positions: Array) -> Iterator[Any]:
+def _parts(path: Path, columns: list[str], positions: Array, rows: int) -> Iterator[Any]:
     """The chosen rows, batch after batch; `positions` increase."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -145,11 +146,11 @@ def _parts(path: Path, columns: list[str], positions: Array) -> Iterator[Any]:
         low, high = np.searchsorted(positions, [first, first + size])
         if low < high:
             start = first
-            for batch in file.iter_batches(_BATCH, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
                 low, high = np.searchsorted(positions, [start, start + batch.num_rows])
                 if low < high:
-                    rows = pa.array(positions[low:high] - start)
-                    yield batch.take(rows), positions[low:high]
+                    chosen = pa.array(positions[low:high] - start)
+                    yield batch.take(chosen), positions[low:high]
                 start += batch.num_rows
         first += size
 

@@ -13,6 +13,27 @@ SHARD_INDEX = ".safetensors.index.json"
 _REQUIRED = 'the index of a sharded checkpoint: {"weight_map": {name: shard}}'
 
 
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The weights of one file by name, in no order of the model's.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or does not fit into memory.
+    MissingDependency
+        The safetensors library is not installed.
+    """
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise MissingDependency(
+            library="safetensors", extra="safetensors", purpose=f"Reading {path}"
+        ) from error
+    require_archive_fits(path)
+    with reading(path, "a .safetensors file"), safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def read_shards(index: Path) -> dict[str, Tensor]:
     """The weights of a sharded checkpoint, by the index file that names the shard of each.
 

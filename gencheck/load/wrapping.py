@@ -63,7 +63,8 @@ def _states(content: Mapping[Any, Any], before: str = "", depth: int = 3) -> dic
     """The state dicts within a dictionary, by their keys joined with dots."""
     found: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, dict) and value and isinstance(key, str):
+        # what has parameter groups is an optimiser, whose state stands under the weights' names
+        if isinstance(value, dict) and isinstance(key, str) and "param_groups" not in value:
             name = f"{before}{key}"
             if _is_state(value):
                 found[name] = value

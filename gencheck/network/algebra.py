@@ -15,69 +15,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from gencheck.network.activations import SMOOTH
+from gencheck.network.computed import Attend, Centre, Computed, Constant, Embed, Scale
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     INSIDE,
     Affine,
-    Attend,
     AvgPool,
-    Centre,
     Clamp,
-    Computed,
     Concat,
-    Constant,
     Conv,
     Dense,
-    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
     Reshape,
-    Scale,
     Select,
 )
-
-# Values are brought back to around 1 once they leave this range of powers of two.
-_EXPONENT_RANGE = 32
+from gencheck.network.scaled import Scaled, at_exponent, rescaled
 
 # The planes of one node's gates, each of shape (N, *shape); None where a plane is 1 everywhere.
 Planes: TypeAlias = list[Tensor]
 GatedNode: TypeAlias = Gate | Clamp | MaxPool | Computed
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """The tensor ``mantissa · 2**exponent`` of shape (N, *shape), for each of N items."""
-
-    mantissa: Tensor
-    exponent: int
-
-    def log2(self) -> Tensor:
-        """Elementwise base-2 logarithm of the magnitude; −inf where zero."""
-        return self.mantissa.abs().log2() + self.exponent
-
-    def plain(self) -> Tensor:
-        """The numbers themselves, infinite where they overflow."""
-        if self.exponent == 0:
-            return self.mantissa
-        return torch.ldexp(self.mantissa, torch.tensor(self.exponent))
-
-
-def _rescaled(mantissa: Tensor, exponent: int) -> Scaled:
-    peak = float(mantissa.detach().abs().max()) if mantissa.numel() else 0.0
-    if peak == 0 or not torch.isfinite(torch.tensor(peak)):
-        return Scaled(mantissa, exponent)
-    shift = int(torch.frexp(torch.tensor(peak, dtype=torch.float64)).exponent)
-    if abs(shift) <= _EXPONENT_RANGE:
-        return Scaled(mantissa, exponent)
-    return Scaled(torch.ldexp(mantissa, torch.tensor(-shift)), exponent + shift)
-
-
-def _at_exponent(value: Scaled, exponent: int) -> Tensor:
-    if value.exponent == exponent:
-        return value.mantissa
-    return torch.ldexp(value.mantissa, torch.tensor(value.exponent - exponent))
 
 
 def _taps(tensor: Tensor, reads: Tensor, fill: float) -> Tensor:
@@ -121,7 +80,7 @@ class NumericAlgebra:
 
     def input(self, node: Input) -> Scaled:
         """Every path starts here, at a bias or at a constant."""
-        return _rescaled(self.start, 0)
+        return rescaled(self.start, 0)
 
     def dense(self, node: Dense, value: Scaled) -> Scaled:
         """f(W) x + f(b)."""
@@ -149,10 +108,10 @@ class NumericAlgebra:
         return self._plus(paths, value.exponent, node.shift)
 
     def _plus(self, paths: Tensor, exponent: int, bias: Tensor | None) -> Scaled:
-        value = _rescaled(paths, exponent)
+        value = rescaled(paths, exponent)
         if bias is None:
             return value
-        return self.add(value, _rescaled(self._of(bias).expand_as(paths), 0))
+        return self.add(value, rescaled(self._of(bias).expand_as(paths), 0))
 
     def gate(self, position: int, node: Gate, value: Scaled) -> Scaled:
         """Values times gates."""
@@ -168,7 +127,7 @@ class NumericAlgebra:
             constant = self._of(torch.tensor(end, dtype=torch.float64)).expand_as(value.mantissa)
             if planes is not None:
                 constant = constant * planes[plane]
-            value = self.add(value, _rescaled(constant, 0))
+            value = self.add(value, rescaled(constant, 0))
         return value
 
     def scale(self, position: int, node: Scale, value: Scaled) -> Scaled:
@@ -177,7 +136,7 @@ class NumericAlgebra:
         if planes is None:
             return value
         gates = planes[0][:, torch.from_numpy(node.index)].reshape(-1, *node.shape)
-        return _rescaled(value.mantissa * gates, value.exponent)
+        return rescaled(value.mantissa * gates, value.exponent)
 
     def attend(self, position: int, node: Attend, value: Scaled) -> Scaled:
         """The sum over sources of values times computed gates."""
@@ -187,7 +146,7 @@ class NumericAlgebra:
             total = value.mantissa.sum(2, keepdim=True).expand(-1, *node.shape)
         else:
             total = planes[0].view(-1, heads, targets, node.sources_count) @ value.mantissa
-        return _rescaled(total, value.exponent)
+        return rescaled(total, value.exponent)
 
     def centre(self, node: Centre, value: Scaled) -> Scaled:
         """f(s (1 − 1/n)) x + f(−s/n) · the others of the group + f(t)."""
@@ -202,15 +161,15 @@ class NumericAlgebra:
 
     def constant(self, node: Constant) -> Scaled:
         """f(value), for every item."""
-        return _rescaled(self._of(node.value).expand(len(self.start), *node.shape), 0)
+        return rescaled(self._of(node.value).expand(len(self.start), *node.shape), 0)
 
     def embed(self, node: Embed, value: Scaled) -> Scaled:
         """F of the weights of each token, or their sum over all tokens where `start` has none."""
         weight = self._of(node.weight)
         if self.tokens:
-            return _rescaled(weight[self.start.long()], 0)
+            return rescaled(weight[self.start.long()], 0)
         places = value.mantissa[..., None] * weight.sum(0)
-        return _rescaled(places, value.exponent)
+        return rescaled(places, value.exponent)
 
     def max_pool(self, position: int, node: MaxPool, value: Scaled) -> Scaled:
         """The sum over each window of values times gates."""
@@ -221,14 +180,14 @@ class NumericAlgebra:
         taps = _taps(flat, reads, 0.0)
         if planes is not None:
             taps = taps * torch.stack(planes, 2)
-        return _rescaled(taps.sum(2).reshape(-1, *node.shape), value.exponent)
+        return rescaled(taps.sum(2).reshape(-1, *node.shape), value.exponent)
 
     def avg_pool(self, node: AvgPool, value: Scaled) -> Scaled:
         """F(c) · the sum over each window."""
         reads = torch.from_numpy(node.reads)
         flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
         sums = _taps(flat, reads, 0.0).sum(2) * self._of(node.constants)
-        return _rescaled(sums.reshape(-1, *node.shape), value.exponent)
+        return rescaled(sums.reshape(-1, *node.shape), value.exponent)
 
     def select(self, node: Select, value: Scaled) -> Scaled:
         """Units by index, 0 where there is none."""
@@ -239,13 +198,13 @@ class NumericAlgebra:
     def add(self, left: Scaled, right: Scaled) -> Scaled:
         """The sum, at the larger exponent."""
         exponent = max(left.exponent, right.exponent)
-        return _rescaled(_at_exponent(left, exponent) + _at_exponent(right, exponent), exponent)
+        return rescaled(at_exponent(left, exponent) + at_exponent(right, exponent), exponent)
 
     def concat(self, node: Concat, values: list[Scaled]) -> Scaled:
         """Side by side, at the largest exponent."""
         exponent = max(value.exponent for value in values)
-        parts = [_at_exponent(value, exponent) for value in values]
-        return _rescaled(torch.cat(parts, node.axis + 1), exponent)
+        parts = [at_exponent(value, exponent) for value in values]
+        return rescaled(torch.cat(parts, node.axis + 1), exponent)
 
     def reshape(self, node: Reshape, value: Scaled) -> Scaled:
         """Row-major order."""

@@ -4,16 +4,10 @@ import torch
 from torch import Tensor
 
 from gencheck.errors import InputError
-from gencheck.network.algebra import (
-    GatedNode,
-    NumericAlgebra,
-    Planes,
-    Scaled,
-    decided,
-    gate_values,
-)
+from gencheck.network.algebra import GatedNode, NumericAlgebra, Planes, decided, gate_values
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.scaled import Scaled
 
 
 def require_unit_gates(network: Network) -> None:
@@ -22,9 +16,14 @@ def require_unit_gates(network: Network) -> None:
     Raises
     ------
     InputError
-        Names the layers whose slopes do not.
+        Names the layers whose gates do not, or may not.
     """
     outside = [
+        f"{gate['kind']} {gate['layer']} with computed gates" for gate in network.gate_places()
+    ]
+    if network.takes_tokens:
+        outside.append("items of whole numbers, which have no range")
+    outside += [
         f"{node.kind} {node.label} with a slope of {_farthest(node.slope):g}"
         for node in network.nodes
         if isinstance(node, Gate)

@@ -11,32 +11,28 @@ from gencheck.network.algebra import (
     GatedNode,
     NumericAlgebra,
     Planes,
-    Scaled,
     gate_values,
     identity_weight,
     logits,
     open_gates,
 )
+from gencheck.network.computed import Attend, Centre, Constant, Embed, Scale
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
-    Attend,
     AvgPool,
-    Centre,
     Clamp,
     Concat,
-    Constant,
     Conv,
     Dense,
-    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
     Reshape,
-    Scale,
     Select,
 )
+from gencheck.network.scaled import Scaled
 
 
 def squared_feature_norms(

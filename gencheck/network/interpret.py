@@ -2,27 +2,23 @@
 
 from typing import Protocol, TypeVar
 
+from gencheck.network.computed import Attend, Centre, Constant, Embed, Scale
 from gencheck.network.ir import (
     Add,
     Affine,
-    Attend,
     AvgPool,
-    Centre,
     Clamp,
     Concat,
-    Constant,
     Conv,
     Dense,
-    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
-    Node,
     Reshape,
-    Scale,
     Select,
 )
+from gencheck.network.node import Node
 
 Value = TypeVar("Value")
 

@@ -10,39 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 from torch import Tensor
 
+from gencheck.network.computed import Computed, Embed
 from gencheck.network.gate_program import GateProgram
+from gencheck.network.node import Node, Shape
 from gencheck.network.windows import Index, Windows
-
-Shape: TypeAlias = tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """What all nodes have: the shape of their tensor, a name for messages, the nodes they read."""
-
-    shape: Shape
-    label: str
-    sources: tuple[int, ...]
-
-    @property
-    def operation(self) -> str:
-        """The name that it is counted under."""
-        return type(self).__name__.lower()
-
-    @property
-    def planes(self) -> int:
-        """How many planes of gates an item sets."""
-        return 0
-
-    @property
-    def gates_per_plane(self) -> int:
-        """The number of gates of one plane."""
-        return prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,92 +185,6 @@ class Concat(Node):
         return [part.ravel() for part in parts]
 
 
-@dataclass(frozen=True, eq=False)
-class Constant(Node):
-    """A parameter in the forward (class token, query): one path a unit, with that weight.
-
-    `value` has the node's shape.
-    """
-
-    value: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Embed(Node):
-    """Lookup in a table of shape (tokens, width): a path from (place, token), 1 where it stands there."""
-
-    weight: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Centre(Node):
-    """y_u = s_u (x_u − mean of u's group) + t_u: an edge from each unit of a group to each.
-
-    The weight of the edge u′ → u is s_u (δ_uu′ − 1/n); one bias path a unit where t is given.
-
-    Attributes
-    ----------
-    members
-        The flat units of each group, shape (groups, n); every unit is in one group.
-    scale, shift
-        Broadcast to the item's shape.
-    """
-
-    members: Index
-    scale: Tensor | None
-    shift: Tensor | None
-
-    @property
-    def group_of(self) -> Index:
-        """The group of each flat unit."""
-        groups = np.empty(self.members.size, np.int64)
-        groups[self.members] = np.arange(len(self.members))[:, None]
-        return groups
-
-
-@dataclass(frozen=True, eq=False)
-class Computed(Node):
-    """A node whose gates are computed by a `GateProgram`, from more than the tensor that enters.
-
-    Attributes
-    ----------
-    gates
-        How many gates an item sets here.
-    rule
-        Why this tensor is the gate, in words.
-    """
-
-    gates: int
-    rule: str
-
-    @property
-    def planes(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def gates_per_plane(self) -> int:
-        """As many as are computed."""
-        return self.gates
-
-
-@dataclass(frozen=True, eq=False)
-class Scale(Computed):
-    """y_u = x_u · g[index[u]]: squeeze-excite, gated units, 1/std of a normalisation."""
-
-    index: Index
-
-
-@dataclass(frozen=True, eq=False)
-class Attend(Computed):
-    """y(g,t,c) = Σ_s A(g,t,s) x(g,s,c): the gate of the edge s → t of head g is A(g,t,s).
-
-    Shapes are (heads, targets, channels) and, of the source, (heads, sources, channels).
-    """
-
-    sources_count: int
-
-
 def is_smooth(node: Node) -> bool:
     """True for a gate that is more than piecewise constant."""
     return isinstance(node, Computed) or (isinstance(node, Gate) and node.slope is None)
@@ -360,6 +249,14 @@ class Network:
     def computed_gates(self, items: Tensor) -> dict[int, Tensor]:
         """The gates of each `Computed` node by its position, shape (N, gates)."""
         return {} if self.program is None else self.program.gates(items)
+
+    def gate_places(self) -> list[dict[str, str]]:
+        """Where gates are computed: the layer, what kind of node, and why that side is the gate."""
+        return [
+            {"layer": node.label, "kind": node.operation, "rule": node.rule}
+            for node in self.nodes
+            if isinstance(node, Computed)
+        ]
 
     def operations(self) -> dict[str, int]:
         """How many nodes of each kind there are, by name."""

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gencheck.errors import InputError
-from gencheck.network.ir import Gate, Network, Node
+from gencheck.errors import InputError, UnsupportedModel
+from gencheck.network.ir import Gate, Network
+from gencheck.network.node import Node
 
 # What two networks of one structure may differ in: trained numbers, and the words of messages.
-_FREE = {"label", "weight", "bias", "scale", "shift", "slope"}
+_FREE = {"label", "weight", "bias", "scale", "shift", "slope", "value"}
 
 
 def with_gates_of(weights: Network, gates: Network) -> Network:
@@ -20,7 +21,12 @@ def with_gates_of(weights: Network, gates: Network) -> Network:
     ------
     InputError
         The two differ in structure; names the first layer in which they do.
+    UnsupportedModel
+        Gates are computed from more than one tensor.
     """
+    if weights.program is not None:
+        places = (f"{place['kind']} at {place['layer']}" for place in weights.gate_places())
+        raise UnsupportedModel([f"{place} (gates of a second network)" for place in places])
     if len(weights.nodes) != len(gates.nodes):
         raise _misfit(f"{len(gates.nodes)} operations, not {len(weights.nodes)}")
     nodes = []

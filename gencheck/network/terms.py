@@ -17,37 +17,25 @@ from math import prod
 
 import numpy as np
 
+from gencheck.network.computed import Attend, Centre, Computed, Constant, Embed, Scale
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
-    Attend,
     AvgPool,
-    Centre,
     Clamp,
-    Computed,
     Concat,
-    Constant,
     Conv,
     Dense,
-    Embed,
     Gate,
     Input,
     MaxPool,
     Network,
-    Node,
     Reshape,
-    Scale,
     Select,
-    Shape,
 )
-from gencheck.network.program import (
-    Column,
-    Entry,
-    Origin,
-    Program,
-    ProgramBuilder,
-    without_dead_blocks,
-)
+from gencheck.network.node import Node, Shape
+from gencheck.network.program import Column, Entry, Origin, Program, without_dead_blocks
+from gencheck.network.program_builder import ProgramBuilder
 from gencheck.network.term import Term, attended, entries_of
 from gencheck.network.windows import Index
 

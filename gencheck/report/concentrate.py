@@ -73,6 +73,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             "outputs": facts.outputs,
             "operations": facts.operations,
             "smooth": facts.smooth,
+            "gates": list(facts.gates),
         },
         "data": {
             "sample": result.data.sample,
@@ -90,7 +91,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
-        "permutation": _permutation(result.permutation),
+        "permutation": permutation_document(result.permutation),
         "attribution": [vars(item) for item in result.attribution],
         "direction": _direction(result.direction),
         "timing": {
@@ -129,7 +130,8 @@ def _certified(certified: Certified) -> dict[str, Any]:
     )
 
 
-def _permutation(facts: PermutationFacts | None) -> dict[str, Any]:
+def permutation_document(facts: PermutationFacts | None) -> dict[str, Any]:
+    """The statistics under relabelling, with their verdict; only the rounds where there were none."""
     if facts is None:
         return {"rounds": 0}
     return {

@@ -2,17 +2,24 @@
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gencheck.arguments import require_between
+from gencheck.errors import InputError
+from gencheck.guarantees.beside import intervals, split_advice
 from gencheck.guarantees.evidence import ValidationRequest
 from gencheck.guarantees.validation import ValidationResult
+from gencheck.report.limits import LimitCheck
+
+if TYPE_CHECKING:
+    from gencheck.guarantees.scored import Scored
 
 
 def val_bound_inputs(request: ValidationRequest, result: ValidationResult) -> dict[str, Any]:
     """Everything needed to repeat the run: the options as given, and what was made of them."""
     given = {
         name: str(value)
-        if name in {"losses", "predictions", "study"} and value is not None
+        if name in {"losses", "predictions", "study", "scores"} and value is not None
         else value
         for name, value in asdict(request).items()
     }
@@ -33,7 +40,7 @@ def _models(log_models: float) -> float | None:
     return whole if abs(count - whole) <= 1e-12 * count and whole < 2**53 else count
 
 
-def val_bound_body(result: ValidationResult) -> dict[str, Any]:
+def val_bound_body(result: ValidationResult, max_group_risk: float | None = None) -> dict[str, Any]:
     """The keys of the document that are the command's own."""
     certified, solution = result.certified, result.solution
     body: dict[str, Any] = {
@@ -51,6 +58,14 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
             "empirical_risk": result.evidence.low + result.evidence.width * result.evidence.mean,
         },
     }
+    if result.evidence.m and (result.scored is None or not result.scored.groups):
+        level = result.log_models, result.delta
+        body["intervals"] = intervals(result.evidence, *level)
+        advice = split_advice(result.evidence, *level)
+        if advice is not None:
+            body["split"] = advice
+    if result.scored is not None:
+        body["scores"] = _scores(result, result.scored, max_group_risk)
     if result.study is not None:
         body["study"] = result.study
     if solution is not None:
@@ -59,3 +74,54 @@ def val_bound_body(result: ValidationResult) -> dict[str, Any]:
         if solution.variable == "delta" and {"value", "log10"} & answer.keys():
             body["solution"]["reading"] = "p-value" if result.observed else "planned"
     return body
+
+
+def _scores(
+    result: ValidationResult, scored: "Scored", max_group_risk: float | None
+) -> dict[str, Any]:
+    """Models, groups, clusters, and what treating items as such costs."""
+    from gencheck.bounds.validation import certified_bound
+    from gencheck.guarantees.scored import group_rows
+
+    level = result.log_models - math.log(result.delta)
+    naive = None
+    if scored.naive is not None and result.certified is not None:
+        bound = certified_bound(scored.naive, level)
+        naive = {
+            "items": scored.naive.m,
+            "risk": bound.risk,
+            "slack": bound.slack,
+            "slack_ratio": result.certified.slack / bound.slack if bound.slack > 0 else None,
+        }
+    return {
+        "models": [{"name": name, "loss": loss} for name, loss in scored.models],
+        "kind": scored.kind,
+        "groups": group_rows(scored, result.log_models, result.delta, max_group_risk),
+        "naive": naive,
+        **scored.facts,
+    }
+
+
+def group_checks(doc: dict[str, Any], limit: float | None) -> list[LimitCheck]:
+    """One check a group: Holm's p-value against a risk above `limit` is at most δ.
+
+    Raises
+    ------
+    InputError
+        The limit is not finite, or there are no groups.
+    """
+    if limit is None:
+        return []
+    require_between("--max-group-risk", limit, -math.inf)
+    rows = doc.get("scores", {}).get("groups", [])
+    if not rows:
+        raise InputError(
+            where="--max-group-risk",
+            found="no groups",
+            required="scores of several tasks or strata",
+        )
+    delta = doc["evaluated_at"]["delta"]
+    return [
+        LimitCheck(f"max-group-risk, {row['name']}", limit, row["risk"], row["p_adjusted"] <= delta)
+        for row in rows
+    ]

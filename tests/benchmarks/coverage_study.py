@@ -7,13 +7,14 @@ which is the hardest case for the union over models; a replicate misses where an
 lies below the true risk.
 """
 
+import bisect
 import itertools
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.validation import Evidence, validation_bounds
@@ -63,11 +64,17 @@ def settings() -> Iterator[Setting]:
 def study(setting: Setting, seed: int = 0, replicates: int = REPLICATES) -> Row:
     """The miss rates of one setting."""
     generator = np.random.default_rng([seed, setting.m, setting.models, len(setting.loss)])
-    missed = _missed_counts if setting.loss == "0-1" else _missed_losses
-    totals: Counter[str] = Counter()
-    for names in missed(setting, generator, replicates):
-        totals.update(names)
-    return Row(setting, {name: totals[name] / replicates for name in _names(setting)})
+    level, shape = _level(setting), (replicates, setting.models)
+    if setting.loss == "0-1":
+        means = generator.binomial(setting.m, setting.risk, shape) / setting.m
+        misses = missed_by_mean(setting.m, means.min(1), True, level, setting.risk)
+    else:
+        losses = _losses(setting, generator, (*shape, setting.m))
+        means = losses.mean(-1)
+        misses = missed_by_mean(setting.m, means.min(1), False, level, setting.risk)
+        for name, missed in missed_by_losses(losses, level, setting.risk).items():
+            misses[name] = missed.any(1)
+    return Row(setting, {name: float(misses[name].mean()) for name in _names(setting)})
 
 
 def _level(setting: Setting) -> float:
@@ -81,58 +88,50 @@ def _names(setting: Setting) -> list[str]:
     return [bound.name for bound in validation_bounds(evidence, _level(setting))]
 
 
-def _missed_counts(
-    setting: Setting, generator: np.random.Generator, replicates: int
-) -> Iterator[set[str]]:
-    known: dict[int, set[str]] = {}
-
-    def missed(count: int) -> set[str]:
-        if count not in known:
-            bounds = validation_bounds(
-                Evidence(setting.m, count / setting.m, True), _level(setting)
-            )
-            known[count] = {b.name for b in bounds if b.risk < setting.risk}
-        return known[count]
-
-    for counts in generator.binomial(setting.m, setting.risk, (replicates, setting.models)):
-        # every bound grows with the count
-        yield missed(int(counts.min()))
-
-
-def _missed_losses(
-    setting: Setting, generator: np.random.Generator, replicates: int
-) -> Iterator[set[str]]:
-    draw: Callable[[], np.ndarray]
+def _losses(
+    setting: Setting, generator: np.random.Generator, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
     if setting.loss in BETA:
-        a, b = BETA[setting.loss]
-        draw = lambda: generator.beta(a, b, setting.m)  # noqa: E731
-    else:
-        draw = lambda: (generator.random(setting.m) < setting.risk) * 1.0  # noqa: E731
-    level = _level(setting)
-    for _ in range(replicates):
-        names: set[str] = set()
-        for _ in range(setting.models):
-            losses = draw()
-            mean = float(losses.mean())
-            for evidence in (
-                Evidence(setting.m, mean, False),
-                Evidence(setting.m, mean, False, losses),
-            ):
-                names |= missed(evidence, level, setting.risk)
-        yield names
+        return generator.beta(*BETA[setting.loss], shape)
+    return (generator.random(shape) < setting.risk) * 1.0
 
 
-def missed(evidence: Evidence, level: float, risk: float) -> set[str]:
-    """The bounds that lie below `risk`; with losses, only those that need them."""
-    if evidence.losses is None:
-        return {b.name for b in validation_bounds(evidence, level) if b.risk < risk}
-    # the same comparison as risk < end, without searching for the end
-    names = {"betting"} if betting_rejects(evidence.losses, risk, level) else set()
+def missed_by_mean(
+    m: int, means: NDArray[np.float64], binary: bool, level: float, risk: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Where each bound that needs the mean alone lies below `risk`, by its name.
+
+    Every bound grows with the mean (a test holds this), so of many models the smallest mean decides,
+    and of many replicates those up to some mean miss: it is found by bisection.
+    """
+    known: dict[float, dict[str, bool]] = {}
+
+    def missed(mean: float) -> dict[str, bool]:
+        if mean not in known:
+            bounds = validation_bounds(Evidence(m, mean, binary), level)
+            known[mean] = {bound.name: bound.risk < risk for bound in bounds}
+        return known[mean]
+
+    distinct = np.unique(means)
+    counts = {
+        name: bisect.bisect_left(distinct, True, key=lambda mean: not missed(float(mean))[name])
+        for name in missed(float(distinct[0]))
+    }
+    return {name: np.isin(means, distinct[:count]) for name, count in counts.items()}
+
+
+def missed_by_losses(
+    losses: NDArray[np.float64], level: float, risk: float
+) -> dict[str, NDArray[np.bool_]]:
+    """Where each bound that needs every loss lies below `risk`; losses are of shape (..., m).
+
+    The same comparison as risk < end, without searching for the end.
+    """
+    m = losses.shape[-1]
     doubled = level + math.log(2)
-    spread = math.sqrt(2 * evidence.losses.var(ddof=1) * doubled / evidence.m)
-    if evidence.mean + spread + 7 * doubled / (3 * (evidence.m - 1)) < risk:
-        names.add("empirical-bernstein")
-    return names
+    spread = np.sqrt(2 * losses.var(-1, ddof=1) * doubled / m)
+    ends = losses.mean(-1) + spread + 7 * doubled / (3 * (m - 1))
+    return {"betting": betting_rejects(losses, risk, level), "empirical-bernstein": ends < risk}
 
 
 def main() -> None:

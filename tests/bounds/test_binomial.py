@@ -27,7 +27,7 @@ def exact_cdf(k: int, m: int, r: Fraction) -> Fraction:
     return sum((math.comb(m, j) * r**j * (1 - r) ** (m - j) for j in range(k + 1)), Fraction(0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 60), st.data())
 def test_equals_exact_arithmetic(m: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, m - 1))

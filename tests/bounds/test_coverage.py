@@ -6,7 +6,14 @@ import pytest
 from gencheck.bounds.betting import betting_rejects, betting_upper_end
 from gencheck.bounds.solve import smallest_delta
 from gencheck.bounds.validation import Evidence, certified_bound, validation_bounds
-from tests.benchmarks.coverage_study import Setting, allowed, missed, settings, study
+from tests.benchmarks.coverage_study import (
+    Setting,
+    allowed,
+    missed_by_losses,
+    missed_by_mean,
+    settings,
+    study,
+)
 
 
 @pytest.mark.slow
@@ -28,14 +35,29 @@ def test_the_study_can_fail() -> None:
 def test_the_study_counts_the_misses_of_the_library() -> None:
     """The study decides each bound without searching for its end; here the ends are searched."""
     generator = np.random.default_rng(1)
-    for _ in range(100):
-        losses = generator.beta(0.5, 2, 100)
-        mean = float(losses.mean())
-        risk = mean + 0.2 * float(generator.random())
-        evidence = Evidence(100, mean, False, losses)
-        ends = {b.name for b in validation_bounds(evidence, 2.0) if b.risk < risk}
-        quick = missed(evidence, 2.0, risk) | missed(Evidence(100, mean, False), 2.0, risk)
-        assert quick == ends
+    answers: dict[str, list[np.ndarray]] = {}
+    for risk in (0.25, 0.3, 0.4):
+        losses = generator.beta(0.5, 2, (100, 100))
+        means = losses.mean(1)
+        quick = {
+            **missed_by_mean(100, means, False, 2.0, risk),
+            **missed_by_losses(losses, 2.0, risk),
+        }
+        for row, (mean, its_losses) in enumerate(zip(means, losses, strict=True)):
+            bounds = validation_bounds(Evidence(100, float(mean), False, its_losses), 2.0)
+            assert {b.name for b in bounds if b.risk < risk} == {n for n in quick if quick[n][row]}
+        for name, missed in quick.items():
+            answers.setdefault(name, []).append(missed)
+    # each bound was compared where it misses and where it does not
+    assert all(0 < np.mean(missed) < 1 for missed in answers.values())
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("m", [20, 200])
+def test_every_bound_grows_with_the_mean(m: int, binary: bool) -> None:
+    means = np.linspace(0, 1, m + 1 if binary else 199)
+    ends = [[b.risk for b in validation_bounds(Evidence(m, x, binary), 3.0)] for x in means]
+    assert np.all(np.diff(ends, axis=0) >= 0)
 
 
 def test_rejecting_the_truth_is_missing_it() -> None:

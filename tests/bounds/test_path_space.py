@@ -9,12 +9,13 @@ from scipy.special import ndtr
 from gencheck.bounds.binomial import kl_upper_end
 from gencheck.bounds.path_space import (
     MARGIN_FACTORS,
+    RATES,
     Features,
     Level,
     Posterior,
+    catoni_risk,
     drawn_bound,
     drawn_errors,
-    log_maurer_constant,
     mean_bound,
 )
 from gencheck.bounds.path_space_choice import Grid, Problem, best_drawn, best_mean
@@ -60,16 +61,27 @@ def test_without_noise_ties_and_rivals_are_errors() -> None:
     assert far[0] > 0  # the tail is not rounded away
 
 
-@pytest.mark.parametrize("m", [1, 2, 8, 30, 200])
-def test_maurers_constant_by_its_sum(m: int) -> None:
-    total = sum(math.comb(m, k) * (k / m) ** k * (1 - k / m) ** (m - k) for k in range(m + 1))
-    assert log_maurer_constant(m) == pytest.approx(math.log(total), abs=1e-12)
-    if m >= 8:
-        assert total <= 2 * math.sqrt(m)
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("risk", [0.01, 0.3])
+def test_what_the_bound_rests_on_by_its_sum(rate: float, risk: float) -> None:
+    """E exp(−mβR̂ − m ln(1 − (1 − e^−β) R)) = 1 for m losses of 0 and 1 with mean R."""
+    m = 12
+    normaliser = (1 + math.expm1(-rate) * risk) ** -m
+    total = sum(
+        math.comb(m, k) * risk**k * (1 - risk) ** (m - k) * math.exp(-rate * k)
+        for k in range(m + 1)
+    )
+    assert total * normaliser == pytest.approx(1, rel=1e-12)
 
 
-def test_maurers_constant_of_many_items() -> None:
-    assert log_maurer_constant(30_000) == pytest.approx(0.5 * math.log(math.pi * 15_000), abs=0.01)
+@pytest.mark.parametrize(("empirical", "nats", "m"), [(0.02, 8, 30_000), (0.3, 40, 2000)])
+def test_the_grid_of_rates_loses_little_to_the_inverse_kl(
+    empirical: float, nats: float, m: int
+) -> None:
+    least = kl_upper_end(empirical, m, nats)
+    found = catoni_risk(empirical, nats, m)
+    assert least <= found <= least + 0.03 * (least - empirical)
+    assert catoni_risk(0.5, 1e4, 100) > 1  # never clamped
 
 
 def explicit(seed: int, dimension: int = 7, span: int = 4, classes: int = 3):  # type: ignore[no-untyped-def]
@@ -102,10 +114,13 @@ def test_divergence_and_predictions_are_those_of_the_gaussian_itself() -> None:
 def test_the_drawn_bound_by_hand() -> None:
     *_, posterior, _, features = explicit(1)
     labels = RANDOM(5).integers(3, size=20)
-    bound = drawn_bound(posterior, features, labels, Level.of(20, 0.1, 4))
+    bound = drawn_bound(posterior, features, labels, Level(0.1, 4))
     errors = drawn_errors(posterior.outputs(features), labels, posterior.variances(features))
-    nats = posterior.divergence + math.log(4) + log_maurer_constant(20) + math.log(10)
-    assert bound.risk == pytest.approx(kl_upper_end(float(errors.mean()), 20, nats), abs=1e-8)
+    nats = posterior.divergence + math.log(4 * len(RATES)) + math.log(10)
+    by_hand = min(
+        (1 - math.exp(-rate * errors.mean() - nats / 20)) / (1 - math.exp(-rate)) for rate in RATES
+    )
+    assert bound.risk == pytest.approx(by_hand, abs=1e-8)
     assert bound.factor == 1
 
 
@@ -121,7 +136,7 @@ def test_where_the_mean_errs_drawn_margins_are_below_the_threshold() -> None:
                 wrong = outputs.argmax(1) != label
                 errors = drawn_errors(outputs, labels, variances, thresholds)
                 assert (errors[wrong] >= ndtr(c) - 1e-11).all()
-                bound = mean_bound(posterior, features, labels, Level.of(20, 0.1), c)
+                bound = mean_bound(posterior, features, labels, Level(0.1), c)
                 assert bound.risk >= wrong.mean()
 
 

@@ -139,7 +139,7 @@ def test_the_ends_of_floats(binary: bool) -> None:
     assert few > 1e12
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0, 0.6), st.floats(0.05, 0.35), st.floats(0.05, 20), st.booleans())
 def test_fewest_items_at_any_rate(rate: float, margin: float, level: float, binary: bool) -> None:
     target = rate + margin

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gencheck.bounds.betting import TRUNCATION, betting_rejects, betting_upper_end
@@ -162,7 +162,6 @@ class TestBetting:
         grid = self.slow_end(losses, level, seed=5)
         assert grid - 1 / 2000 <= end <= grid + 1e-12
 
-    @settings(deadline=None)
     @given(st.integers(0, 1000), st.floats(0.1, 50), st.integers(1, 80))
     def test_the_end_is_where_rejection_begins(self, seed: int, level: float, m: int) -> None:
         losses = np.random.default_rng(seed).beta(0.5, 2, size=m)

@@ -20,6 +20,8 @@ runner = CliRunner()
 def test_demo(program: Program) -> None:
     run = program("demo")
     assert run.returncode == 0, run.stderr
+    assert "What was learned" in run.stdout
+    assert "397 others chose the best of the 4, decay-" in run.stdout
     for part in ("val-bound", "data-indep", "concentrate"):
         assert f"$ gencheck {part}" in run.stdout
     assert run.stdout.count("Verdict:") == 3
@@ -58,6 +60,7 @@ def test_demo_as_json(program: Program) -> None:
     "name",
     [
         *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
+        "config",
         *("train", "demo"),
     ],
 )
@@ -74,16 +77,15 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert (
-        "compare, compare-scores, concentrate, data-indep, demo, reproduce, train, val-bound"
-        in result.stderr
-    )
+    assert f"one of {', '.join(schema_names())}" in result.stderr
     assert schema_names() == [
         "compare",
         "compare-scores",
         "concentrate",
+        "config",
         "data-indep",
         "demo",
+        "rank",
         "reproduce",
         "train",
         "val-bound",

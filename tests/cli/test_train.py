@@ -15,7 +15,7 @@ from gencheck.cli.app import app
 from gencheck.load.checkpoint import load_checkpoint
 from gencheck.report.schema import schema_text
 from tests.conftest import Program
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 runner = CliRunner()
 

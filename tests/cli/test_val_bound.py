@@ -479,7 +479,129 @@ class TestAsAProcess:
             f"sys.argv = ['gencheck', *{arguments!r}]\n"
             "main()\n"
         )
+        if arguments[0] == "val-bound":
+            # from numbers alone nothing needs arrays or stores
+            code = code.replace("'scipy'", "'scipy', 'numpy', 'sqlite3'")
         run = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         assert run.stderr.strip() == "[]"
+
+
+class TestItemsThatAreNotAlike:
+    """Clusters, strata and weights from the columns of a table."""
+
+    @staticmethod
+    def table(folder: Path, clusters: int = 40, size: int = 5) -> Path:
+        generator = np.random.default_rng(0)
+        wrong = np.repeat(generator.random(clusters) < 0.2, size)
+        rows = [
+            f"{i},p{i // size},{'ab'[(i // size) % 2]},{2 if i // size % 2 else 0.5},{int(w)}"
+            for i, w in enumerate(wrong)
+        ]
+        path = folder / "s.csv"
+        path.write_text("\n".join(["id,patient,site,weight,loss", *rows]) + "\n")
+        return path
+
+    def test_clusters(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path)
+        doc = document("--losses", path, "--n-models", "1", "--cluster-key", "patient")
+        assert doc["scores"]["units"] == doc["inputs"]["m_val"] == 40
+        assert doc["scores"]["largest_cluster"] == 5
+        naive = document("--losses", path, "--n-models", "1")
+        assert doc["scores"]["naive"]["risk"] == naive["certified"]["risk"]
+        assert doc["certified"]["risk"] > naive["certified"]["risk"]
+        assert doc["scores"]["naive"]["slack_ratio"] > 1.5
+        first, *_ = doc["bounds"][0]["assumes"]
+        assert first.startswith("clusters are independent draws")
+        assert "the validation items are independent draws" not in " ".join(
+            doc["bounds"][0]["assumes"]
+        )
+        result = runner.invoke(
+            app, ["val-bound", "--losses", str(path), "--n-models", "1", "--cluster-key", "patient"]
+        )
+        text = " ".join(result.stdout.split())
+        assert "40 of 200 items, the largest of 5; the cluster is the unit" in text
+        assert "had the 200 items been independent" in text
+
+    def test_clusters_of_one_are_items(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path, size=1)
+        doc = document("--losses", path, "--n-models", "1", "--cluster-key", "id")
+        bounded = document("--losses", path, "--n-models", "1", "--loss", "bounded")
+        assert doc["certified"]["name"] == "betting"
+        assert doc["scores"]["units"] == 40
+        assert doc["evaluated_at"] == bounded["evaluated_at"]
+
+    def test_strata(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path)
+        taken = ("--losses", path, "--n-models", "1", "--stratify-key", "site")
+        doc = document(*taken)
+        assert [row["name"] for row in doc["scores"]["groups"]] == ["a", "b"]
+        assert doc["scores"]["kind"] == "strata"
+        assert doc["certified"]["name"] == "stratified-kl"
+        both = document(*taken, "--cluster-key", "patient", "--max-group-risk", "0.9")
+        assert [row["units"] for row in both["scores"]["groups"]] == [20, 20]
+        # strata of equal size count the same either way
+        items = document(*taken, "--mean-over", "items")
+        assert items["certified"]["risk"] == pytest.approx(doc["certified"]["risk"])
+
+    def test_weights(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path)
+        taken = ("--losses", path, "--n-models", "1", "--weight-key", "weight")
+        doc = document(*taken, "--max-weight", "2")
+        assert any(
+            "no weight that there can be is above 2" in a for a in doc["bounds"][0]["assumes"]
+        )
+        dearer = document(*taken, "--max-weight", "8")
+        assert dearer["evaluated_at"]["empirical_risk"] == pytest.approx(
+            doc["evaluated_at"]["empirical_risk"]
+        )
+        assert dearer["certified"]["risk"] > doc["certified"]["risk"]
+        assert "found the weight 2" in refused(*taken, "--max-weight", "1.5")
+        assert "--weight-key and --max-weight" in refused(*taken)
+        text = path.read_text().replace(",2,", ",-2,")
+        path.write_text(text)
+        assert "a weight of 0 or more" in refused(*taken, "--max-weight", "2")
+
+    def test_bad_keys(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path)
+        common = ("--losses", path, "--n-models", "1")
+        assert "--cluster-key doctor: found columns" in refused(*common, "--cluster-key", "doctor")
+        assert "no file of scores" in refused(
+            *("--m-val", "9", "--val-error", "0", "--n-models", "1", "--cluster-key", "x")
+        )
+        assert "no groups" in refused(*common, "--max-group-risk", "0.5")
+
+
+class TestBesideTheScore:
+    """Two-sided intervals and the split advisor."""
+
+    def test_intervals(self) -> None:
+        common = ("--m-val", "1000", "--val-error", "0.02", "--delta", "0.05")
+        doc = document(*common, "--n-models", "20")
+        fixed, every = doc["intervals"]["fixed"], doc["intervals"]["all"]
+        assert every[0] < fixed[0] < 0.02 < fixed[1] < every[1]
+        # two sides at δ cost as one side at δ/2
+        one = document(*common[:4], "--delta", "0.025", "--n-models", "20")
+        assert every[1] == pytest.approx(one["certified"]["risk"])
+        none = document("--m-val", "10", "--val-error", "0", "--n-models", "1")["intervals"][
+            "fixed"
+        ]
+        full = document("--m-val", "10", "--val-error", "1", "--n-models", "1")["intervals"][
+            "fixed"
+        ]
+        assert none[0] == 0
+        assert full[1] == 1
+        assert none[1] == pytest.approx(1 - full[0])
+
+    def test_the_split_advisor(self) -> None:
+        doc = document("--m-val", "1000", "--val-error", "0.02", "--n-models", "20")
+        assert doc["split"]["confirm_items"] == 500
+        assert doc["split"]["confirm_risk"] == pytest.approx(0.034, abs=5e-4)
+        assert doc["split"]["choose_on_all_risk"] == doc["certified"]["risk"]
+        report = runner.invoke(
+            app, ["val-bound", "--m-val", "1000", "--val-error", "0.02", "--n-models", "20"]
+        )
+        text = " ".join(report.stdout.split())
+        assert "to choose on 500 and confirm on 500 gives 0.03369" in text
+        assert "split" not in document("--m-val", "10", "--val-error", "0", "--n-models", "1")

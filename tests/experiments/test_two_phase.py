@@ -62,7 +62,11 @@ def test_certificates_add_up_and_hold_on_the_test_items() -> None:
         # no certificate is below what the confidence term alone costs
         least = 3 * math.sqrt(math.log(len(certified_error.ALPHAS) / 0.05) / (2 * row["items"]))
         assert row["confidence"] >= least
-    best = min(r["certified"] for r in result.rows if r["task"] == "parity")
+        for kind in ("drawn", "mean"):
+            assert row[f"{kind}_certified"] > row[f"{kind}_test_error"]
+            assert row[f"{kind}_certified"] < row["certified"]
+            assert row[f"{kind}_nats"] >= 0
+    best = min(r["mean_certified"] for r in result.rows if r["task"] == "parity")
     assert result.comparisons[1].ours == best
     assert {c.name for c in constants_for(2)} >= {"binary"}
 

@@ -56,6 +56,8 @@ def training_state(module: nn.Module) -> dict[str, Any]:
         "epoch": 3,
         "optimizer": optimizer.state_dict(),
         "optimizer_state_dict": optimizer.state_dict(),
+        "by_name": {"state": {"0.weight": {"exp_avg": torch.ones(2, 2)}}, "param_groups": []},
+        "nothing": {},
         "loss": torch.tensor(0.25),
         "best": {"accuracy": torch.tensor(0.5)},
         "arch": "chain",
@@ -132,6 +134,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     return folder / "m.ckpt", task.net
 
 
+@pytest.mark.slow
 class TestLightning:
     def test_its_weights_are_read_by_its_suffix_alone(
         self, written: tuple[Path, nn.Module]

@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from gencheck.load.prepare import prepared
 from gencheck.load.run_folder import read_run_folder
 from gencheck.load.table import read_table
 from gencheck.memory import memory_limit
-from tests.train_data import seal
+from tests.training.data import seal
 
 SMALL = 10 * 2**20
 
@@ -77,6 +78,18 @@ class TestRunFolders:
         seal(run, RECORD)
         with pytest.raises(InputError, match=found):
             read_run_folder(run)
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"\x93NUMPY", None])
+    def test_a_damaged_ridge_solution(self, content: bytes | None, run: Path) -> None:
+        from gencheck.guarantees.two_phase_margin import _solution
+
+        path = run / "ridge.npz"
+        np.savez(path, coefficients=np.zeros((2, 2)), landmarks=np.arange(2), centred=True)
+        if content is not None:
+            path.write_bytes(content)
+        two_phase = SimpleNamespace(folder=SimpleNamespace(solution=path))
+        with pytest.raises(InputError, match=r"ridge\.npz"):
+            _solution(two_phase)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "text", ["[" * 100_000, '{"schema": ' * 50_000, "[]", "3", '{"schema": 1, "inputs": 2}', ""]

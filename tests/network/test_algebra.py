@@ -7,13 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gencheck.network.algebra import (
-    gated_logits,
-    log2_l1,
-    log2_l2_squared,
-    log2_path_count,
-    logits,
-)
+from gencheck.network.algebra import gated_logits, log2_l1, log2_l2_squared, log2_path_count, logits
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network

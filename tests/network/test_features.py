@@ -17,6 +17,7 @@ from gencheck.network.features import (
     squared_feature_norm,
     starts_at_constants,
 )
+from gencheck.network.node import Node
 from tests.brute import enumerate_paths
 from tests.cases import random_case
 from tests.networks import ZOO
@@ -34,7 +35,7 @@ def reweighted(network: ir.Network, seed: int | None) -> ir.Network:
             return None if tensor is None else torch.ones_like(tensor)
         return torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
 
-    nodes: list[ir.Node] = []
+    nodes: list[Node] = []
     for node in network.nodes:
         match node:
             case ir.Dense() | ir.Conv():

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from gencheck.audit.model import model_of_module
 from gencheck.network.innerproducts import squared_feature_norms, squared_path_distances
 from tests.brute import enumerate_paths
-from tests.cases import random_case
+from tests.cases import random_case, zoo_subject
 from tests.networks import ZOO, build
 
 
@@ -33,7 +32,7 @@ def test_squared_path_distances(name: str, moved: float) -> None:
     with torch.no_grad():
         for ours, theirs in zip(own.parameters(), other.parameters(), strict=True):
             ours.lerp_(theirs, moved)
-    networks = [model_of_module(module, [shape]).network for module in (own, base)]
+    networks = [zoo_subject(name, module).network for module in (own, base)]
     flat = np.zeros((1, int(np.prod(shape))))
     (_, w), (_, w0) = (enumerate_paths(network, flat) for network in networks)
     squares, rounding = squared_path_distances(*networks)
@@ -56,7 +55,7 @@ def test_movements_that_cancel_are_covered_by_the_rounding() -> None:
             layers[0].bias.mul_(1.1)
         layers[1].weight.div_(1.1)
     shape = ZOO["one_hidden_bias"][1]
-    networks = [model_of_module(module, [shape]).network for module in (own, base)]
+    networks = [zoo_subject("one_hidden_bias", module).network for module in (own, base)]
     squares, rounding = squared_path_distances(*networks)
     flat = np.zeros((1, int(np.prod(shape))))
     (_, w), (_, w0) = (enumerate_paths(network, flat) for network in networks)

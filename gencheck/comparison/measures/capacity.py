@@ -16,8 +16,8 @@ from gencheck.network.ir import (
     Input,
     MaxPool,
     Network,
-    Node,
 )
+from gencheck.network.node import Node
 
 
 @dataclass(frozen=True)

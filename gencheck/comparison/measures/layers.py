@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gencheck.comparison.measures.capacity import named
-from gencheck.network.algebra import NumericAlgebra, Scaled
+from gencheck.network.algebra import NumericAlgebra
 from gencheck.network.ir import (
     Add,
     Affine,
@@ -21,10 +21,11 @@ from gencheck.network.ir import (
     Gate,
     MaxPool,
     Network,
-    Node,
     Reshape,
     Select,
 )
+from gencheck.network.node import Node
+from gencheck.network.scaled import Scaled
 
 _POWER_STEPS = 60
 # Frequencies on each axis at which a convolution's symbol is taken, for up to so many entries.

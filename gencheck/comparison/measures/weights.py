@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gencheck.network.algebra import logits
-from gencheck.network.ir import Affine, Conv, Dense, Network, Node
+from gencheck.network.ir import Affine, Conv, Dense, Network
+from gencheck.network.node import Node
 
 # The fields of each kind of node that hold trainable numbers; slopes of gates are held fixed.
 _TRAINABLE = {"weight", "bias", "scale", "shift"}

@@ -5,6 +5,7 @@ evaluated, generated guards). Nothing here does: operators are names, arguments 
 operator that lowering does not know is refused before anything runs.
 """
 
+import json
 from collections.abc import Callable
 from math import inf, nan
 from typing import Any
@@ -15,8 +16,18 @@ from torch import Tensor
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
 from gencheck.network.frontend.hoisting import with_positions_chosen_first
+from gencheck.network.frontend.outputs import (
+    OutputSpec,
+    audited_graph,
+    chosen_output,
+    output_spec,
+)
 
 _PREFIX = "torch.ops."
+
+_UNREADABLE = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration),
+)
 
 # torch.export's numbers for element types, where an operator names one.
 _SCALAR_TYPES = {
@@ -32,7 +43,9 @@ _SCALAR_TYPES = {
 _WHOLE = frozenset({4, 5})
 
 
-def from_archive(document: dict[str, Any], weights: dict[str, Tensor], where: str) -> AtenGraph:
+def from_archive(
+    document: dict[str, Any], weights: dict[str, Tensor], where: str, output: str | None = None
+) -> AtenGraph:
     """The ATen calls of the program in `document`, the JSON of a ``.pt2`` archive.
 
     Parameters
@@ -41,17 +54,20 @@ def from_archive(document: dict[str, Any], weights: dict[str, Tensor], where: st
         Parameters, buffers and constants by their fully qualified names.
     where
         The file, for messages.
+    output
+        The name or number of the output to audit, where the program has several.
 
     Raises
     ------
     InputError
-        The document is not a program of one input and one output, or a weight is missing.
+        The document is not a program of one input tensor, a weight is missing, or it is not decided
+        which output is meant.
     UnsupportedModel
         The program has control flow or an operator outside ATen.
     """
     try:
-        return _graph(document["graph_module"], weights, where)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return _graph(document["graph_module"], weights, where, output)
+    except (*_UNREADABLE, RecursionError) as error:
         raise InputError(
             where=where,
             found=f"a program that cannot be read ({type(error).__name__}: {error})",
@@ -60,7 +76,9 @@ def from_archive(document: dict[str, Any], weights: dict[str, Tensor], where: st
         ) from error
 
 
-def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> AtenGraph:
+def _graph(
+    module: dict[str, Any], weights: dict[str, Tensor], where: str, output: str | None
+) -> AtenGraph:
     graph, signature = module["graph"], module["signature"]
     constants: dict[str, Tensor] = {}
     inputs: list[str] = []
@@ -75,17 +93,18 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
             if kind == "parameter":
                 parameters.add(value["arg"]["name"])
                 _require_real(weights[fqn], fqn, where)
-    outputs = [
-        _only(spec["user_output"]["arg"])[1]["name"]
+    if len(inputs) != 1:
+        raise InputError(
+            where=where,
+            found=f"a program with {len(inputs)} inputs",
+            required="one input tensor",
+        )
+    leaves = [
+        _tensor_name(spec["user_output"]["arg"])
         for spec in signature["output_specs"]
         if "user_output" in spec
     ]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(
-            where=where,
-            found=f"a program with {len(inputs)} inputs and {len(outputs)} outputs",
-            required="one input tensor and one output tensor",
-        )
+    chosen = chosen_output(_output_spec(module), leaves, output, where)
     meta = graph["tensor_values"][inputs[0]]
     batch, shape = _sizes(meta["sizes"], where)
     calls = tuple(call for node in graph["nodes"] for call in _calls(node))
@@ -95,12 +114,40 @@ def _graph(module: dict[str, Any], weights: dict[str, Tensor], where: str) -> At
         batch,
         constants,
         calls,
-        outputs[0],
+        chosen,
         meta["dtype"] in _WHOLE,
         parameters=frozenset(parameters),
     )
-    sizes = {name: value["sizes"] for name, value in graph["tensor_values"].items()}
+    sizes = {
+        name: [int(size.get("as_int", 0)) for size in value["sizes"]]
+        for name, value in graph["tensor_values"].items()
+    }
+    made = audited_graph(made, sizes.__getitem__)
     return with_positions_chosen_first(made, lambda name: len(sizes[name]))
+
+
+def _tensor_name(argument: dict[str, Any]) -> str | None:
+    kind, value = _only(argument)
+    return str(value["name"]) if kind == "as_tensor" else None
+
+
+def _output_spec(module: dict[str, Any]) -> OutputSpec:
+    """The structure of what the forward returned, from the text in which torch keeps it."""
+    whole = next(entry for entry in module["module_call_graph"] if entry["fqn"] == "")
+    _, spec = json.loads(whole["signature"]["out_spec"])
+
+    def read(part: dict[str, Any], depth: int = 0) -> OutputSpec:
+        if depth > _DEEPEST:
+            raise ValueError("outputs nested too deeply")
+        context = part["context"]
+        known = json.loads(context) if isinstance(context, str) else None
+        return output_spec(known, [read(child, depth + 1) for child in part["children_spec"]])
+
+    return read(spec)
+
+
+# How deeply an output may be nested.
+_DEEPEST = 20
 
 
 def _only(mapping: dict[str, Any]) -> tuple[str, Any]:

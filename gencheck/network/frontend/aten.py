@@ -77,6 +77,10 @@ class AtenGraph:
         The qualified name in the module of each constant that has one, where the module is at hand.
     parameters
         The names of those constants that are parameters; the others are buffers and numbers.
+    taken_off
+        What stood behind `output` in the model and is no part of the graph, for the record.
+    part_of_output
+        True where the model returns `output` in a container, beside others or alone.
     """
 
     input_name: str
@@ -88,6 +92,8 @@ class AtenGraph:
     whole_numbers: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
     parameters: frozenset[str] = frozenset()
+    taken_off: tuple[str, ...] = ()
+    part_of_output: bool = False
 
     @property
     def parameter_count(self) -> int:

@@ -6,13 +6,13 @@ sides lie on it, the one that ends in an activation; where that does not decide 
 refused.
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gencheck.network.computed import Scale
 from gencheck.network.frontend.aten import Call, Ref
 from gencheck.network.frontend.construction import (
     At,
@@ -27,22 +27,11 @@ from gencheck.network.frontend.construction import (
 from gencheck.network.frontend.layers import UNDECIDED
 from gencheck.network.frontend.layout import codes_of, node_of, rows_of, value_of
 from gencheck.network.gate_program import GateRead
-from gencheck.network.ir import (
-    Affine,
-    Attend,
-    AvgPool,
-    Clamp,
-    Constant,
-    Embed,
-    Gate,
-    Reshape,
-    Scale,
-    Select,
-    Shape,
-)
+from gencheck.network.ir import Affine, AvgPool, Clamp, Gate, Reshape, Select
+from gencheck.network.node import Shape
 from gencheck.network.windows import Index
 
-_OFF_PATH = "lies off the path"
+OFF_PATH = "lies off the path"
 _ACTIVATED = "ends in an activation"
 
 
@@ -58,7 +47,7 @@ def decided_sides(made: Construction, left: Any, right: Any) -> tuple[int, str]:
     if all(off):
         raise Refused("of two tensors off the path")
     if any(off):
-        return off.index(True), _OFF_PATH
+        return off.index(True), OFF_PATH
     ends = [_activated(made, node_of(made.values[ref.name])) for ref in (left, right)]
     if ends[0] == ends[1]:
         raise Refused(UNDECIDED)
@@ -88,7 +77,7 @@ def quotient(made: Construction, call: Call) -> Value:
         raise Refused("by a tensor computed from the input that lies on the path")
     name = made.insert(call, "aten.reciprocal.default", right)
     shape = made.traced_shape(right)
-    return _in_place(made, call, left, scaled(made, call, left, name, _OFF_PATH, shape))
+    return _in_place(made, call, left, scaled(made, call, left, name, OFF_PATH, shape))
 
 
 def _in_place(made: Construction, call: Call, first: Ref, value: Value) -> Value:
@@ -137,186 +126,22 @@ def _scale(made: Construction, call: Call, source: int, gate: str, own: Tensor, 
     reads = own[:, where]
     if not torch.equal(reads[:, index], own):
         raise Refused("with a gate that is laid out differently for each item")
-    _require_own(reads)
+    require_own(reads)
     made.reads[len(made.nodes)] = GateRead(gate, reads)
     shape = made.shape(source)
     return Scale(shape, made.label(call), (source,), len(kept), rule, index.numpy())
 
 
-def _require_own(reads: Tensor) -> None:
-    """Do nothing where no two items read the same entry."""
+def require_own(reads: Tensor) -> None:
+    """Do nothing where no two items read the same entry.
+
+    Raises
+    ------
+    Refused
+        They do.
+    """
     if len(reads) > 1 and len(reads.unique()) != sum(len(row.unique()) for row in reads):
         raise Refused("with a gate that items share: it mixes items of the batch")
-
-
-def contracted(
-    made: Construction, call: Call, signal: tuple[int, Tensor], gate: tuple[str, Tensor], rule: str
-) -> Value:
-    """Σ_s A(ℓ,t,s) x(ℓ,s,c) over leading axes ℓ, which broadcast.
-
-    Parameters
-    ----------
-    signal
-        A node, and the codes of the traced tensor of shape (…, s, c).
-    gate
-        A name, and the flat entries of the tensor in the shape (…, t, s).
-    """
-    (position, codes), (name, entries) = signal, gate
-    lead = torch.broadcast_shapes(codes.shape[:-2], entries.shape[:-2])
-    codes = codes.expand(*lead, *codes.shape[-2:])
-    targets, sources = entries.shape[-2:]
-    rows = rows_of(made, call, position, codes, 2)
-    flat = entries.expand(*lead, targets, sources).reshape(-1, targets * sources)
-    reads = flat[rows.by_item(made.batch)].reshape(made.batch, -1)
-    _require_own(reads)
-    shape = (rows.rows, int(targets), int(codes.shape[-1]))
-    label = made.label(call)
-    made.reads[len(made.nodes)] = GateRead(name, reads)
-    node = made.append(Attend(shape, label, (rows.position,), reads.shape[1], rule, int(sources)))
-    return rows.back(made, call, node.position, shape[1:])
-
-
-def _entries(made: Construction, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
-    found = made.traced_shape(Ref(name)) if shape is None else shape
-    return torch.arange(prod(found)).view(found)
-
-
-def _signal(made: Construction, ref: Ref) -> tuple[int, Tensor]:
-    value = made.values[ref.name]
-    return node_of(value), codes_of(made, value)
-
-
-def matrix_product(made: Construction, call: Call) -> Value:
-    """A v, or v A: attention weights, or anything off the path, times values."""
-    left, right = call.args[:2]
-    which, rule = decided_sides(made, left, right)
-    if which == 0:
-        position, codes = _signal(made, right)
-        if codes.dim() < 3:
-            raise Refused(f"of a signal of shape {tuple(codes.shape)}")
-        gate = _entries(made, left.name)
-        return contracted(made, call, (position, codes), (left.name, gate), rule)
-    position, codes = _signal(made, left)
-    gate = _entries(made, right.name)
-    if codes.dim() < 3:
-        raise Refused(f"of a signal of shape {tuple(codes.shape)}")
-    turned = contracted(made, call, (position, codes.mT), (right.name, gate.mT), rule)
-    return value_of(made, call, node_of(turned), codes_of(made, turned).mT)
-
-
-def attention(made: Construction, call: Call) -> Value:
-    """`scaled_dot_product_attention`: softmax(q kᵀ · scale + mask) is the gate of v."""
-    query, _, values = call.args[:3]
-    position, codes = _signal(made, values)
-    plain = {k: v for k, v in call.kwargs.items() if k != "enable_gqa"}
-    args = (*call.args[:5], bool(argument(call, 5, "is_causal", False)))
-    if float(argument(call, 4, "dropout_p", 0.0)) != 0:
-        raise Refused("with dropout; call model.eval() before exporting")
-    plain.pop("is_causal", None)
-    grouped = bool(argument(call, 7, "enable_gqa", False))
-    defaults = (None, None, None, None, 0.0)
-    args = (*args[:-1], *defaults[len(args) - 1 :], args[-1]) if len(args) < 6 else args
-    mask = plain.pop("attn_mask", args[3])
-    plain.pop("dropout_p", None)
-    both = made.insert(
-        call,
-        "aten._scaled_dot_product_attention_math.default",
-        *args[:3],
-        mask,
-        0.0,
-        args[5],
-        None,
-        scale=argument(call, 6, "scale"),
-        enable_gqa=grouped,
-    )
-    name = made.insert(call, "getitem", Ref(both), 1)
-    lead = made.traced_shape(query)
-    if grouped:
-        codes = codes.repeat_interleave(lead[-3] // codes.shape[-3], -3)
-    shape = (*torch.broadcast_shapes(lead[:-2], codes.shape[:-2]), lead[-2], codes.shape[-2])
-    gate = _entries(made, name, tuple(shape))
-    return contracted(made, call, (position, codes), (name, gate), "attention")
-
-
-def einsum(made: Construction, call: Call) -> Value:
-    """Two operands, one of them a gate, each index summed over in both."""
-    equation, operands = str(call.args[0]).replace(" ", ""), call.args[1]
-    inputs, _, out = equation.partition("->")
-    names = inputs.split(",")
-    if len(operands) != 2 or "." in equation or not out or len(set(out)) != len(out):
-        raise Refused(f"as {equation!r}")
-    which, rule = decided_sides(made, *operands)
-    gate, signal = names[which], names[1 - which]
-    position, codes = _signal(made, operands[1 - which])
-    entries = _entries(made, operands[which].name)
-    lead = [i for i in out if i in gate and i in signal]
-    summed = [i for i in signal if i in gate and i not in out]
-    targets = [i for i in gate if i not in signal]
-    channels = [i for i in signal if i not in gate]
-    if set(targets + channels) - set(out) or len(set(signal)) != len(signal):
-        raise Refused(f"as {equation!r}")
-    sizes = dict(zip(signal, codes.shape, strict=True)) | dict(
-        zip(gate, entries.shape, strict=True)
-    )
-
-    def shaped(tensor: Tensor, have: str, wanted: list[str], parts: list[list[str]]) -> Tensor:
-        turned = tensor.permute([have.index(i) for i in wanted])
-        return turned.reshape([sizes[i] for i in lead] + [prod(sizes[i] for i in p) for p in parts])
-
-    value = contracted(
-        made,
-        call,
-        (position, shaped(codes, signal, lead + summed + channels, [summed, channels])),
-        (operands[which].name, shaped(entries, gate, lead + targets + summed, [targets, summed])),
-        rule,
-    )
-    order = lead + targets + channels
-    made_codes = codes_of(made, value).reshape([sizes[i] for i in order])
-    back = made_codes.permute([order.index(i) for i in out])
-    return value_of(made, call, node_of(value), back.contiguous())
-
-
-def lookup(made: Construction, call: Call) -> Value:
-    """Rows of a table: by the item's own tokens, or by numbers computed from them."""
-    table, ids = made.constant(call.args[0]), call.args[1]
-    if ids.name == made.graph.input_name:
-        shape = (*made.graph.input_shape, int(table.shape[1]))
-        return made.append(Embed(shape, made.label(call), (0,), table))
-    places = made.traced_shape(ids)
-    count, width = table.shape
-    name = _one_hot(made, call, ids, int(count))
-    rows = made.append(Constant((int(count), int(width)), made.label(call), (), table.double()))
-    codes = codes_of(made, rows)
-    if not places or places[0] != made.batch:
-        raise Refused(f"of numbers of shape {places}")
-    entries = _entries(made, name, (made.batch, prod(places[1:]), int(count)))
-    value = contracted(made, call, (rows.position, codes), (name, entries), "a lookup")
-    return made.reshaped(call, node_of(value), (*places[1:], int(width)))
-
-
-def _one_hot(made: Construction, call: Call, ids: Ref, count: int) -> str:
-    """The name of [ids = s] for s below `count`, one axis more than ids."""
-    wide = made.insert(call, "aten.unsqueeze.default", ids, -1)
-    numbers = made.insert(call, "aten.arange.default", count)
-    return made.insert(call, "aten.eq.Tensor", Ref(wide), Ref(numbers))
-
-
-def chosen_positions(made: Construction, call: Call) -> Value:
-    """x[items, position(x)]: a position that the item decides, such as the last that is not padding."""
-    source, indices = call.args[0], call.args[1]
-    position, codes = _signal(made, source)
-    if len(indices) != 2 or any(index is None for index in indices) or codes.dim() < 3:
-        raise Refused("by an index computed from the input")
-    first = made.values.get(indices[0].name)
-    everyone = torch.arange(made.batch)
-    if not isinstance(first, Tensor) or not torch.equal(first.reshape(-1), everyone):
-        raise Refused("by an index computed from the input that mixes items of the batch")
-    count = int(codes.shape[1])
-    name = _one_hot(made, call, indices[1], count)
-    entries = _entries(made, name, (made.batch, 1, count))
-    flat = codes.flatten(2)
-    value = contracted(made, call, (position, flat), (name, entries), "the position chosen")
-    return made.reshaped(call, node_of(value), tuple(codes.shape[2:]))
 
 
 def normalised(
@@ -341,23 +166,8 @@ def glu(made: Construction, call: Call) -> Value:
     name = made.insert(call, "aten.sigmoid.default", Ref(half))
     signal = Ref(f"{call.name}+signal")
     made.values[signal.name] = value_of(made, call, node_of(value), first)
-    return scaled(made, call, signal, name, _OFF_PATH, tuple(first.shape))
+    return scaled(made, call, signal, name, OFF_PATH, tuple(first.shape))
 
 
 # What makes a gate of the one tensor that it reads.
 SINGLE: dict[str, Builder] = {"aten.glu.default": glu}
-
-# By the operator's name without its overload.
-COMPUTED: dict[str, Callable[[Construction, Call], Value]] = {
-    "aten.mul": product,
-    "aten.mul_": product,
-    "aten.div": quotient,
-    "aten.div_": quotient,
-    "aten.matmul": matrix_product,
-    "aten.bmm": matrix_product,
-    "aten.mm": matrix_product,
-    "aten.einsum": einsum,
-    "aten.scaled_dot_product_attention": attention,
-    "aten.embedding": lookup,
-    "aten.index": chosen_positions,
-}

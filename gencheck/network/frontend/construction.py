@@ -13,7 +13,8 @@ from torch import Tensor
 from gencheck.network.frontend.aten import AtenGraph, Call, Ref, operator_of, run_batch
 from gencheck.network.frontend.runnable import computes_on_tensors, makes_gates
 from gencheck.network.gate_program import GateRead
-from gencheck.network.ir import Input, Node, Reshape, Select, Shape
+from gencheck.network.ir import Input, Reshape, Select
+from gencheck.network.node import Node, Shape
 from gencheck.network.windows import Index
 
 

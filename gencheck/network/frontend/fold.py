@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from gencheck.network.ir import Affine, Conv, Dense, Network, Node
+from gencheck.network.ir import Affine, Conv, Dense, Network
+from gencheck.network.node import Node
 
 
 def fold(nodes: list[Node], output: int) -> tuple[Network, dict[int, int]]:

@@ -36,12 +36,13 @@ _BINARY = frozenset(
         *("div.Tensor", "div_.Tensor", "add.Scalar", "mul.Scalar", "div.Scalar", "rsub.Scalar"),
     )
 )
+_JOINED = frozenset({"aten.cat.default", "aten.stack.default"})
 _REDUCED = frozenset({"aten.mean.dim", "aten.sum.dim_IntList"})
 
 
 def suits_rows(target: str) -> bool:
     """True for operators that can be carried out on rows where the builder refused the shapes."""
-    return target in _BINARY or target in _DENSE
+    return target in _BINARY or target in _DENSE or target in _JOINED
 
 
 def on_laid(made: Construction, call: Call, build: Builder | None) -> Value:
@@ -52,8 +53,8 @@ def on_laid(made: Construction, call: Call, build: Builder | None) -> Value:
     Refused
         The operator is not among those that work on rows.
     """
-    if call.target == "aten.cat.default":
-        return _cat(made, call)
+    if call.target in _JOINED:
+        return _joined(made, call)
     if build is None:
         raise Refused("on a tensor that merges the batch with another axis")
     if call.target in _POINTWISE:
@@ -127,7 +128,7 @@ def _reduced(made: Construction, call: Call, build: Builder) -> Value:
     return value_of(made, call, node_of(back), codes_of(made, back).reshape(shape))
 
 
-def _cat(made: Construction, call: Call) -> Value:
+def _joined(made: Construction, call: Call) -> Value:
     values = [made.values.get(ref.name) for ref in call.args[0]]
     positions = [node_of(value) for value in values]
     widths = [made.nodes[p].shape for p in positions]
@@ -142,5 +143,6 @@ def _cat(made: Construction, call: Call) -> Value:
         moved = codes // size * total + first + codes % size + 1
         parts.append(torch.where(codes < 0, torch.zeros_like(codes), moved))
         first += size
-    joined = torch.cat(parts, int(argument(call, 1, "dim", 0)))
+    join = torch.stack if call.target == "aten.stack.default" else torch.cat
+    joined = join(parts, int(argument(call, 1, "dim", 0)))
     return value_of(made, call, node.position, joined)

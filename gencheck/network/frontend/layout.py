@@ -24,7 +24,7 @@ from gencheck.network.frontend.construction import (
     Value,
     carried_out,
 )
-from gencheck.network.ir import Shape
+from gencheck.network.node import Shape
 
 # What moves entries about and does nothing else, with any arguments.
 _NAMES = """

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gencheck.errors import UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref, needed_calls
-from gencheck.network.frontend.computing import COMPUTED
 from gencheck.network.frontend.construction import (
     At,
     Builder,
@@ -17,8 +17,10 @@ from gencheck.network.frontend.construction import (
     Refused,
     Value,
 )
+from gencheck.network.frontend.contraction import COMPUTED
 from gencheck.network.frontend.fold import fold
 from gencheck.network.frontend.gating import GATING
+from gencheck.network.frontend.joining import JOINING
 from gencheck.network.frontend.laid import on_laid, suits_rows
 from gencheck.network.frontend.layers import LAYERS, UNDECIDED
 from gencheck.network.frontend.layout import MOVES, moved
@@ -26,7 +28,7 @@ from gencheck.network.frontend.norms import NORMS
 from gencheck.network.frontend.runnable import computes_on_tensors, makes_gates
 from gencheck.network.frontend.shaping import SHAPING
 from gencheck.network.gate_program import GateProgram
-from gencheck.network.ir import Dense, Network
+from gencheck.network.ir import AvgPool, Dense, Network, Reshape, Select
 
 
 def _constants_alone(made: Construction, call: Call) -> Value:
@@ -44,6 +46,7 @@ BUILDERS: dict[str, Builder] = {
     **LAYERS,
     **GATING,
     **SHAPING,
+    **JOINING,
     **NORMS,
     **dict.fromkeys(_ON_CONSTANTS, _constants_alone),
 }
@@ -65,7 +68,7 @@ def lower(graph: AtenGraph) -> Network:
     output = made.values.get(graph.output)
     if not isinstance(output, At):
         raise UnsupportedModel(offenders(made))
-    network, positions = fold(made.nodes, output.position)
+    network, positions = fold(made.nodes, _dense_end(made, output.position))
     network = replace(network, program=_program(made, positions))
     last = network.nodes[-1]
     if not isinstance(last, Dense):
@@ -76,6 +79,22 @@ def lower(graph: AtenGraph) -> Network:
             ]
         )
     return network
+
+
+def _dense_end(made: Construction, position: int) -> int:
+    """The position of the output layer: behind a pool at the end, a dense layer that changes nothing.
+
+    SqueezeNet's classes are the channels of its last convolution, each with gates of its own. Through
+    an identity all outputs share one z, in which the paths of each class have weight 0 for the others.
+    """
+    node = made.nodes[position]
+    while isinstance(node, Reshape | Select):
+        node = made.nodes[node.sources[0]]
+    shape = made.shape(position)
+    if not isinstance(node, AvgPool) or len(shape) != 1:
+        return position
+    same = torch.eye(shape[0], dtype=torch.float64)
+    return made.append(Dense(shape, "the outputs", (position,), same, None)).position
 
 
 def _lower(made: Construction, call: Call) -> None:

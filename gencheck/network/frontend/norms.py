@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gencheck.network.computed import Centre
 from gencheck.network.frontend.aten import Call, Ref
 from gencheck.network.frontend.computing import SINGLE, normalised, scaled
 from gencheck.network.frontend.construction import (
@@ -19,7 +20,7 @@ from gencheck.network.frontend.construction import (
     argument,
 )
 from gencheck.network.frontend.layout import codes_of, node_of, rows_of
-from gencheck.network.ir import Affine, Centre
+from gencheck.network.ir import Affine
 
 
 def _reciprocal_deviation(

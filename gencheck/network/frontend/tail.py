@@ -8,7 +8,6 @@ from torch import Tensor
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref, run
 from gencheck.network.frontend.lowering import lower, may_run
-from gencheck.network.windows import MOST_UNITS
 
 
 def head_of(graph: AtenGraph, layer: str) -> AtenGraph:
@@ -50,7 +49,8 @@ def tail_of(graph: AtenGraph, layer: str, shape: tuple[int, ...]) -> AtenGraph:
             required="a layer through which everything passes",
             remedy="Name a layer outside the residual block.",
         )
-    return replace(graph, input_name=entering, input_shape=shape, calls=calls)
+    # what enters is no text any more, whatever the model itself reads
+    return replace(graph, input_name=entering, input_shape=shape, calls=calls, whole_numbers=False)
 
 
 def _reads(call: Call, name: str) -> bool:
@@ -116,8 +116,6 @@ def coverable_layers(graph: AtenGraph, probe: Tensor) -> list[str]:
     probe
         A batch of items on which the graph is run once, to learn the shapes in it.
     """
-    if _makes_too_much(graph, probe):
-        return []
     shapes = _shapes(graph, probe)
     layers: dict[str, list[str]] = {}
     for layer, entering in _entered(graph).items():
@@ -146,26 +144,6 @@ def _shapes(graph: AtenGraph, probe: Tensor) -> dict[str, tuple[int, ...]]:
     with suppress(RuntimeError, TypeError, ValueError, IndexError):
         run(graph, probe, may_run, note)
     return shapes
-
-
-def _makes_too_much(graph: AtenGraph, probe: Tensor) -> bool:
-    """True where a tensor on the way is larger than any that is held for an item.
-
-    Shapes alone are computed, on torch's meta device, so that a file that names a huge one costs
-    nothing. Where they cannot be, the probe itself will tell.
-    """
-
-    def note(name: str, value: object) -> None:
-        if isinstance(value, Tensor) and value.numel() > MOST_UNITS * max(len(probe), 1):
-            raise MemoryError(name)
-
-    try:
-        run(graph, probe.to("meta"), may_run, note)
-    except MemoryError:
-        return True
-    except Exception:
-        return False
-    return False
 
 
 def _entered(graph: AtenGraph) -> dict[str, str]:

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
 from gencheck.network.frontend.hoisting import with_positions_chosen_first
+from gencheck.network.frontend.outputs import (
+    OutputSpec,
+    audited_graph,
+    chosen_output,
+    output_spec,
+)
 from gencheck.network.frontend.plain_copy import plain_copy
 
 # Any size above 1 would do (torch.export treats 0 and 1 as special); an odd prime is unlikely to
@@ -23,6 +29,9 @@ def trace(
     input_shape: tuple[int, ...],
     whole_numbers: bool = False,
     any_batch: bool = False,
+    *,
+    output: str | None = None,
+    logits: bool = False,
 ) -> AtenGraph:
     """The ATen calls that `module`, in eval mode, makes for items of shape `input_shape`.
 
@@ -34,13 +43,18 @@ def trace(
         True where items are whole numbers, such as tokens; they are traced as int64.
     any_batch
         True where the graph must take any batch size, as training does.
+    output
+        The name or number of the output that is meant, where the forward returns several.
+    logits
+        True where the graph ends at the logits, as an audit does: see `audited_graph`.
 
     Raises
     ------
     UnsupportedModel
         torch.export cannot trace the module (control flow that depends on data, for instance).
     InputError
-        The module takes or returns something other than one tensor.
+        The module takes something other than one tensor, or it is not decided which of its outputs
+        is meant.
     """
     module = plain_copy(module)
     example = next((p for p in module.parameters()), torch.zeros(()))
@@ -68,7 +82,7 @@ def trace(
             [f"the model's forward (torch.export: {_first_line(error)})"]
         ) from error
     batch = None if any_batch else _TRACE_BATCH
-    graph = _from_program(program, tuple(input_shape))
+    graph = _from_program(program, tuple(input_shape), output, logits)
     return replace(graph, whole_numbers=whole_numbers, batch=batch)
 
 
@@ -78,7 +92,12 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...]) -> AtenGraph:
+def _from_program(
+    program: torch.export.ExportedProgram,
+    shape: tuple[int, ...],
+    output: str | None,
+    logits: bool,
+) -> AtenGraph:
     signature = program.graph_signature
     stored: dict[str, Any] = {**program.state_dict, **program.constants}
     fqns = {
@@ -95,24 +114,41 @@ def _from_program(program: torch.export.ExportedProgram, shape: tuple[int, ...])
             calls.append(_call(node))
         elif node.op == "output":
             outputs = list(_plain(node.args)[0])
-    if len(inputs) != 1 or len(outputs) != 1 or not isinstance(outputs[0], Ref):
-        raise InputError(
-            where="model",
-            found=f"{len(inputs)} inputs and {len(outputs)} outputs",
-            required="one input tensor and one output tensor",
-        )
+    if len(inputs) != 1:
+        raise InputError(where="model", found=f"{len(inputs)} inputs", required="one input tensor")
+    leaves = [
+        value.name if isinstance(value, Ref) else None
+        for spec, value in zip(signature.output_specs, outputs, strict=True)
+        if spec.kind is _RETURNED
+    ]
+    structure = _output_spec(program.call_spec.out_spec)
+    chosen = chosen_output(structure, leaves, output, "model")
     graph = AtenGraph(
         inputs[0],
         shape,
         _TRACE_BATCH,
         constants,
         tuple(calls),
-        outputs[0].name,
+        chosen,
         origins=fqns,
         parameters=frozenset(signature.inputs_to_parameters),
+        part_of_output=bool(structure.parts),
     )
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    if logits:
+        graph = audited_graph(graph, lambda name: values[name].shape)
     return with_positions_chosen_first(graph, lambda name: values[name].dim())
+
+
+_RETURNED = torch.export.graph_signature.OutputKind.USER_OUTPUT
+
+
+def _output_spec(spec: Any) -> OutputSpec:
+    if spec.is_leaf():
+        return OutputSpec()
+    # `children` is what newer torch has in the place of `children_specs`
+    parts = spec.children() if hasattr(spec, "children") else spec.children_specs
+    return output_spec(spec.context, [_output_spec(part) for part in parts])
 
 
 def _detached(tensor: Tensor) -> Tensor:

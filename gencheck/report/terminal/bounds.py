@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
+from gencheck.report.terminal.scores import beside_facts, groups_table, scores_facts, study_facts
 
 
 def render_val_bound(doc: Document) -> RenderableType:
@@ -26,7 +27,7 @@ def render_val_bound(doc: Document) -> RenderableType:
         style = "bold" if bound["name"] == certified else ""
         table.add_row(
             bound["name"],
-            _at_most(bound["risk"], decimals),
+            at_most(bound["risk"], decimals),
             f"{bound['slack']:.{decimals}f}",
             mark,
             style=style,
@@ -34,6 +35,7 @@ def render_val_bound(doc: Document) -> RenderableType:
     parts: list[RenderableType] = [
         Text("gencheck val-bound", style="bold"),
         _val_bound_facts(doc),
+        *groups_table(doc),
     ]
     if doc["bounds"]:
         parts.append(Padding(table, (1, 0, 0, 0)))
@@ -49,8 +51,8 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     inputs, at, solution = doc["inputs"], doc["evaluated_at"], doc.get("solution", {})
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
-    for name, text in _study_facts(doc):
+    facts.add_column(overflow="fold")
+    for name, text in [*study_facts(doc), *scores_facts(doc)]:
         facts.add_row(name, text)
     if "file" in inputs:
         facts.add_row("file", inputs["file"]["path"])
@@ -62,29 +64,13 @@ def _val_bound_facts(doc: Document) -> RenderableType:
     facts.add_row("models", _count_in_words(at["log_n_models"]))
     if solution.get("reading") != "p-value":
         facts.add_row("delta", f"{at['delta']:.6g}: all bounds hold with probability 1 − delta")
+    for name, text in beside_facts(doc):
+        facts.add_row(name, text)
     if "rounded" in inputs:
         facts.add_row("note", inputs["rounded"])
     if inputs.get("ties"):
         facts.add_row("note", f"{inputs['ties']} ties between scores: the first class was taken")
     return facts
-
-
-def _study_facts(doc: Document) -> list[tuple[str, str]]:
-    """What was counted in the study, and why."""
-    if "study" not in doc:
-        return []
-    study = doc["study"]
-    states = ", ".join(f"{count} {state}" for state, count in sorted(study["states"].items()))
-    left = f"; {study['left_out']} without a score not counted" if study["left_out"] else ""
-    rows = [
-        ("study", f"{study['kind']}: {study['name']}"),
-        ("trials", f"{states}{left}"),
-        ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
-    ]
-    if study["best"] is not None:
-        best = study["best"]
-        rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
-    return rows + [("note", note) for note in study["notes"]]
 
 
 def _decimals(values: list[float]) -> int:
@@ -93,7 +79,7 @@ def _decimals(values: list[float]) -> int:
     return min(max(6, 2 - math.floor(math.log10(smallest))), 15)
 
 
-def _at_most(risk: float, decimals: int) -> str:
+def at_most(risk: float, decimals: int) -> str:
     """A bound in `decimals` places, rounded up: rounded down it would not be a bound."""
     if abs(risk) >= 1e6:
         return f"{risk:.6e}"
@@ -105,7 +91,8 @@ def _number(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _confidence(delta: float) -> str:
+def confidence_text(delta: float) -> str:
+    """1 − δ, in a form that does not round it to 1."""
     return f"{1 - delta:.6g}" if delta >= 1e-5 else f"1 − {delta:.3g}"
 
 
@@ -176,7 +163,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
     else:
         decimals = _decimals([bound["slack"] for bound in doc["bounds"]])
         (bound,) = (b for b in doc["bounds"] if b["name"] == certified["name"])
-        confidence = _confidence(doc["evaluated_at"]["delta"])
+        confidence = confidence_text(doc["evaluated_at"]["delta"])
         if bound["vacuous"]:
             text = f"Verdict: vacuous. No risk below the largest possible is certified ({bound['name']})."
             style = "yellow"
@@ -188,7 +175,7 @@ def _val_bound_verdict(doc: Document) -> RenderableType:
             style = "green"
         else:
             text = (
-                f"Verdict: true risk at most {_at_most(certified['risk'], decimals)} with probability "
+                f"Verdict: true risk at most {at_most(certified['risk'], decimals)} with probability "
                 f"{confidence}, whichever model was chosen ({bound['name']})."
             )
             style = "green"
@@ -202,7 +189,7 @@ def render_data_indep(doc: Document) -> RenderableType:
     bound, inputs = doc["bound"], doc["inputs"]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
-    facts.add_column()
+    facts.add_column(overflow="fold")
     facts.add_row("items", f"{inputs['m_sigma']:,} in the freeze phase, {inputs['d_y']} classes")
     facts.add_row(
         "norms",
@@ -221,14 +208,14 @@ def render_data_indep(doc: Document) -> RenderableType:
     terms.add_row(
         "confidence", f"{bound['terms']['confidence']:.{decimals}f}", "√(ln(1/δ) / (2 m_σ))"
     )
-    terms.add_row("risk ≤", _at_most(bound["risk"], decimals), "their sum", style="bold")
+    terms.add_row("risk ≤", at_most(bound["risk"], decimals), "their sum", style="bold")
     assumed = [Text(f"assumes: {text}", style="dim") for text in bound["assumes"]]
     if bound["vacuous"]:
         verdict, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {_at_most(bound['risk'], decimals)} with probability "
-            f"{_confidence(inputs['delta'])}, if what it assumes holds."
+            f"Verdict: true 0-1 risk at most {at_most(bound['risk'], decimals)} with probability "
+            f"{confidence_text(inputs['delta'])}, if what it assumes holds."
         )
         style = "green"
     return Group(
@@ -271,7 +258,7 @@ def _render_measured(doc: Document) -> RenderableType:
         cells = (bound["margin_loss"], terms["rademacher"], terms["confidence"])
         shown = [f"{value:.4f}" for value in cells]
         last = bound["name"] == doc["certified"]["name"]
-        risk = _at_most(bound["risk"], 4)
+        risk = at_most(bound["risk"], 4)
         table.add_row(bound["name"], *shown, risk, style="bold" if last else "")
     certified = doc["certified"]
     sources = [Text(f"{b['name']}: {b['source']}", style="dim") for b in doc["bounds"]]
@@ -280,8 +267,8 @@ def _render_measured(doc: Document) -> RenderableType:
         verdict, style = f"Verdict: vacuous ({certified['risk']:.6g} is no less than 1).", "yellow"
     else:
         verdict = (
-            f"Verdict: true 0-1 risk at most {_at_most(certified['risk'], 4)} with probability "
-            f"{_confidence(inputs['delta'])} ({certified['name']})."
+            f"Verdict: true 0-1 risk at most {at_most(certified['risk'], 4)} with probability "
+            f"{confidence_text(inputs['delta'])} ({certified['name']})."
         )
         style = "green"
     return Group(

@@ -1,6 +1,7 @@
 """The terminal report of `concentrate`: the answer first, then what it rests on; verdict last."""
 
 import math
+from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -67,6 +68,13 @@ def _heading(doc: Document) -> RenderableType:
         notes.append(f"the tail from layer {inputs['from']} on; x is the tensor entering it")
     if model["smooth"]:
         notes.append("smooth gates: the paths' gates are numbers that change with every input")
+    if model["gates"]:
+        kinds = Counter(gate["rule"] for gate in model["gates"])
+        named = ", ".join(f"{count} × {rule}" for rule, count in kinds.items())
+        notes.append(
+            f"computed gates ({named}): they may leave [0, 1], so that β2's upper end is ‖v‖₂ where "
+            "paths are not enumerated, and rescaling a unit before a norm changes what is measured"
+        )
     for note in notes:
         table.add_row("note", note)
     return Group(Text("gencheck concentrate", style="bold"), table)

@@ -4,10 +4,10 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.terminal.fitting import FittingTable
 
 
 def render(doc: Document) -> RenderableType:
@@ -25,23 +25,16 @@ def render(doc: Document) -> RenderableType:
 
 
 def _table(rows: list[dict[str, Any]]) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for key in rows[0]:
-        words = any(isinstance(row[key], str) for row in rows)
-        table.add_column(key.replace("_", " "), justify="left" if words else "right")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    return table
+    headings = [key.replace("_", " ") for key in rows[0]]
+    return FittingTable(headings, [[_cell(value) for value in row.values()] for row in rows])
 
 
 def _comparisons(comparisons: list[dict[str, Any]]) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("figure", "source", "ours", ""):
-        table.add_column(heading, justify="right" if heading in {"source", "ours"} else "left")
+    rows = []
     for entry in comparisons:
         source = "no number" if entry["source"] is None else _cell(entry["source"])
-        table.add_row(entry["figure"], source, _cell(entry["ours"]), entry["note"], style="bold")
-    return table
+        rows.append([entry["figure"], source, _cell(entry["ours"]), entry["note"]])
+    return FittingTable(["figure", "source", "ours", "note"], rows, style="bold")
 
 
 def _cell(value: Any) -> str:

@@ -83,7 +83,7 @@ def _next(doc: Document) -> RenderableType:
     folder, data = shlex.quote(inputs["out"]), shlex.quote(inputs["data"]["path"])
     lines = [f"Written to {inputs['out']}: {', '.join(doc['files'])}"]
     if doc["freeze"] is not None:
-        lines.append(f"What it certifies: gencheck data-indep --checkpoint {folder} --data {data}")
+        lines.append(f"What can be certified: gencheck certify {folder} {data}")
     if doc["ridge"] is None:
         target = folder if doc["freeze"] is not None else f"{folder}/model.pt2"
         lines.append(f"How concentrated: gencheck concentrate {target} {data}")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,9 @@ _PAIRED_SHARE = 1 / 8
 
 # Blocks of a batch in which beginnings are continued: those of the best cells.
 BLOCKS_VISITED = 64
+
+# Entries of features and factors whose products are scored at once.
+_SCORED_ENTRIES = 2**22
 
 
 @dataclass(frozen=True)
@@ -183,27 +187,29 @@ def _continued(
 ) -> list[_Candidate]:
     """The best of what the beginnings become in a batch, from the best cells on."""
     visited = _by_block(batch, before)[:BLOCKS_VISITED]
-    scores: list[Tensor] = []
-    places: list[tuple[int, list[int], Tensor, int]] = []
-    for number, (block, columns) in enumerate(visited):
-        factor = space.reader.block(batch, block)
-        base = before.features[:, columns]
-        score = _score(weights[:, None] * base, factor[None], complete)[0].flatten()
-        best = score.topk(min(BEAM_WIDTH, len(score)))
-        scores.append(best.values)
-        places += [(number, columns, factor, index) for index in best.indices.tolist()]
-    if not scores:
-        return []
-    together = torch.cat(scores)
-    made = []
-    for place in _top(together):
-        number, columns, factor, index = places[place]
-        block = visited[number][0]
-        row, unit = divmod(index, factor.shape[1])
-        feature = before.features[:, columns[row]] * factor[:, unit]
-        path = (Step(*at, block, unit), *before.paths[columns[row]])
-        made.append(_Candidate(float(together[place]), int(batch.cells[block]), feature, path))
-    return made
+    made: list[_Candidate] = []
+    most = max((len(columns) for _, columns in visited), default=0)
+    step = max(1, _SCORED_ENTRIES // (len(weights) * (most + batch.width)))
+    for start in range(0, len(visited), step):
+        blocks, columns = zip(*visited[start : start + step], strict=True)
+        # shape (blocks, n, beginnings), each row filled up with its first beginning
+        filled = torch.tensor([own + own[:1] * (most - len(own)) for own in columns])
+        base = before.features[:, filled.to(before.features.device)].transpose(0, 1)
+        factor = space.reader.blocks(batch, list(blocks))
+        score = _score(weights[:, None] * base, factor, complete)
+        live = batch.births[list(blocks)] >= 0
+        own = np.arange(most) < np.array([len(own) for own in columns])[:, None]
+        score[torch.from_numpy(~(own[:, :, None] & live[:, None])).to(score.device)] = -1
+        for place in _top(score.flatten()):
+            number, row, slot = np.unravel_index(place, score.shape)
+            if (found := float(score[number, row, slot])) < 0:
+                break
+            unit = int(live[number, :slot].sum())
+            path = (Step(*at, blocks[number], unit), *before.paths[columns[number][row]])
+            feature = base[number, :, row] * factor[number, :, slot]
+            made.append(_Candidate(found, int(batch.cells[blocks[number]]), feature, path))
+    made.sort(key=lambda candidate: -candidate.score)
+    return made[:BEAM_WIDTH]
 
 
 def _top(scores: Tensor) -> list[int]:
@@ -229,7 +235,7 @@ def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:
     Parameters
     ----------
     weighted
-        Shape (n,) or (n, r): weights, times the features so far.
+        Shape (n,) or (blocks, n, r): weights, times the features so far.
     factor
         Shape (blocks, n, width).
 
@@ -240,7 +246,7 @@ def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:
     """
 
     def product(left: Tensor, right: Tensor) -> Tensor:
-        return torch.matmul(left.T if left.ndim == 2 else left, right)
+        return torch.matmul(left.mT if left.ndim == 3 else left, right)
 
     if complete:
         return product(weighted, factor).abs()

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.algebra import GatedNode, Planes, Scaled, gated_logits, logits
-from gencheck.network.ir import Clamp, Computed, Gate, MaxPool, Network
+from gencheck.network.algebra import GatedNode, Planes, gated_logits, logits
+from gencheck.network.computed import Computed
+from gencheck.network.ir import Clamp, Gate, MaxPool, Network
 from gencheck.network.program import Batch, Column
+from gencheck.network.scaled import Scaled
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.grid import Grid, common_grid
@@ -172,6 +174,15 @@ class FactorReader:
         for column in batch.columns[1:]:
             product = product & self._values(column)
         return product
+
+    def blocks(self, batch: Batch, blocks: list[int]) -> Tensor:
+        """The factors of some of its blocks, shape (len(blocks), n, width), with their padding."""
+        product = self.items.new_ones((len(self.items), len(blocks), batch.width))
+        for column in batch.columns:
+            # padding takes any unit
+            index = torch.from_numpy(self._place(column)[0][blocks].clip(0)).to(product.device)
+            product = product * self._plane(column)[:, index]
+        return product.transpose(0, 1)
 
     def block(self, batch: Batch, block: int) -> Tensor:
         """The factors of one block, shape (n, units), without its padding."""

@@ -1,7 +1,7 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,6 +97,13 @@ class Gram(LinearOperator):
             if not tile.on_diagonal:
                 _copied(matrix.T, columns, rows, tile, block)
         return matrix
+
+    def restricted(self, parts: Sequence[slice]) -> "Gram":
+        """The Gram matrix of the items in `parts` alone, in their order, as one tile."""
+        rows = [torch.cat([self.submatrix(a, b) for b in parts], 1) for a in parts]
+        block = torch.cat(rows)
+        whole = slice(0, len(block))
+        return Gram([Tile(whole, whole)], [block], len(block), self.exponent)
 
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from gencheck.errors import InputError, MissingDependency
-from gencheck.network.algebra import Scaled
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
+from gencheck.network.scaled import Scaled
 from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.bits.plan import suits_bits

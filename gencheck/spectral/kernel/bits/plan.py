@@ -117,6 +117,8 @@ def suits_bits(program: Program, network: Network) -> bool:
 
     There counting bits beats matrix products; on a plain chain of dense layers it does not.
     """
+    if any(batch.vocabulary or batch.repeat > 1 for _, _, batch in program.batches()):
+        return False
     bits = reals = 0
     for _, _, batch in program.batches():
         size = batch.blocks * batch.width

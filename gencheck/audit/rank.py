@@ -1,0 +1,135 @@
+"""Which data set is better? Candidate sets against one reference, in the eyes of one model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+import torch
+
+from gencheck.audit.memory_plan import require_memory
+from gencheck.audit.model import AuditedModel
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled, Question
+from gencheck.audit.result import GapFacts, ModelFacts, PermutationFacts
+from gencheck.audit.self_check import output_deviation, require_finite_outputs
+from gencheck.audit.strategies import WholeGram
+from gencheck.audit.summary import gap_facts, model_facts
+from gencheck.bounds.magnitude import Magnitude, total
+from gencheck.errors import InputError
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.path_kernel import PathFeatures
+
+
+@dataclass(frozen=True)
+class RankedSet:
+    """One candidate set S against the reference T.
+
+    Attributes
+    ----------
+    v_frobenius
+        ‖V‖_F = √(Σ_k ‖E_S[y_k z] − E_T[y_k z]‖²): the figure that sets are ranked by.
+    v_l2
+        The largest ‖v_k‖₂.
+    label_difference
+        ‖ȳ_S − ȳ_T‖.
+    """
+
+    name: str
+    items: int
+    v_frobenius: Magnitude
+    v_l2: Magnitude
+    beta1: Magnitude
+    label_difference: float
+    gap: GapFacts
+    permutation: PermutationFacts | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidate sets, the least ‖V‖_F first."""
+
+    model: ModelFacts
+    reference_items: int
+    task: str
+    sets: tuple[RankedSet, ...]
+
+
+def rank(
+    model: AuditedModel,
+    candidates: Mapping[str, Labelled],
+    reference: Labelled,
+    task: str,
+    options: AuditOptions | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> Ranking:
+    """Candidate sets ordered by ‖V‖_F under a model that saw none of them; one Gram matrix for all.
+
+    Each pair of candidate and reference is a question of its own: β1, ‖v‖₂, p-values by relabelling
+    that pair's items. The order rests on the figure, not on its p-value.
+
+    Raises
+    ------
+    InputError
+        No candidate, more memory than allowed, outputs that are not finite, or landmarks asked for.
+    SelfCheckError, SolverError
+        As `audit` raises them.
+    """
+    options = replace(options or AuditOptions(), beta2_permutation_budget=0.0)
+    if options.landmarks is not None or not candidates:
+        raise InputError(
+            where="rank",
+            found="landmarks" if candidates else "no candidate",
+            required="at least one candidate set and the whole Gram matrix",
+        )
+    # the pooled sets as one sample: gates and kernels do not depend on which items are which
+    pooled = Labelled(
+        items=torch.cat([each.items for each in candidates.values()]),
+        targets=torch.cat([each.targets for each in candidates.values()]),
+    )
+    whole = Question(
+        model=model,
+        sample=pooled,
+        reference=reference,
+        task=task,
+        options=options,
+        progress=progress,
+    )
+    kernel = require_memory(whole.kernel(), whole.count, options).within(whole.kernel())
+    entering = whole.entering()
+    output_deviation(model, entering)
+    features = kernel.features(entering, progress)
+    require_finite_outputs(features.outputs, options.dtype)
+    gram = kernel.gram(features, progress=progress)
+    ends = list(accumulate((len(each.items) for each in candidates.values()), initial=0))
+    last = slice(ends[-1], whole.count)
+    found = []
+    for (name, sample), (start, stop) in zip(candidates.items(), pairwise(ends), strict=True):
+        parts = [slice(start, stop), last]
+        rows = torch.cat([torch.arange(part.start, part.stop) for part in parts])
+        own = PathFeatures(features.factors.taken(rows), features.outputs[rows])
+        question = replace(whole, sample=sample)
+        view = WholeGram(question, kernel, own, gram.restricted(parts))
+        found.append(_ranked(name, view))
+    return Ranking(
+        model=model_facts(model),
+        reference_items=len(reference.items),
+        task=task,
+        sets=tuple(sorted(found, key=lambda each: each.v_frobenius.log10())),
+    )
+
+
+def _ranked(name: str, view: WholeGram) -> RankedSet:
+    question, moments = view.question, view.moments()
+    means = question.difference.weights() @ question.difference.targets
+    permutation = view.permutation_test(None) if question.options.permutations else None
+    return RankedSet(
+        name=name,
+        items=len(question.sample.items),
+        v_frobenius=total([norm * norm for norm in moments.v_l2]).sqrt(),
+        v_l2=max(moments.v_l2, key=Magnitude.log10),
+        beta1=moments.beta1.value,
+        label_difference=float(means.norm()),
+        gap=gap_facts(question.difference, view.features.outputs, question.task),
+        permutation=permutation,
+    )

@@ -1,0 +1,91 @@
+"""What `concentrate` does between its options and its document."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gencheck.audit.options import AuditOptions
+    from gencheck.audit.result import ConcentrationResult
+
+
+def rounds_of(asked: int | None, landmarks: int | None) -> int:
+    """How often items are relabelled; landmarks have no Gram matrix to do it with."""
+    return asked if asked is not None else 200 if landmarks is None else 0
+
+
+def audit_options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
+    """The options of the audit, from the words of the command line.
+
+    Raises
+    ------
+    InputError
+        The device is not there, or the memory is no amount.
+    """
+    import torch
+
+    from gencheck.audit.options import AuditOptions
+    from gencheck.cli.devices import chosen_device
+    from gencheck.memory import parse_bytes
+
+    return AuditOptions(
+        device=chosen_device(device),
+        dtype=getattr(torch, dtype),
+        memory=None if memory is None else parse_bytes(memory),
+        **others,
+    )
+
+
+def run_audit(
+    checkpoint: Path,
+    model: str | None,
+    from_layer: str | None,
+    choice: Any,
+    options: "AuditOptions",
+    gates: Path | None,
+    gates_independent: bool,
+    *,
+    key: str | None,
+    output: str | None,
+) -> "tuple[ConcentrationResult, dict[str, Any]]":
+    """Open model and data, measure, and record what went in.
+
+    Raises
+    ------
+    GencheckError
+        As `open_inputs` and `audit` raise it.
+    """
+    from gencheck.audit.certificate_request import require_independent_gates
+    from gencheck.audit.inputs import open_inputs
+    from gencheck.audit.run import audit
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.memory import memory_limit
+
+    started = time.perf_counter()
+    with memory_limit(options.memory):
+        case = open_inputs(
+            checkpoint,
+            model,
+            choice,
+            options.dtype,
+            from_layer,
+            gates,
+            gates_independent,
+            key=key,
+            output=output,
+        )
+    options = replace(options, gates_independent=case.gates_independent)
+    if options.certificate is not None:
+        require_independent_gates(case.gates_independent)
+    load_seconds = time.perf_counter() - started
+    result = audit(
+        case.subject,
+        case.sample,
+        case.reference,
+        case.task,
+        options,
+        progress=ProgressBars(),
+        load_seconds=load_seconds,
+    )
+    return result, case.record | options.record()

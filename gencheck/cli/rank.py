@@ -1,0 +1,139 @@
+"""`gencheck rank`: which of several data sets is nearest to a reference under one model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gencheck.cli.deliver import deliver
+from gencheck.cli.options import (
+    AsJson,
+    Debug,
+    Device,
+    Factory,
+    Key,
+    Limit,
+    Output,
+    Report,
+    TransformName,
+    XKey,
+    YKey,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+    from gencheck.report.json import Document
+
+
+def rank(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A model that saw none of the sets: .pt2, .safetensors, .pt, .pth or .ckpt.",
+            show_default=False,
+        ),
+    ],
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(help="The data sets to choose among, read as DATA of concentrate."),
+    ],
+    reference: Annotated[
+        Path, typer.Option(help="The reference T: what the data sets are to be like.")
+    ],
+    model: Factory = None,
+    key: Key = None,
+    from_layer: Annotated[
+        str | None,
+        typer.Option("--from", metavar="LAYER", help="Rank under the tail from this layer on."),
+    ] = None,
+    limit: Limit = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds shuffles, solvers, relabellings.")] = 0,
+    x_key: XKey = None,
+    y_key: YKey = None,
+    transform: TransformName = None,
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        typer.Option(help="What targets mean; auto: whole numbers are labels."),
+    ] = "auto",
+    permutations: Annotated[
+        int, typer.Option(min=0, metavar="B", help="Relabel each pair of sets so often.")
+    ] = 200,
+    device: Device = "auto",
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
+    ] = "float32",
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="The most memory to take, such as 4GiB.")
+    ] = None,
+    require_first: Annotated[
+        str | None,
+        typer.Option(metavar="CANDIDATE", help="Fail (exit 1) where another set comes first."),
+    ] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    report: Report = None,
+    debug: Debug = False,
+) -> None:
+    """Rank CANDIDATE data sets by how near each is to the reference under the model CHECKPOINT.
+
+    The order is by ‖V‖_F, the distance of the moments of path features and targets; β1, p-values,
+    class shares and the model's own error stand beside it.
+
+    Example: gencheck rank model.pt2 a.npz b.npz --reference test.npz
+    """
+    import torch
+
+    from gencheck.audit.inputs import DataSelection
+    from gencheck.audit.options import AuditOptions
+    from gencheck.audit.rank import rank as ranking
+    from gencheck.audit.rank_inputs import open_candidates
+    from gencheck.cli.devices import chosen_device
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.memory import parse_bytes
+    from gencheck.report.json import document
+    from gencheck.report.rank import rank_body, require_candidate, require_first_check
+
+    names = [str(path) for path in candidates]
+    require_candidate(require_first, names)
+    options = AuditOptions(
+        device=chosen_device(device),
+        dtype=getattr(torch, dtype),
+        memory=None if memory is None else parse_bytes(memory),
+        seed=seed,
+        permutations=permutations,
+        gates_independent=True,
+    )
+    choice = DataSelection(
+        path=candidates[0],
+        reference=reference,
+        x_key=x_key,
+        y_key=y_key,
+        limit=limit,
+        seed=seed,
+        task=task,
+        transform=transform,
+    )
+    case = open_candidates(
+        checkpoint, model, candidates, choice, options.dtype, from_layer=from_layer, key=key
+    )
+    found = ranking(
+        case.model, case.candidates, case.reference, case.task, options, progress=ProgressBars()
+    )
+    inputs = case.record | {
+        "device": options.device,
+        "dtype": dtype,
+        "memory": options.memory,
+        "permutations": permutations,
+        "require_first": require_first,
+    }
+    gate = require_first_check(require_first, found)
+    deliver(document("rank", inputs, rank_body(found), gate), _report, as_json, output, report)
+
+
+def _report() -> "Callable[[Document], RenderableType]":
+    from gencheck.report.terminal.rank import render
+
+    return render

@@ -1,0 +1,50 @@
+"""What is said beside every score: two-sided intervals, and whether a split would do better."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from gencheck.bounds.validation import Evidence, certified_bound, with_items
+
+
+def two_sided(evidence: Evidence, log_models: float, delta: float) -> tuple[float, float]:
+    """The risk's interval at level 1 − δ for all of |F| models, in units of the loss.
+
+    Both ends are the certified bound at δ/2, the lower one that of one minus the loss.
+    """
+    level = log_models - math.log(delta / 2)
+    plain = replace(evidence, low=0.0, high=1.0, c=None, gamma2=None)
+    mirrored = replace(
+        plain,
+        mean=(plain.m - plain.count) / plain.m if plain.binary else 1 - plain.mean,
+        losses=None if plain.losses is None else 1 - plain.losses,
+    )
+    low = 1 - certified_bound(mirrored, level).risk
+    high = certified_bound(plain, level).risk
+    return evidence.low + evidence.width * low, evidence.low + evidence.width * high
+
+
+def intervals(evidence: Evidence, log_models: float, delta: float) -> dict[str, Any]:
+    """`fixed`, for the chosen model had it been the only one; `all`, for every one of the |F|."""
+    return {
+        "fixed": list(two_sided(evidence, 0.0, delta)),
+        "all": list(two_sided(evidence, log_models, delta)),
+    }
+
+
+def split_advice(evidence: Evidence, log_models: float, delta: float) -> dict[str, Any] | None:
+    """Choosing on one half and confirming on the other, beside choosing on all, at the same error.
+
+    None where there is nothing to choose from, or no half, or where the bound needs the losses
+    themselves, which a half would have others of.
+    """
+    by_mean = evidence.binary or evidence.losses is None
+    if log_models <= 0 or evidence.m < 2 or not by_mean:
+        return None
+    half = with_items(replace(evidence, losses=None), evidence.m // 2)
+    return {
+        "items": evidence.m,
+        "confirm_items": half.m,
+        "confirm_risk": certified_bound(half, -math.log(delta)).risk,
+        "choose_on_all_risk": certified_bound(evidence, log_models - math.log(delta)).risk,
+    }

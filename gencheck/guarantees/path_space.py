@@ -1,0 +1,170 @@
+"""PAC-Bayes in path space for a two-phase run: from its items to blocks of the kernel to bounds."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.path_space import Features, Posterior, drawn_errors
+from gencheck.bounds.path_space_choice import Chosen, Problem, best_drawn, best_mean
+from gencheck.errors import InputError
+from gencheck.guarantees.two_phase_run import TwoPhaseItems
+from gencheck.load.split import Array
+from gencheck.network.scaled import Scaled
+from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.path_kernel import PathFeatures
+
+# Freeze items whose features span the posterior; all of them where there are fewer.
+LANDMARKS = 1000
+
+# Kernels with other items are of float32: directions of smaller eigenvalues would be their rounding.
+_RANK_TOLERANCE = 1e-6
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Span:
+    """The span of some items' features: coordinates φ(x) = k(x, landmarks) · basis.
+
+    Attributes
+    ----------
+    landmarks
+        The items, shape (L, …), in the run's dtype.
+    basis
+        Shape (L, d), float64, for kernels in units of 2**exponent.
+    """
+
+    landmarks: Tensor
+    basis: Tensor
+    exponent: int
+
+    def coordinates(self, columns: Scaled) -> Array:
+        """φ of items with kernel columns K(x, l), shape (N, L): shape (N, d)."""
+        basis = torch.ldexp(self.basis, torch.tensor(columns.exponent - self.exponent))
+        parts = [rows.double() @ basis for rows in columns.mantissa.split(_ROWS)]
+        return torch.cat(parts).numpy()
+
+
+@dataclass(frozen=True)
+class KernelBlocks:
+    """What the bound needs of the freeze items, and the same of the test items.
+
+    Everything is in units of 2**exponent of the kernel, so that no norm overflows.
+    """
+
+    problem: Problem
+    test: Features | None
+    span: Span
+
+
+@dataclass(frozen=True)
+class PathSpaceCertificate:
+    """The drawn classifier's bound and the mean classifier's, each with its own posterior.
+
+    Attributes
+    ----------
+    drawn_test_error, mean_test_error
+        On the test items, where there are some; of the drawn classifier, in the mean over draws.
+    """
+
+    blocks: KernelBlocks
+    drawn: Chosen
+    mean: Chosen
+    drawn_test_error: float | None
+    mean_test_error: float | None
+
+
+def kernel_blocks(
+    source: TwoPhaseItems, landmarks: int = LANDMARKS, seed: int = 0, progress: Progress = SILENT
+) -> KernelBlocks:
+    """Kernels of a run's freeze and test items with random freeze items, brought to the bound's form.
+
+    Raises
+    ------
+    InputError
+        No landmark was asked for, or the kernel is zero.
+    """
+    if landmarks < 1:
+        raise InputError(where="--landmarks", found=str(landmarks), required="at least 1")
+    items = len(source.freeze)
+    order = np.random.default_rng(seed).permutation(items)
+    features = source.pooled(order, progress)
+    count = min(landmarks, items)
+    columns = source.kernel.columns(features, count, progress)
+    span = _span(source, features, count, columns.exponent)
+    coordinates = span.coordinates(columns)
+    # turned so that the items' own second moment is diagonal
+    own = torch.from_numpy(coordinates[:items])
+    values, right = torch.linalg.eigh(own.T @ own)
+    coordinates = coordinates @ right.numpy()
+    span = Span(source.freeze.items[order[:count]], span.basis @ right, columns.exponent)
+    squares = _squares(source.kernel.diagonal(features), columns.exponent)
+    base, labels = features.outputs.numpy(), source.freeze.labels[order]
+    problem = Problem(
+        Features(coordinates[:items], squares[:items], base[:items]),
+        labels,
+        values.clamp(min=0).numpy(),
+        residuals=np.eye(source.classes)[labels] - base[:items],
+        scale_unit=_scale_unit(source, columns.exponent),
+    )
+    test = None
+    if source.test is not None:
+        test = Features(coordinates[items:], squares[items:], base[items:])
+    return KernelBlocks(problem, test, span)
+
+
+def _span(source: TwoPhaseItems, features: PathFeatures, count: int, exponent: int) -> Span:
+    """An orthonormal basis of the first items' features, in float64: the divergence relies on it."""
+    cross = source.kernel.between(features)
+    rows = torch.arange(count)
+    kernel = cross.between(rows, rows)
+    values, vectors = torch.linalg.eigh((kernel + kernel.T) / 2)
+    kept = values > _RANK_TOLERANCE * values[-1]
+    if not bool(kept.any()):
+        raise InputError(
+            where="certify",
+            found="a kernel of zeros",
+            required="freeze items with path features",
+            remedy="No gate is open on any item: train the standard phase further.",
+        )
+    basis = vectors[:, kept] / values[kept].sqrt()
+    # for kernels in units of 2**exponent instead of the cross kernel's
+    turned = torch.ldexp(basis, torch.tensor((exponent - cross.exponent) / 2))
+    return Span(features.factors.items[:count], turned, exponent)
+
+
+def _squares(diagonal: Scaled, exponent: int) -> Array:
+    """K(x, x) in units of 2**exponent, float64."""
+    values: Array = torch.ldexp(
+        diagonal.mantissa.double(), torch.tensor(diagonal.exponent - exponent)
+    ).numpy()
+    return values
+
+
+def _scale_unit(source: TwoPhaseItems, exponent: int) -> float:
+    """The unit of s: the standard phase's margin over its feature norm, in the kernel's units."""
+    norm = source.units.feature_norm
+    return source.units.margin / math.sqrt(float(norm * norm * Magnitude.of(1.0, -exponent)))
+
+
+def path_space_certificate(
+    blocks: KernelBlocks, test_labels: Array | None, delta: float
+) -> PathSpaceCertificate:
+    """The least bounds of both classifiers, each of which holds with probability 1 − δ by itself."""
+    drawn, mean = best_drawn(blocks.problem, delta), best_mean(blocks.problem, delta)
+    errors: tuple[float | None, float | None] = (None, None)
+    if blocks.test is not None and test_labels is not None:
+        errors = (
+            _drawn_error(drawn.posterior, blocks.test, test_labels),
+            float((mean.posterior.outputs(blocks.test).argmax(1) != test_labels).mean()),
+        )
+    return PathSpaceCertificate(blocks, drawn, mean, *errors)
+
+
+def _drawn_error(posterior: Posterior, items: Features, labels: Array) -> float:
+    errors = drawn_errors(posterior.outputs(items), labels, posterior.variances(items))
+    return float(errors.mean())

@@ -1,0 +1,232 @@
+"""What can be certified of a two-phase run, side by side: the table of `gencheck certify`."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gencheck.bounds.binomial import binomial_upper_end
+from gencheck.bounds.multiclass import assumptions, margins_of
+from gencheck.bounds.path_space import MARGIN_FACTORS, RATES, SCALE_POWERS
+from gencheck.bounds.path_space_choice import Chosen
+from gencheck.guarantees.path_space import (
+    LANDMARKS,
+    KernelBlocks,
+    PathSpaceCertificate,
+    kernel_blocks,
+    path_space_certificate,
+)
+from gencheck.guarantees.two_phase_margin import margin_certificate
+from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
+from gencheck.network.ir import Network
+from gencheck.progress import SILENT, Progress
+
+# The rows of the table, in order.
+HOLD_OUT, MARGIN, DRAWN, MEAN = "hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"
+NAMES = (HOLD_OUT, MARGIN, DRAWN, MEAN)
+
+_COMMON = (
+    "the gates are independent of the freeze phase's items (two-phase training)",
+    "the freeze phase's items are independent draws from the distribution that the risk is over",
+)
+_PRIOR = (
+    f"one union over {len(SCALE_POWERS)} scales of the prior, in units of the standard phase's mean "
+    f"absolute margin over its feature norm, times one over {len(RATES)} rates β"
+)
+_FREE = "the posterior's mean, covariance and span may depend on the items in any way"
+
+
+@dataclass(frozen=True)
+class CertifyRequest:
+    """What to certify.
+
+    Attributes
+    ----------
+    folder, data, x_key, y_key
+        The run and the data that it was trained on.
+    delta
+        Each row holds with probability 1 − δ by itself.
+    runs
+        How many runs were compared on these items; each gets δ over their number.
+    verdict
+        The row that is the verdict, named before anything is computed.
+    landmarks, seed
+        How many freeze items span the posterior, and what draws them.
+    """
+
+    folder: Path
+    data: Path
+    x_key: str | None = None
+    y_key: str | None = None
+    delta: float = 0.05
+    runs: int = 1
+    verdict: str = MEAN
+    landmarks: int = LANDMARKS
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CertifiedRow:
+    """One certificate.
+
+    Attributes
+    ----------
+    name, classifier
+        The bound, and what it is a bound on the 0-1 risk of.
+    error
+        Its 0-1 error on the freeze items; of the drawn classifier, in the mean over draws.
+    test_error
+        The same on the test items, where there are some.
+    terms
+        What the bound is made of.
+    """
+
+    name: str
+    classifier: str
+    risk: float
+    error: float
+    test_error: float | None
+    terms: Mapping[str, float | int | str | None]
+    assumes: tuple[str, ...]
+    source: str
+
+    @property
+    def vacuous(self) -> bool:
+        """True from a risk of 1 on."""
+        return self.risk >= 1
+
+
+@dataclass(frozen=True)
+class CertifyResult:
+    """The table, and what it was made from."""
+
+    request: CertifyRequest
+    items: int
+    classes: int
+    test_items: int
+    rank: int
+    rows: tuple[CertifiedRow, ...]
+    certificate: PathSpaceCertificate
+    gates: Network
+    seconds: dict[str, float]
+
+    @property
+    def verdict(self) -> CertifiedRow:
+        """The row that was named beforehand."""
+        (row,) = (row for row in self.rows if row.name == self.request.verdict)
+        return row
+
+
+def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResult:
+    """Every certificate for a two-phase run, each with probability 1 − δ.
+
+    Raises
+    ------
+    InputError
+        The folder is none of a finished two-phase run, the data are not its own, or no landmark was
+        asked for.
+    """
+    marks = [time.perf_counter()]
+    run = read_two_phase_run(request.folder, request.data, request.x_key, request.y_key)
+    delta = request.delta / request.runs
+    marks.append(time.perf_counter())
+    blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress)
+    marks.append(time.perf_counter())
+    labels = None if run.items.test is None else run.items.test.labels
+    found = path_space_certificate(blocks, labels, delta)
+    rows = (
+        _hold_out(run, blocks, delta, request.runs),
+        _margin(run, delta, request.runs, progress),
+        _path_space(found.drawn, found.drawn_test_error, request),
+        _path_space(found.mean, found.mean_test_error, request),
+    )
+    marks.append(time.perf_counter())
+    names = ("load", "kernel", "bounds")
+    return CertifyResult(
+        request,
+        items=len(run.items.freeze),
+        classes=run.items.classes,
+        test_items=0 if run.items.test is None else len(run.items.test),
+        rank=blocks.problem.features.coordinates.shape[1],
+        rows=rows,
+        certificate=found,
+        gates=run.items.gates,
+        seconds={n: b - a for n, a, b in zip(names, marks[:-1], marks[1:], strict=True)},
+    )
+
+
+def _compared(runs: int) -> str:
+    # the last of the margin bound's assumptions is this one
+    return assumptions((), runs)[-1]
+
+
+def _hold_out(run: TwoPhaseRun, blocks: KernelBlocks, delta: float, runs: int) -> CertifiedRow:
+    problem = blocks.problem
+    wrong = int((margins_of(problem.features.base, problem.labels) <= 0).sum())
+    test_error = None
+    if blocks.test is not None and run.items.test is not None:
+        test_error = float((blocks.test.base.argmax(1) != run.items.test.labels).mean())
+    items = len(problem.labels)
+    return CertifiedRow(
+        HOLD_OUT,
+        "the standard phase's network, which no freeze item trained",
+        risk=binomial_upper_end(wrong, items, -math.log(delta)),
+        error=wrong / items,
+        test_error=test_error,
+        terms={"errors": wrong},
+        assumes=(*_COMMON, _compared(runs)),
+        source="Clopper & Pearson 1934; Langford 2005",
+    )
+
+
+def _margin(run: TwoPhaseRun, delta: float, runs: int, progress: Progress) -> CertifiedRow:
+    found = margin_certificate(run, delta, progress)
+    bound = found.certified
+    return CertifiedRow(
+        MARGIN,
+        "the run's own network, gates held and weights of the freeze phase",
+        risk=bound.risk,
+        error=found.error,
+        test_error=found.test_error,
+        terms={
+            "margin_loss": bound.margin_loss,
+            "rademacher": bound.rademacher,
+            "confidence": bound.confidence,
+            "price_nats": bound.price,
+            "origin": found.origins[-1],
+        },
+        assumes=assumptions([weights.origin for weights in found.weights], runs),
+        source=bound.source,
+    )
+
+
+def _path_space(chosen: Chosen, test_error: float | None, request: CertifyRequest) -> CertifiedRow:
+    bound = chosen.bound
+    origin = (
+        "the standard phase's path weights" if math.isinf(chosen.penalty) else "ridge regression"
+    )
+    terms: dict[str, float | int | str | None] = {
+        "empirical": bound.empirical,
+        "divergence_nats": bound.divergence,
+        "price_nats": bound.price,
+        "confidence_nats": bound.confidence,
+        "factor": bound.factor,
+        "mean": origin,
+        "penalty": None if math.isinf(chosen.penalty) else chosen.penalty,
+        "sharpness": chosen.sharpness,
+        "scale": chosen.scale_power,
+    }
+    assumes: tuple[str, ...] = (*_COMMON, _PRIOR, _FREE, _compared(request.runs))
+    if bound.margin_factor is None:
+        classifier = "draws its weights from the posterior anew for every item"
+    else:
+        classifier = "the posterior's mean"
+        terms["margin_factor"] = bound.margin_factor
+        assumes = (
+            *assumes,
+            f"one union over {len(MARGIN_FACTORS)} margins under the same Gaussian",
+        )
+    return CertifiedRow(
+        bound.name, classifier, bound.risk, chosen.error, test_error, terms, assumes, bound.source
+    )

@@ -1,0 +1,234 @@
+"""Evaluation logs, one score an item: lm-evaluation-harness, HELM, plain JSON lines."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gencheck.errors import InputError
+from gencheck.load.item_scores import ItemScores, ScoreKeys, refuse_outside
+
+Record = dict[str, Any]
+
+_SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
+# Inspect's own reading of a grade.
+_GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+
+
+@dataclass
+class ScoreRows:
+    """What is gathered of one model's items on one task."""
+
+    where: str
+    scores: list[float] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, record: Record, score: float, identity: str, keys: ScoreKeys, at: str) -> None:
+        """Take one item; `at` is its place."""
+        self.scores.append(score)
+        self.ids.append(identity)
+        if keys.cluster_key is not None:
+            own = keys.cluster_key == "id"
+            self.clusters.append(identity if own else str(value_at(record, keys.cluster_key, at)))
+        if keys.stratify_key is not None:
+            self.strata.append(str(value_at(record, keys.stratify_key, at)))
+        if keys.weight_key is not None:
+            self.weights.append(
+                score_of(value_at(record, keys.weight_key, at), at, keys.weight_key)
+            )
+
+    def finished(self, model: str, task: str, keys: ScoreKeys) -> ItemScores:
+        """The losses, checked."""
+        if not self.scores:
+            raise InputError(where=self.where, found="no items", required="at least one")
+        losses = keys.low + keys.high - np.array(self.scores)
+        refuse_outside(losses, f"{self.where}, item", keys, score=True)
+        return ItemScores(
+            model=model,
+            task=task,
+            losses=losses,
+            where=self.where,
+            ids=np.array(self.ids) if all(self.ids) else None,
+            clusters=np.array(self.clusters) if self.clusters else None,
+            strata=np.array(self.strata) if self.strata else None,
+            weights=np.array(self.weights) if self.weights else None,
+        )
+
+
+def value_at(record: Record, key: str, at: str) -> Any:
+    """The value under a key, or under dots a key within a key.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    value: Any = record.get(key)
+    if value is None:
+        value = record
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+    if value is None:
+        raise InputError(
+            where=at,
+            found=f"no value under {key!r}",
+            required=f"one of {', '.join(sorted(map(str, record))[:12])}, dots for keys within keys",
+        )
+    return value
+
+
+def score_of(value: Any, at: str, key: str) -> float:
+    """The finite number that a score means."""
+    if isinstance(value, str):
+        value = _GRADES.get(value, _WORDS.get(value.lower(), value))
+    if isinstance(value, list | dict):
+        raise InputError(
+            where=at,
+            found=f"under {key!r} {type(value).__name__} of {len(value)}: no score of the item alone",
+            required="a number an item",
+            remedy=(
+                "A metric of a whole corpus (BLEU, F1 of all items, perplexity) is no mean over items; "
+                "choose a metric of each item with --score-key."
+            ),
+        )
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise InputError(
+            where=at, found=f"under {key!r} {str(value)[:40]!r}", required="a finite number"
+        )
+    return number
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Record]]:
+    """The objects of a file of one JSON object a line, with the numbers of their lines.
+
+    Raises
+    ------
+    InputError
+        A line is none; names it.
+    """
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, 1):
+            if line.strip():
+                yield number, json_object(line, f"{path}, line {number}")
+
+
+def json_object(text: bytes, at: str) -> Record:
+    """The JSON object of a text; `at` is its place.
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            where=at,
+            found=f"no JSON ({error})",
+            required="a JSON object",
+            remedy="A line that a crash cut can be removed; its item is then not among the scores.",
+        ) from error
+    if not isinstance(record, dict):
+        raise InputError(where=at, found="no JSON object", required="a JSON object")
+    return record
+
+
+def harness_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
+    """lm-evaluation-harness' `samples_TASK_DATE.jsonl`: the metric `keys.score_key`, or the only one.
+
+    Where a task has several filters the key is ``metric,filter``, as in the harness' own results.
+    """
+    match = _SAMPLES.fullmatch(path.stem)
+    task = match[1] if match else path.stem
+    records = list(json_lines(path))
+    metric, chosen = _metric_and_filter(path, [record for _, record in records], keys.score_key)
+    rows = ScoreRows(str(path))
+    for number, record in records:
+        if chosen in (None, record.get("filter")):
+            at = f"{path}, line {number}"
+            score = score_of(value_at(record, metric, at), at, metric)
+            rows.add(record, score, f"{task}/{record['doc_id']}", keys, at)
+    return [rows.finished(path.parent.name, task, keys)]
+
+
+def _metric_and_filter(
+    path: Path, records: list[Record], asked: str | None
+) -> tuple[str, str | None]:
+    metric, _, chosen = (asked or "").partition(",")
+    filters = sorted({str(record.get("filter", "none")) for record in records})
+    names = sorted({str(name) for record in records for name in record.get("metrics", ())})
+    if not metric:
+        if len(names) != 1:
+            raise InputError(
+                where=str(path),
+                found=f"the metrics {', '.join(names) or 'of no name'}",
+                required="the one to bound: --score-key METRIC",
+            )
+        metric = names[0]
+    if len(filters) > 1 and chosen not in filters:
+        raise InputError(
+            where=str(path),
+            found=f"the filters {', '.join(filters)}",
+            required=f"one of them: --score-key {metric},{filters[0]}",
+        )
+    return metric, chosen or None
+
+
+def helm_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
+    """HELM's `per_instance_stats.json`: the mean of the statistic `keys.score_key` of each instance."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            where=str(path), found=f"no JSON ({error})", required="HELM's list of instances"
+        ) from error
+    rows = ScoreRows(str(path))
+    for number, record in enumerate(content if isinstance(content, list) else []):
+        at = f"{path}, instance {number}"
+        stats = {
+            str((stat.get("name") or {}).get("name")): stat.get("mean")
+            for stat in record.get("stats", [])
+        }
+        if keys.score_key is None:
+            raise InputError(
+                where=at,
+                found=f"the statistics {', '.join(sorted(stats)[:12])}",
+                required="the one to bound: --score-key NAME",
+            )
+        score = score_of(value_at(stats, keys.score_key, at), at, keys.score_key)
+        rows.add(record, score, str(record.get("instance_id", number)), keys, at)
+    return [rows.finished(path.parent.parent.name, path.parent.name, keys)]
+
+
+def plain_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
+    """JSON lines of anybody's: the score under `keys.score_key`, by `model` and `task` where given."""
+    if keys.score_key is None:
+        raise InputError(
+            where=str(path),
+            found="JSON lines of no known tool",
+            required="the key of the score: --score-key KEY (dots for keys within keys)",
+        )
+    groups: dict[tuple[str, str], ScoreRows] = defaultdict(lambda: ScoreRows(str(path)))
+    for number, record in json_lines(path):
+        at = f"{path}, line {number}"
+        group = groups[str(record.get("model", path.stem)), str(record.get("task", ""))]
+        score = score_of(value_at(record, keys.score_key, at), at, keys.score_key)
+        name = keys.id_key or next((n for n in ("id", "item_id", "doc_id") if n in record), None)
+        group.add(record, score, str(value_at(record, name, at)) if name else "", keys, at)
+    if not groups:
+        raise InputError(where=str(path), found="no lines", required="at least one")
+    return [rows.finished(model, task, keys) for (model, task), rows in groups.items()]

@@ -1,0 +1,87 @@
+"""The terminal report of `certify`: one row a certificate, the verdict last."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+from gencheck.report.terminal.bounds import at_most, confidence_text, gate_lines
+
+
+def render_certify(doc: Document) -> RenderableType:
+    """The report of one `certify` document."""
+    verdict = doc["verdict"]["name"]
+    (chosen,) = (row for row in doc["certificates"] if row["name"] == verdict)
+    assumed = [Text(f"assumes: {text}", style="dim") for text in chosen["assumes"]]
+    return Group(
+        Text("gencheck certify", style="bold"),
+        _facts(doc),
+        Padding(_table(doc["certificates"], verdict), (1, 0, 1, 0)),
+        *[Text(f"{row['name']}: {row['classifier']}", style="dim") for row in doc["certificates"]],
+        Padding(Text(_terms(chosen)), (1, 0, 0, 0)),
+        *assumed,
+        *gate_lines(doc),
+        Padding(_verdict(doc, chosen), (1, 0, 0, 0)),
+    )
+
+
+def _facts(doc: Document) -> RenderableType:
+    inputs, measured = doc["inputs"], doc["measured"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("run", inputs["run"]["path"])
+    test = f"; {measured['test_items']:,} to test" if measured["test_items"] else "; none to test"
+    facts.add_row(
+        "items", f"{measured['m_sigma']:,} of the freeze phase, {measured['d_y']} classes{test}"
+    )
+    facts.add_row("span", f"{measured['rank']:,} dimensions, of {inputs['landmarks']:,} items")
+    shared = f", over {inputs['runs']:,} for each run compared" if inputs["runs"] > 1 else ""
+    facts.add_row("delta", f"{inputs['delta']:g} for each row by itself{shared}")
+    return facts
+
+
+def _table(rows: list[dict[str, Any]], verdict: str) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("bound")
+    for name in ("freeze error", "test error", "risk ≤"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in rows:
+        marks = ["verdict"] if row["name"] == verdict else []
+        marks += ["vacuous"] if row["vacuous"] else []
+        test = "–" if row["test_error"] is None else f"{row['test_error']:.4f}"
+        table.add_row(
+            row["name"],
+            f"{row['error']:.4f}",
+            test,
+            at_most(row["risk"], 4),
+            " · ".join(marks),
+            style="bold" if row["name"] == verdict else "",
+        )
+    return table
+
+
+def _terms(row: dict[str, Any]) -> str:
+    shown = ", ".join(f"{name.replace('_', ' ')} {_term(v)}" for name, v in row["terms"].items())
+    return f"{row['name']}: {shown}"
+
+
+def _term(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _verdict(doc: Document, row: dict[str, Any]) -> Text:
+    sure = confidence_text(doc["inputs"]["delta"])
+    if row["vacuous"]:
+        return Text(f"Verdict: vacuous ({row['risk']:.6g} is no less than 1).", "bold yellow")
+    return Text(
+        f"Verdict: true 0-1 risk at most {at_most(row['risk'], 4)} with probability {sure} "
+        f"({row['name']}: {row['classifier']}).",
+        "bold green",
+    )

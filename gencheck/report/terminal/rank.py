@@ -1,0 +1,73 @@
+"""The terminal report of `rank`: the nearest set first, then what it rests on."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+from gencheck.report.terminal.concentrate import shown
+
+_BAR = 12
+
+
+def render(doc: Document) -> RenderableType:
+    """The report of one `rank` document."""
+    sets = doc["ranking"]
+    first = sets[0]
+    parts: list[RenderableType] = [
+        Text(_answer(doc), style="bold"),
+        Text(""),
+        _table(doc),
+        Text(
+            "‖V‖_F: how far the set's moments of path features with targets are from the "
+            "reference's, the least first. p: over all statistics of that pair (Holm). Class "
+            "shares: the distance between the two. Error: the model's own, on the set.",
+            style="dim",
+        ),
+    ]
+    if "gate" in doc:
+        passed = doc["gate"]["passed"]
+        wanted = doc["inputs"]["require_first"]
+        text = f"{'passed' if passed else 'FAILED'}  require-first: {wanted}"
+        parts.append(Padding(Text(text, style="green" if passed else "red"), (1, 0, 0, 0)))
+    parts.append(Padding(Text(f"Verdict: take {first['name']}.", style="bold"), (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def _answer(doc: Document) -> str:
+    first, *rest = doc["ranking"]
+    text = f"{first['name']} is nearest to the reference under this model"
+    if not rest:
+        return f"{text}: it is the only candidate."
+    return f"{text}, of {len(rest) + 1} candidate sets."
+
+
+def _table(doc: Document) -> RenderableType:
+    largest = max((each["v_frobenius"] or 0.0) for each in doc["ranking"])
+    table = Table.grid(padding=(0, 2))
+    for justify in ("right", "left", "right", "left", "right", "right", "right", "right"):
+        table.add_column(justify=justify, no_wrap=justify == "right")
+    names = ("", "set", "‖V‖_F", "", "β1", "p", "class shares", "error")
+    table.add_row(*(Text(word, style="dim") for word in names))
+    for each in doc["ranking"]:
+        table.add_row(*_row(each, largest))
+    return table
+
+
+def _row(each: dict[str, Any], largest: float) -> list[RenderableType]:
+    value, logs = each["v_frobenius"], each.get("log10", {})
+    filled = 0 if value is None or largest <= 0 else max(1, round(_BAR * value / largest))
+    p_value, error = each["permutation"].get("p_value"), each["gap"]["sample_error"]
+    return [
+        str(each["place"]),
+        Text(f"{each['name']}\n{each['items']:,} items", overflow="fold"),
+        shown(value, logs.get("v_frobenius")),
+        Text("━" * filled, style="yellow"),
+        shown(each["beta1"], logs.get("beta1")),
+        "" if p_value is None else f"{p_value:.2g}",
+        f"{each['label_difference']:.3g}",
+        shown(each["gap"]["sample_risk"]) if error is None else f"{error:.1%}",
+    ]

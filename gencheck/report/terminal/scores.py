@@ -1,0 +1,103 @@
+"""What the report of `val-bound` says of studies, tasks, clusters and splits."""
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+
+
+def study_facts(doc: Document) -> list[tuple[str, str]]:
+    """What was counted in the study, and why."""
+    if "study" not in doc:
+        return []
+    study = doc["study"]
+    states = ", ".join(f"{count} {state}" for state, count in sorted(study["states"].items()))
+    left = f"; {study['left_out']} without a score not counted" if study["left_out"] else ""
+    rows = [
+        ("study", f"{study['kind']}: {study['name']}"),
+        ("trials", f"{states}{left}"),
+        ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
+    ]
+    if study["best"] is not None:
+        best = study["best"]
+        rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
+    return rows + [("note", note) for note in study["notes"]]
+
+
+def scores_facts(doc: Document) -> list[tuple[str, str]]:
+    """Which model was chosen, and what its units are."""
+    if "scores" not in doc:
+        return []
+    scores = doc["scores"]
+    rows = [
+        ("model", f"{scores['models'][0]['name']}: mean loss {scores['models'][0]['loss']:.6g}")
+    ]
+    rows += [
+        ("beside it", f"{model['name']}: mean loss {model['loss']:.6g}")
+        for model in scores["models"][1:6]
+    ]
+    if len(scores["models"]) > 6:
+        rows.append(("", f"… and {len(scores['models']) - 6} more"))
+    if scores["largest_cluster"]:
+        rows.append(
+            (
+                "clusters",
+                f"{scores['units']:,} of {scores['items']:,} items, the largest of "
+                f"{scores['largest_cluster']:,}; the cluster is the unit",
+            )
+        )
+    naive = scores["naive"]
+    if naive is not None:
+        ratio = naive["slack_ratio"]
+        times = "" if ratio is None else f"; the slack here is {ratio:.3g} times as wide"
+        rows.append(
+            (
+                "naive",
+                f"{naive['risk']:.6g} had the {naive['items']:,} items been independent and alike: "
+                f"not valid here{times}",
+            )
+        )
+    return rows
+
+
+def beside_facts(doc: Document) -> list[tuple[str, str]]:
+    """The two-sided intervals, and what a split would give."""
+    rows = []
+    solved = doc.get("solution", {}).get("reading") == "p-value"
+    if "intervals" in doc and not solved:
+        low, high = doc["intervals"]["fixed"]
+        rows.append(("interval", f"{low:.4g} to {high:.4g}, were the model the only one tried"))
+        if doc["evaluated_at"]["log_n_models"] > 0:
+            low, high = doc["intervals"]["all"]
+            rows.append(("", f"{low:.4g} to {high:.4g}, for each of all models"))
+    if "split" in doc and not solved:
+        split = doc["split"]
+        rows.append(
+            (
+                "split",
+                f"at this error, to choose on {split['items'] - split['confirm_items']:,} and confirm "
+                f"on {split['confirm_items']:,} gives {split['confirm_risk']:.4g}; to choose on all "
+                f"{split['items']:,} gives {split['choose_on_all_risk']:.4g}",
+            )
+        )
+    return rows
+
+
+def groups_table(doc: Document) -> list[RenderableType]:
+    """One row a task or stratum."""
+    scores = doc.get("scores", {})
+    if not scores.get("groups"):
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(scores["kind"], overflow="fold")
+    tested = "p_adjusted" in scores["groups"][0]
+    for name in ("items", "mean loss", "risk ≤", *(("p (Holm)",) if tested else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in scores["groups"]:
+        cells = [f"{row['units']:,}", f"{row['loss']:.4g}", f"{row['risk']:.4g}"]
+        cells += [f"{row['p_adjusted']:.3g}"] if tested else []
+        table.add_row(Text(row["name"]), *cells)
+    note = f"the bounds of all {scores['kind']} hold together (Bonferroni)"
+    return [Padding(table, (1, 0, 0, 0)), Text(note, style="dim")]

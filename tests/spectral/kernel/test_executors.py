@@ -1,0 +1,186 @@
+"""Both executors give the kernel that enumeration gives, and agree where it is too long."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.run import audit
+from gencheck.errors import InputError, MissingDependency
+from gencheck.network.terms import kernel_program
+from gencheck.spectral.kernel import path_kernel
+from gencheck.spectral.kernel.bits.plan import suits_bits
+from gencheck.spectral.kernel.executors import (
+    bit_cuts,
+    compiled_loops_are_there,
+    executor_for,
+    matrix_cuts,
+)
+from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.gram import gram_matrix
+from tests.cases import random_case
+from tests.networks import ZOO
+
+pytest.importorskip("numba")
+
+SPATIAL = ["conv_pool", "residual", "depthwise_pointwise", "dense_block", "conv1d_dilated"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("name", ZOO)
+def test_counted_bits_equal_enumeration(name: str, dtype: torch.dtype) -> None:
+    case = random_case(name)
+    items = torch.cat([case.sample.items, case.reference.items]).to(dtype)
+    program = kernel_program(case.subject.network, patches=False)
+    factors, _ = forward(case.subject.network, items, 5)
+    kernel = gram_matrix(program, factors, 7, executor="bits").dense().double().numpy()
+    expected = case.truth().kernel
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-6
+    np.testing.assert_allclose(kernel, expected, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["conv_pool", "residual", "depthwise_pointwise", "dense_block"])
+def test_every_figure_is_the_same_with_either_executor(name: str) -> None:
+    case = random_case(name)
+    results = [
+        audit(
+            case.subject,
+            case.sample,
+            case.reference,
+            "classification",
+            AuditOptions(dtype=torch.float64, tile=6, executor=executor),
+        )
+        for executor in ("matrix", "bits")
+    ]
+    assert [result.executor for result in results] == ["matrix", "bits"]
+    for figure in ("beta1", "v_l2"):
+        left, right = (getattr(result, figure) for result in results)
+        numbers = [
+            [float(v.value)] if figure == "beta1" else list(map(float, v)) for v in (left, right)
+        ]
+        np.testing.assert_allclose(numbers[0], numbers[1], rtol=1e-9)
+    assert results[0].beta2 == results[1].beta2
+
+
+def convolutional(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
+    """A random network of two convolutions with a pool between, and its item shape."""
+    channels, groups = draw(st.sampled_from([(2, 1), (4, 2), (6, 3), (4, 4)]))
+    kernel, stride = draw(st.sampled_from([1, 2, 3, 5])), draw(st.integers(1, 3))
+    padding, dilation = draw(st.integers(0, 2)), draw(st.integers(1, 2))
+    side = draw(st.integers(9, 13))
+    pool = draw(
+        st.sampled_from(
+            [
+                nn.MaxPool2d(2),
+                nn.MaxPool2d(3),
+                nn.MaxPool2d(3, 2, 1),
+                nn.MaxPool2d(2, 1, ceil_mode=True),
+                nn.AvgPool2d(2),
+                nn.Identity(),
+            ]
+        )
+    )
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    layers: list[nn.Module] = [
+        nn.Conv2d(2, channels, draw(st.sampled_from([3, 5])), padding=draw(st.integers(0, 2))),
+        nn.ReLU6() if draw(st.booleans()) else nn.ReLU(),
+        pool,
+        nn.Conv2d(channels, 2 * channels, kernel, stride, padding, dilation, groups),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(70),
+        nn.ReLU(),
+        nn.Linear(70, 2),
+    ]
+    return nn.Sequential(*layers).double(), (2, side, side + draw(st.integers(-2, 2)))
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_executors_agree_on_random_networks(data: st.DataObject) -> None:
+    module, shape = convolutional(data.draw)
+    try:
+        with torch.no_grad():
+            module(torch.zeros((2, *shape), dtype=torch.float64))
+    except RuntimeError:
+        # a window that does not fit
+        return
+    subject = model_of_module(module.eval(), [shape])
+    items = torch.randn((11, *shape), dtype=torch.float64)
+    kernels = []
+    for executor in ("matrix", "bits"):
+        program = kernel_program(subject.network, patches=executor == "matrix")
+        factors, _ = forward(subject.network, items, 4)
+        gram = gram_matrix(program, factors, 5, executor=executor)
+        kernels.append(gram.dense() * 2.0**gram.exponent)
+    torch.testing.assert_close(kernels[0], kernels[1], rtol=1e-11, atol=0)
+
+
+def test_bits_are_counted_where_that_is_quicker() -> None:
+    network = random_case("conv_pool").subject.network
+    program = kernel_program(network, patches=False)
+    assert suits_bits(program, network)
+    assert executor_for(network, program, 50, "cpu") == "matrix"
+    assert executor_for(network, program, 10**6, "cpu") == "bits"
+    assert executor_for(network, program, 10**6, "cuda:0") == "matrix"
+    for name in ("four_hidden", "two_hidden_leaky", "silu", "tanh"):
+        dense = random_case(name).subject.network
+        assert not suits_bits(kernel_program(dense, patches=False), dense)
+
+
+def test_without_numba_matrices_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    network = random_case("conv_pool").subject.network
+    program = kernel_program(network, patches=False)
+    assert not compiled_loops_are_there()
+    assert executor_for(network, program, 10**6, "cpu") == "matrix"
+
+
+def test_bits_asked_for_in_vain_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = random_case("silu")
+    options = AuditOptions(executor="bits")
+    with pytest.raises(InputError, match="--executor: found bits, for dense, silu on cpu"):
+        audit(case.subject, case.sample, case.reference, "classification", options)
+    monkeypatch.setattr(path_kernel, "compiled_loops_are_there", lambda: False)
+    case = random_case("conv_pool")
+    with pytest.raises(MissingDependency, match=r'needs numba.*"gencheck\[fast\]"'):
+        audit(case.subject, case.sample, case.reference, "classification", options)
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+@pytest.mark.parametrize("factor_bytes", [1, 10**4, 10**6, 2**30])
+def test_how_items_are_cut_changes_nothing(name: str, factor_bytes: int) -> None:
+    case = random_case(name)
+    few = torch.cat([case.sample.items, case.reference.items])
+    items = torch.cat([few, 0.5 * few, few - 0.3])[:50]
+    program = kernel_program(case.subject.network)
+    factors, _ = forward(case.subject.network, items, 64)
+    whole = gram_matrix(program, factors, 64).dense()
+    cut = gram_matrix(program, factors, 24, factor_bytes, kept_bytes=1).dense()
+    torch.testing.assert_close(cut, whole, rtol=1e-12, atol=0)
+    for cuts in (matrix_cuts, bit_cuts):
+        made = cuts(program, torch.float64, 24, factor_bytes)
+        assert 1 <= made.step <= made.strip <= 24
+        assert made.keeping(0).kept == 4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_counting_bits_leaves_torch_its_threads(threads: int) -> None:
+    """Both share one OpenMP runtime; a torch told to use one thread must not find itself with more."""
+    pytest.importorskip("numba")
+    case = random_case("conv_pool")
+    factors, _ = forward(case.subject.network, case.sample.items.float(), 8)
+    program = kernel_program(case.subject.network, patches=False)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        gram_matrix(program, factors, 8, executor="bits")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,69 @@
+"""Ranking: every candidate's figures are those of an audit of it alone; nearer sets come first."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.rank import rank
+from gencheck.audit.run import audit
+from gencheck.errors import InputError
+from tests.cases import random_case
+
+OPTIONS = AuditOptions(dtype=torch.float64, tile=6, batch_size=5, permutations=30)
+
+
+@pytest.mark.parametrize("name", ["one_hidden_bias", "conv_pool"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_each_set_is_measured_as_in_an_audit_of_its_own(name: str, task: str) -> None:
+    case, other = random_case(name, task=task), random_case(name, seed=1, task=task)
+    candidates = {"a": case.sample, "b": other.sample, "c": other.reference}
+    found = rank(case.subject, candidates, case.reference, task, OPTIONS)
+    values = [float(each.v_frobenius) for each in found.sets]
+    assert values == sorted(values)
+    for each in found.sets:
+        alone = audit(case.subject, candidates[each.name], case.reference, task, OPTIONS)
+        assert each.items == len(candidates[each.name].items)
+        assert float(each.v_frobenius) == pytest.approx(float(alone.v_frobenius), rel=1e-9)
+        assert float(each.beta1) == pytest.approx(float(alone.beta1.value), rel=1e-9, abs=1e-12)
+        assert each.gap == alone.gap
+        assert alone.permutation is not None
+        assert each.permutation is not None
+        for key, statistic in each.permutation.statistics.items():
+            if key != "beta2":
+                assert statistic.p_value == alone.permutation.statistics[key].p_value, key
+
+
+def test_sets_with_more_wrong_labels_come_later() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)).double()
+    model = model_of_module(module, [(6,)])
+    random = np.random.default_rng(0)
+
+    def drawn(count: int, wrong: float) -> Labelled:
+        x = random.normal(size=(count, 6))
+        y = x[:, :3].argmax(1)
+        y = np.where(random.random(count) < wrong, random.integers(0, 3, count), y)
+        return Labelled(torch.from_numpy(x), torch.eye(3, dtype=torch.float64)[y])
+
+    shares = {"clean": 0.0, "some": 0.5, "all": 1.0}
+    candidates = {name: drawn(400, share) for name, share in shares.items()}
+    found = rank(model, candidates, drawn(400, 0.0), "classification", OPTIONS)
+    assert [each.name for each in found.sets] == ["clean", "some", "all"]
+    last = found.sets[-1].permutation
+    assert last is not None
+    assert last.statistics["v_frobenius"].p_value == pytest.approx(1 / 31)
+
+
+def test_what_cannot_be_ranked_is_refused() -> None:
+    case = random_case("one_hidden_bias")
+    arguments = (case.subject, {"a": case.sample}, case.reference, "classification")
+    with pytest.raises(InputError, match="landmarks"):
+        rank(*arguments, replace(OPTIONS, landmarks=3))
+    with pytest.raises(InputError, match="no candidate"):
+        rank(case.subject, {}, case.reference, "classification")
