@@ -141,7 +141,7 @@ Ask whether a data set suits a model, and where it differs from a reference:
 
 Certify a network: train it in two phases, then bound its error:
   gencheck train --data data.npz --arch mlp:64,64 --two-phase --out run
-  gencheck data-indep --checkpoint run --data data.npz
+  gencheck certify run data.npz
 
 See all three on handwritten digits: gencheck demo. All commands: gencheck --help
 """

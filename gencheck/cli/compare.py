@@ -124,10 +124,28 @@ def compare(
         from gencheck.report.compare import compare_body
         from gencheck.report.json import document
 
-        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        choice = DataSelection(
+            path=data,
+            reference=reference,
+            holdout=holdout,
+            x_key=x_key,
+            y_key=y_key,
+            limit=limit,
+            seed=seed,
+            task=task,
+            transform=transform,
+        )
         level = delta_of(delta, confidence)
         options = replace(
-            _options(level, n_models, posterior_steps, posterior_draws, device, dtype, seed),
+            _options(
+                level,
+                n_models,
+                steps=posterior_steps,
+                draws=posterior_draws,
+                device=device,
+                dtype=dtype,
+                seed=seed,
+            ),
             input_range=input_range,
             estimates=estimates,
         )
@@ -193,7 +211,14 @@ def _run(
     mean = None
     if prior is not None:
         mean = prior_network(prior, model, case.subject, key=key, output=output)
-    result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
+    result = compared(
+        case.subject,
+        case.sample,
+        reference=case.reference,
+        options=options,
+        prior=mean,
+        progress=ProgressBars(),
+    )
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
         "delta": options.delta,

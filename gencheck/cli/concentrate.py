@@ -207,7 +207,17 @@ def concentrate(
         independent = gates_independent or gates is not None or checkpoint.is_dir()
         probability = confidence_of(delta, confidence)
         request = certificate_request(certify, probability, input_range, target_range, independent)
-        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
+        choice = DataSelection(
+            path=data,
+            reference=reference,
+            holdout=holdout,
+            x_key=x_key,
+            y_key=y_key,
+            limit=limit,
+            seed=seed,
+            task=task,
+            transform=transform,
+        )
         options = audit_options(
             device=device,
             dtype=dtype,
@@ -239,11 +249,11 @@ def concentrate(
         result, inputs = run_audit(
             checkpoint,
             model,
-            from_layer,
-            choice,
-            options,
-            gates,
-            gates_independent,
+            from_layer=from_layer,
+            choice=choice,
+            options=options,
+            gates=gates,
+            gates_independent=gates_independent,
             key=key,
             output=output_name,
         )

@@ -194,7 +194,15 @@ def _from_numbers(
         require_between(name, value, 0, open_low=True)
     require_between("--margin-loss", loss, 0, 1)
     items = _freeze_items(given["m_sigma"], given["m"], given["alpha"])
-    bound = independent_bound(items, rho, given["d_y"], given["c_sigma"], given["c_w"], delta, loss)
+    bound = independent_bound(
+        items,
+        rho,
+        d_y=given["d_y"],
+        c_sigma=given["c_sigma"],
+        c_w=given["c_w"],
+        delta=delta,
+        margin_loss=loss,
+    )
     if bound.risk == math.inf:
         raise InputError(
             where="--c-sigma, --c-w and --rho",

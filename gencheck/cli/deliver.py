@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gencheck.cli.failures import foreseen
-from gencheck.cli.terminal import as_text, print_plain, say, show
+from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
 from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
@@ -118,6 +118,18 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
     return to_markdown(plain, as_text(renderer()(plain)))
 
 
+def _html(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.html import to_html
+
+    plain = printable_document(doc)
+    return to_html(plain, as_text(renderer()(plain)))
+
+
+def _svg(doc: "Document", renderer: "Renderer") -> str:
+    name = str(doc["schema"]).removeprefix("gencheck.").partition("/")[0]
+    return as_picture(renderer()(printable_document(doc)), f"gencheck {name}")
+
+
 def _junit(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.junit import to_junit
 
@@ -130,7 +142,7 @@ def _json(doc: "Document", renderer: "Renderer") -> str:
     return to_json(doc)
 
 
-_FORMATS = {".md": _markdown, ".xml": _junit, ".json": _json}
+_FORMATS = {".html": _html, ".svg": _svg, ".md": _markdown, ".xml": _junit, ".json": _json}
 
 
 def _summarise_step(doc: "Document", renderer: "Renderer") -> None:

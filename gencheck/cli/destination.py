@@ -10,7 +10,7 @@ from gencheck.errors import InputError
 
 # What a command writes itself, and what else it writes into; every other path is an input.
 _WRITTEN = {"output", "report", "plot", "cache", "save"}
-_REPORTS = {".md", ".xml", ".json"}
+_REPORTS = {".html", ".svg", ".md", ".xml", ".json"}
 
 
 def refuse_destinations(parameters: Mapping[str, Any]) -> None:

@@ -51,3 +51,27 @@ def as_text(report: "RenderableType", width: int = 80) -> str:
     with plain.capture() as captured:
         plain.print(report)
     return captured.get()
+
+
+def as_picture(report: "RenderableType", title: str, width: int = 80) -> str:
+    """A report as it stands on a terminal, as one SVG that asks for nothing outside itself."""
+    import io
+    import re
+
+    from rich._export_format import CONSOLE_SVG_FORMAT
+    from rich.console import Console
+
+    coloured = Console(
+        file=io.StringIO(),
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        color_system="truecolor",
+        force_terminal=True,
+        record=True,
+    )
+    coloured.print(report)
+    # the fonts that rich would fetch
+    own = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return coloured.export_svg(title=title, code_format=own, unique_id="gencheck")

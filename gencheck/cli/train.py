@@ -122,11 +122,24 @@ def train(
         from gencheck.training.request import TrainRequest
         from gencheck.training.run import train as run
 
-        _refuse_unused(two_phase, solver, ridge, landmarks, centred, freeze_epochs)
+        _refuse_unused(
+            two_phase,
+            solver,
+            ridge=ridge,
+            landmarks=landmarks,
+            centred=centred,
+            freeze_epochs=freeze_epochs,
+        )
         require_between("--learning-rate", learning_rate, 0, open_low=True)
         maximum_check("max-test-error", max_test_error, None)
         standard = Training(
-            epochs, batch_size, learning_rate, weight_decay, loss, optimiser, cosine
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            loss=loss,
+            optimiser=optimiser,
+            cosine=cosine,
         )
         choice = TrainRequest(
             data=data,

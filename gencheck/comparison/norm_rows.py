@@ -64,7 +64,15 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
     scale = first_moment(study.sample, biased)
 
     def complexity(gamma: float) -> Magnitude:
-        return chain_rademacher(norm, study.classes, len(layers), inputs, scale, gamma, study.m)
+        return chain_rademacher(
+            norm,
+            study.classes,
+            depth=len(layers),
+            inputs=inputs,
+            data_scale=scale,
+            gamma=gamma,
+            m=study.m,
+        )
 
     price = log_grid_price(index)
     best = least_over_margins(study, complexity, price)

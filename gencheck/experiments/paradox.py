@@ -237,7 +237,16 @@ def _capacity(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         correlations.append(float((signs * table(sample.items, signs)(sample.items)).mean()))
     measure = "empirical Rademacher complexity of the class (20 draws; at most 1)"
     complexity = float(np.mean(correlations))
-    return [_row("capacity", "f* and all tables", measure, complexity, rule, (sample, fresh))]
+    return [
+        _row(
+            "capacity",
+            "f* and all tables",
+            measure=measure,
+            value=complexity,
+            kept=rule,
+            sets=(sample, fresh),
+        )
+    ]
 
 
 def _instability(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
@@ -254,7 +263,14 @@ def _instability(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         smallest = min(smallest, float((changed != losses).mean()))
     measure = "least change of the 0-1 loss on replacing one item (at most 1)"
     return [
-        _row("instability", "f* for S, −f* for others", measure, smallest, kept, (sample, fresh))
+        _row(
+            "instability",
+            "f* for S, −f* for others",
+            measure=measure,
+            value=smallest,
+            kept=kept,
+            sets=(sample, fresh),
+        )
     ]
 
 
@@ -271,7 +287,14 @@ def _fragility(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         measure = "share of S whose loss changes by 1 in a step of half that radius"
         share = float(changed.mean())
         rows.append(
-            _row("non-robustness", f"radius {radius:g}", measure, share, kept, (sample, fresh))
+            _row(
+                "non-robustness",
+                f"radius {radius:g}",
+                measure=measure,
+                value=share,
+                kept=kept,
+                sets=(sample, fresh),
+            )
         )
     return rows
 
@@ -284,7 +307,16 @@ def _sharpness(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         kept = found.scaled(factor)
         measure = "largest eigenvalue of the loss's Hessian at the minimum"
         value = kept.sharpness(sample)
-        rows.append(_row("sharpness", f"c = {factor:g}", measure, value, kept, (sample, fresh)))
+        rows.append(
+            _row(
+                "sharpness",
+                f"c = {factor:g}",
+                measure=measure,
+                value=value,
+                kept=kept,
+                sets=(sample, fresh),
+            )
+        )
     return rows
 
 

@@ -132,7 +132,15 @@ def fit(
         for epoch in range(len(losses), training.epochs):
             _set_rate(optimiser, training, epoch)
             losses.append(
-                _epoch(model, items, targets, training, optimiser, generator, regulariser)
+                _epoch(
+                    model,
+                    items,
+                    targets=targets,
+                    training=training,
+                    optimiser=optimiser,
+                    generator=generator,
+                    regulariser=regulariser,
+                )
             )
             if state is not None:
                 save_state(state, facts, moving.content() | {"losses": losses})

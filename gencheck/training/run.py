@@ -154,13 +154,13 @@ def _plain(
     losses = fit(
         model,
         own.items,
-        own.targets.float(),
-        choice.training,
-        choice.seed,
-        _regulariser(choice),
-        state,
-        progress,
-        "standard",
+        targets=own.targets.float(),
+        training=choice.training,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        state=state,
+        progress=progress,
+        stage="standard",
     )
     files = save_model(model, tuple(own.items.shape[1:]), choice.out / MODEL, choice.safetensors)
     return _Made(_phase(model, losses, own, unseen), None, None, files)
@@ -177,13 +177,13 @@ def _two_phase(
     run = two_phase(
         model,
         (own.items, own.targets.float()),
-        choice.alpha,
-        choice.training,
-        choice.freeze,
-        choice.seed,
-        _regulariser(choice),
-        choice.out,
-        progress,
+        alpha=choice.alpha,
+        training=choice.training,
+        freeze=choice.freeze,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        folder=choice.out,
+        progress=progress,
     )
     shape = tuple(own.items.shape[1:])
     files = save_model(run.gates, shape, choice.out / GATES, choice.safetensors)
@@ -216,18 +216,23 @@ def _ridge(
     losses = fit(
         model,
         standard.items,
-        standard.targets.float(),
-        choice.training,
-        choice.seed,
-        _regulariser(choice),
-        choice.out / "standard.state",
-        progress,
-        "standard",
+        targets=standard.targets.float(),
+        training=choice.training,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        state=choice.out / "standard.state",
+        progress=progress,
+        stage="standard",
     )
     network = lower(trace(model, shape))
     test_items = frozen.items[:0] if unseen is None else unseen.items
     solved = path_ridge(
-        network, frozen.items, frozen.targets.cpu(), test_items, choice.ridge, progress
+        network,
+        frozen.items,
+        targets=frozen.targets.cpu(),
+        test_items=test_items,
+        plan=choice.ridge,
+        progress=progress,
     )
     targets = frozen.targets if unseen is None else torch.cat([frozen.targets, unseen.targets])
     facts = ridge_facts(network, solved, targets.cpu(), len(second), choice.ridge)

@@ -60,8 +60,7 @@ def test_demo_as_json(program: Program) -> None:
     "name",
     [
         *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
-        "config",
-        *("train", "demo"),
+        *("train", "demo", "config", "rank", "certify"),
     ],
 )
 def test_schemas(name: str) -> None:
@@ -79,6 +78,7 @@ def test_unknown_schema() -> None:
     assert result.exit_code == 2
     assert f"one of {', '.join(schema_names())}" in result.stderr
     assert schema_names() == [
+        "certify",
         "compare",
         "compare-scores",
         "concentrate",

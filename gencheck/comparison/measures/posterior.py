@@ -71,14 +71,33 @@ def gibbs_facts(
     prior = [torch.zeros_like(w) for w in mean] if prior_mean is None else prior_mean
     distance = sum(float((w - p).double().square().sum()) for w, p in zip(mean, prior, strict=True))
     fitting, sampling = streams(seed, 2, items.device)
-    logs = _fitted(network, mean, distance, items, labels, steps, delta, fitting, progress)
+    logs = _fitted(
+        network,
+        mean,
+        distance=distance,
+        items=items,
+        labels=labels,
+        steps=steps,
+        delta=delta,
+        generator=fitting,
+        progress=progress,
+    )
     sums = [(float(s.double().exp().sum()), float(s.double().sum())) for s in logs]
     variance_sum, log_sum = (sum(part) for part in zip(*sums, strict=True))
     count = sum(w.numel() for w in mean)
     # the λ at which the divergence is least, rounded to the grid
     index = prior_index(max((variance_sum + distance) / count, 1e-300))
     variance = prior_variance(index)
-    error = _sampled_error(network, mean, logs, items, labels, draws, sampling, progress)
+    error = _sampled_error(
+        network,
+        mean,
+        logs=logs,
+        items=items,
+        labels=labels,
+        draws=draws,
+        generator=sampling,
+        progress=progress,
+    )
     return GibbsFacts(
         divergence=gaussian_divergence(count, variance_sum, log_sum, distance, variance),
         prior_index=index,

@@ -115,7 +115,9 @@ def _rms_norm(made: Construction, call: Call) -> Value:
     name = _reciprocal_root(made, call, mean, eps)
     trace = made.traced_shape(source)
     shape = (*trace[: len(trace) - axes], *[1] * axes)
-    value = scaled(made, call, source, name, "1/rms of a normalisation", shape)
+    value = scaled(
+        made, call, signal=source, gate=name, rule="1/rms of a normalisation", gate_shape=shape
+    )
     if gain is not None:
         if not isinstance(value, At):
             raise Refused("on windows, with a gain")

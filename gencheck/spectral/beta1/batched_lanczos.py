@@ -212,7 +212,14 @@ class _Recurrences:
         norms, exhausted = self.norms.cpu(), (self.norms <= _ROUNDING * self.sizes).cpu()
         residuals = norms * vectors[:, -1, -1].abs()
         ties = _TIE * self.sizes.cpu()
-        return _Ritz(values[:, -1], residuals, values.abs().amax(1), ties, exhausted, self.size)
+        return _Ritz(
+            values=values[:, -1],
+            residuals=residuals,
+            scales=values.abs().amax(1),
+            ties=ties,
+            exhausted=exhausted,
+            steps=self.size,
+        )
 
     def keep(self, mask: Tensor) -> None:
         """Drop the columns that are finished."""

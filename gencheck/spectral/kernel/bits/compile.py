@@ -37,7 +37,7 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
         constant = 2.0**-own if node.bias else 0.0
         if isinstance(node, Slide):
             scale = 2.0 ** (exponents[node.source] - own)
-            _slide(table, slots, node, target, scale, constant)
+            _slide(table, slots, node=node, target=target, scale=scale, constant=constant)
         else:
             table.add(1.0, constant, kind=FILL, target=target, count=node.cells)
             for batches in _together(node, program, factors):
@@ -52,16 +52,16 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
             whole[row, column] = value
     index = np.concatenate(table.index) if table.index else np.zeros(1, np.int64)
     return BitPlan(
-        whole,
-        np.array(table.numbers),
-        index.astype(np.int32),
-        np.concatenate([np.zeros(1, np.int64), *table.masks]).astype(np.float64),
-        slots.size,
-        slots.at[len(program.maps) - 1],
-        max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
-        store.words,
-        store.reals,
-        store.placed,
+        table=whole,
+        numbers=np.array(table.numbers),
+        index=index.astype(np.int32),
+        masks=np.concatenate([np.zeros(1, np.int64), *table.masks]).astype(np.float64),
+        scratch=slots.size,
+        result=slots.at[len(program.maps) - 1],
+        counts=max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
+        words=store.words,
+        reals=store.reals,
+        placed=store.placed,
     )
 
 
@@ -130,17 +130,42 @@ class _Store:
         if by_carrier and first.carrier is not None:
             blocks = self.program.maps[first.carrier].cells
         if is_ready(first):
-            made = Placed(batches, READY, self.ready, 0, 1, 1, False)
+            made = Placed(
+                batches=batches,
+                kind=READY,
+                word=self.ready,
+                offset=0,
+                depth=1,
+                blocks=1,
+                by_carrier=False,
+            )
             self.ready += 1
         elif is_binary(first, self.factors):
             number = _word(first.width)
             depth = -(-first.width // WORDS[number])
             offset = self.words[number]
             start = -1 if span is None else span[0]
-            made = Placed(batches, BITS, number, offset, depth, blocks, by_carrier, start)
+            made = Placed(
+                batches=batches,
+                kind=BITS,
+                word=number,
+                offset=offset,
+                depth=depth,
+                blocks=blocks,
+                by_carrier=by_carrier,
+                first=start,
+            )
             self.words[number] += depth * blocks
         else:
-            made = Placed(batches, REALS, 0, self.reals, first.width, blocks, False)
+            made = Placed(
+                batches=batches,
+                kind=REALS,
+                word=0,
+                offset=self.reals,
+                depth=first.width,
+                blocks=blocks,
+                by_carrier=False,
+            )
             self.reals += first.width * blocks
         self.placed.append(made)
         return made

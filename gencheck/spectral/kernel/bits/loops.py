@@ -131,7 +131,14 @@ def _add_bits(row, scale, left, right, counts, overlaps, maps, index):
         if row[AT_MODE] == BY_INDEX:
             at = index[row[AT_INDEX] : row[AT_INDEX] + count]
             carrier = maps[row[SOURCE] :]
-            weighted_bits_at(left[offset:stop], right[offset:stop], scale, carrier, at, target)
+            weighted_bits_at(
+                left[offset:stop],
+                right[offset:stop],
+                scale=scale,
+                carrier=carrier,
+                at=at,
+                target=target,
+            )
             return
     if depth == 1 and row[CELL_MODE] == SINGLE and row[AT_MODE] == IN_ORDER:
         carrier = maps[row[SOURCE] : row[SOURCE] + count]
@@ -173,7 +180,7 @@ def _slide(row, scale, constant, maps, masks):
                 masks[offset : offset + size],
                 masks[offset + 2 * size : offset + 3 * size],
             )
-            box3_masked(source, target, left, right, scale, constant)
+            box3_masked(source, target, left=left, right=right, scale=scale, constant=constant)
             return
         if outer == 1 and read == written:
             box3(source, target, inner, scale, constant)
@@ -213,7 +220,17 @@ def _slide(row, scale, constant, maps, masks):
                 plus(scale, source[start : start + count], target[place : place + count])
         else:
             _slide_strided(
-                source, target, scale, outer, read, written, inner, stride, shift, first, stop
+                source,
+                target,
+                scale=scale,
+                outer=outer,
+                read=read,
+                written=written,
+                inner=inner,
+                stride=stride,
+                shift=shift,
+                first=first,
+                stop=stop,
             )
 
 
@@ -279,13 +296,49 @@ def _pair(
         if kind == BITS:
             word = row[WORD]
             if word == 0:
-                _add_bits(row, scale, w8, v8, counts, overlaps, maps, index)
+                _add_bits(
+                    row,
+                    scale,
+                    left=w8,
+                    right=v8,
+                    counts=counts,
+                    overlaps=overlaps,
+                    maps=maps,
+                    index=index,
+                )
             elif word == 1:
-                _add_bits(row, scale, w16, v16, counts, overlaps, maps, index)
+                _add_bits(
+                    row,
+                    scale,
+                    left=w16,
+                    right=v16,
+                    counts=counts,
+                    overlaps=overlaps,
+                    maps=maps,
+                    index=index,
+                )
             elif word == 2:
-                _add_bits(row, scale, w32, v32, counts, overlaps, maps, index)
+                _add_bits(
+                    row,
+                    scale,
+                    left=w32,
+                    right=v32,
+                    counts=counts,
+                    overlaps=overlaps,
+                    maps=maps,
+                    index=index,
+                )
             else:
-                _add_bits(row, scale, w64, v64, counts, overlaps, maps, index)
+                _add_bits(
+                    row,
+                    scale,
+                    left=w64,
+                    right=v64,
+                    counts=counts,
+                    overlaps=overlaps,
+                    maps=maps,
+                    index=index,
+                )
         elif kind == POOL:
             _pool(row, overlaps, maps)
         elif kind == SLIDE:
@@ -354,22 +407,22 @@ def fill_block(
                     _pair(
                         rows,
                         scales,
-                        places,
-                        inside,
-                        left8[i],
-                        left16[i],
-                        left32[i],
-                        left64[i],
-                        right8[j],
-                        right16[j],
-                        right32[j],
-                        right64[j],
-                        left[i],
-                        right[j],
-                        products[i, j],
-                        counts,
-                        overlaps,
-                        maps,
+                        index=places,
+                        masks=inside,
+                        w8=left8[i],
+                        w16=left16[i],
+                        w32=left32[i],
+                        w64=left64[i],
+                        v8=right8[j],
+                        v16=right16[j],
+                        v32=right32[j],
+                        v64=right64[j],
+                        x=left[i],
+                        y=right[j],
+                        ready=products[i, j],
+                        counts=counts,
+                        overlaps=overlaps,
+                        maps=maps,
                     )
                     result[i, j] = maps[sizes[2]]
                     if upper:
