@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from gencheck.cli.app import app
 from gencheck.load.digest import sha256_of
-from tests.train_data import seal
+from tests.training.data import seal
 
 runner = CliRunner()
 

@@ -18,7 +18,7 @@ from gencheck.load.prepare import prepared
 from gencheck.load.run_folder import read_run_folder
 from gencheck.load.table import read_table
 from gencheck.memory import memory_limit
-from tests.train_data import seal
+from tests.training.data import seal
 
 SMALL = 10 * 2**20
 

@@ -32,7 +32,7 @@ from gencheck.training.loop import Training
 from gencheck.training.request import TrainRequest
 from gencheck.training.run import train
 from tests.conftest import Program
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 runner = CliRunner()
 
