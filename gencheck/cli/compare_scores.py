@@ -8,6 +8,7 @@ import typer
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    ClusterKey,
     Confidence,
     Debug,
     Delta,
@@ -37,6 +38,7 @@ def compare_scores(
     ],
     id_key: IdKey = None,
     score_key: ScoreKey = None,
+    cluster_key: ClusterKey = None,
     loss: Loss = None,
     loss_range: LossRange = None,
     delta: Delta = None,
@@ -78,7 +80,9 @@ def compare_scores(
         from gencheck.report.json import document
 
         level = delta_of(delta, confidence)
-        keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key)
+        keys = score_keys(
+            loss, loss_range, id_key=id_key, score_key=score_key, cluster_key=cluster_key
+        )
         request = PairedRequest(
             baseline=baseline,
             candidates=tuple(candidates),

@@ -89,13 +89,14 @@ def deliver(
     InputError
         `output` or a report cannot be written.
     """
-    from gencheck.report.json import to_json, write_atomically, write_bytes_atomically
+    from gencheck.atomic import write_whole
+    from gencheck.report.json import to_json
 
     if output is not None:
-        write_atomically(output, to_json(doc))
+        write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:
         text = _FORMATS[path.suffix.lower()](doc, renderer)
-        write_bytes_atomically(path, text.encode(), "--report")
+        write_whole(path, text.encode(), "--report")
     if "gate" in doc:
         _summarise_step(doc, renderer)
     if as_json:

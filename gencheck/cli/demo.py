@@ -132,10 +132,11 @@ def _document(files: "DemoFiles", folder: Path, reports: list[dict[str, Any]]) -
 
 
 def _write(doc: dict[str, Any], as_json: bool, output: Path | None) -> None:
-    from gencheck.report.json import to_json, write_atomically
+    from gencheck.atomic import write_whole
+    from gencheck.report.json import to_json
 
     if output is not None:
-        write_atomically(output, to_json(doc))
+        write_whole(output, to_json(doc).encode(), "--output")
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
 

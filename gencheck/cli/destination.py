@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gencheck.atomic import is_stream
 from gencheck.errors import InputError
-from gencheck.report.json import is_stream
 
 # What a command writes itself, and what else it writes into; every other path is an input.
 _WRITTEN = {"output", "report", "plot", "cache", "save"}

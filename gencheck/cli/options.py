@@ -99,6 +99,10 @@ LossRange = Annotated[
     tuple[float, float] | None,
     typer.Option(metavar="A B", help="The range of another bounded loss, fixed beforehand."),
 ]
+ClusterKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
+]
 Factory = Annotated[
     str | None,
     typer.Option(

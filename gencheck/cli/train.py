@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gencheck.report.json import Document
-    from gencheck.training.loop import Regulariser, Training
+    from gencheck.training.loop import Training
 
 
 def train(
@@ -99,6 +99,9 @@ def train(
         float | None,
         typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this 0-1 test error."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh, whatever the folder holds.")
+    ] = False,
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
@@ -138,15 +141,17 @@ def train(
             training=standard,
             freeze=_freeze(standard, freeze_epochs),
             ridge=RidgeOptions(ridge, landmarks, centred, seed),
+            darc1=darc1,
             seed=seed,
             device=chosen_device(device),
+            overwrite=overwrite,
         )
-        result = run(choice, _regulariser(darc1), ProgressBars())
+        result = run(choice, ProgressBars())
         test = (result.freeze or result.standard).test
         checks = maximum_check(
             "max-test-error", max_test_error, None if test is None else test.error
         )
-        more = {"darc1": darc1, "max_test_error": max_test_error}
+        more = {"max_test_error": max_test_error}
         doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
         deliver(doc, _report, as_json, output, report)
 
@@ -178,12 +183,6 @@ def _freeze(standard: "Training", epochs: int | None) -> "Training":
     from dataclasses import replace
 
     return standard if epochs is None else replace(standard, epochs=epochs)
-
-
-def _regulariser(darc1: float) -> "Regulariser | None":
-    from gencheck.training.regularisers.darc import DARC1
-
-    return DARC1(darc1) if darc1 else None
 
 
 def _report() -> "Callable[[Document], RenderableType]":

@@ -9,6 +9,7 @@ from gencheck.arguments import require_between
 from gencheck.cli.deliver import deliver, errors_as_exit_codes
 from gencheck.cli.options import (
     AsJson,
+    ClusterKey,
     Confidence,
     Debug,
     Delta,
@@ -93,10 +94,7 @@ def val_bound(
         ),
     ] = None,
     score_key: ScoreKey = None,
-    cluster_key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
-    ] = None,
+    cluster_key: ClusterKey = None,
     stratify_key: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
     ] = None,

@@ -72,6 +72,10 @@ def pac_bayes_row(
                 True if prior is None else None,
             ),
             Assumption(
+                "the draws that sample its error share no random number with those that fitted it",
+                True,
+            ),
+            Assumption(
                 "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
                 not has_trained_slope(study.network),
             ),

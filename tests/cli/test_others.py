@@ -60,8 +60,7 @@ def test_demo_as_json(program: Program) -> None:
     "name",
     [
         *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
-        "config",
-        *("train", "demo"),
+        *("train", "demo", "config", "rank", "certify"),
     ],
 )
 def test_schemas(name: str) -> None:
