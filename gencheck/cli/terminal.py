@@ -27,7 +27,8 @@ def show(report: "RenderableType", *, one_line: bool = False) -> None:
     # rich makes exit code 1 of a closed pipe; here the stream sees to that
     with shown.capture() as captured:
         shown.print(report, soft_wrap=one_line)
-    print_plain(captured.get())
+    # rich fills lines up to the width, which a log need not keep
+    print_plain("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
 
 
 def print_plain(text: str) -> None:
