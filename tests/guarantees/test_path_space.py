@@ -25,7 +25,7 @@ from gencheck.training.path_ridge import RidgeOptions
 from gencheck.training.request import TrainRequest, request_record
 from gencheck.training.run import train
 from tests.brute import enumerate_paths
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 NAMES = ["hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"]
 

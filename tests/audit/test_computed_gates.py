@@ -8,9 +8,9 @@ from torch import nn
 
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.question import Labelled
+from tests.audit.test_brute_force import compare_figures
 from tests.cases import Case
 from tests.computed_networks import COMPUTED, TEXTS, build_computed
-from tests.test_brute_force import compare_figures
 
 
 @cache
