@@ -76,10 +76,13 @@ def page(rows: list[dict[str, Any]]) -> str:
     by_name = {row["name"]: row for row in rows}
     ordered = [by_name[name] for name in zoo() if name in by_name]
     whole = sum(row["covered"] == "whole" for row in ordered)
+    missing = [name for name in zoo() if name not in by_name]
     lines = [
         "# Which models are covered",
         "",
-        f"{whole} of {len(ordered)} architectures are audited whole, with random weights. Each was read "
+        f"{whole} of {len(ordered)} architectures measured are covered whole, with random weights"
+        + (f" (not measured yet: {', '.join(missing)})" if missing else "")
+        + ". Each was read "
         "and its z·w compared with its own outputs on two items, in float32 on one thread of a busy "
         "machine; seconds and memory are those of reading and checking it, the libraries included. Made "
         "by `python -m tests.benchmarks.coverage_of_models`.",
