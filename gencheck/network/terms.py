@@ -55,10 +55,8 @@ class Reached:
 def _fresh(node: Node, carrier: int, at: Index) -> Reached:
     units = np.arange(prod(node.shape))
     origin = Origin(node.label, "layer", node.shape)
-    return Reached(
-        (Term(origin=origin, births=units, carrier=carrier, units=units, at=at, columns=()),),
-        len(units),
-    )
+    term = Term(origin=origin, births=units, carrier=carrier, units=units, at=at, columns=())
+    return Reached((term,), len(units))
 
 
 def _constant(label: str, shape: Shape) -> Term:

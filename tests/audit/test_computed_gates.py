@@ -10,15 +10,12 @@ from torch import nn
 from gencheck.audit.model import AuditedModel, load_model, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
-<<<<<<< HEAD:tests/test_computed_gates.py
 from gencheck.audit.run import audit
 from gencheck.comparison.run import compare
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.algebra import logits
 from gencheck.network.features import require_unit_gates
-=======
 from tests.audit.test_brute_force import compare_figures
->>>>>>> refs/heads/tests:tests/audit/test_computed_gates.py
 from tests.cases import Case
 from tests.computed_networks import COMPUTED, TEXTS, build_computed
 
