@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -119,47 +119,44 @@ def compare(
 
     Example: gencheck compare model.pt2 data.npz
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.audit.inputs import DataSelection
-        from gencheck.report.compare import compare_body
-        from gencheck.report.json import document
+    from gencheck.audit.inputs import DataSelection
+    from gencheck.report.compare import compare_body
+    from gencheck.report.json import document
 
-        choice = DataSelection(
-            path=data,
-            reference=reference,
-            holdout=holdout,
-            x_key=x_key,
-            y_key=y_key,
-            limit=limit,
+    choice = DataSelection(
+        path=data,
+        reference=reference,
+        holdout=holdout,
+        x_key=x_key,
+        y_key=y_key,
+        limit=limit,
+        seed=seed,
+        task=task,
+        transform=transform,
+    )
+    level = delta_of(delta, confidence)
+    options = replace(
+        _options(
+            level,
+            n_models,
+            steps=posterior_steps,
+            draws=posterior_draws,
+            device=device,
+            dtype=dtype,
             seed=seed,
-            task=task,
-            transform=transform,
-        )
-        level = delta_of(delta, confidence)
-        options = replace(
-            _options(
-                level,
-                n_models,
-                steps=posterior_steps,
-                draws=posterior_draws,
-                device=device,
-                dtype=dtype,
-                seed=seed,
-            ),
-            input_range=input_range,
-            estimates=estimates,
-        )
-        result, inputs = _run(
-            checkpoint, model, choice, prior, options, key=key, output=output_name
-        )
-        inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
-        deliver(
-            document("compare", inputs, compare_body(result), None),
-            _report,
-            as_json,
-            output,
-            report,
-        )
+        ),
+        input_range=input_range,
+        estimates=estimates,
+    )
+    result, inputs = _run(checkpoint, model, choice, prior, options, key=key, output=output_name)
+    inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
+    deliver(
+        document("compare", inputs, compare_body(result), None),
+        _report,
+        as_json,
+        output,
+        report,
+    )
 
 
 def _options(

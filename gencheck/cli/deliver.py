@@ -29,12 +29,6 @@ _UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assig
 
 
 @contextmanager
-def errors_as_exit_codes(debug: bool) -> Iterator[None]:
-    """Nothing more than `net` does around every command already."""
-    yield
-
-
-@contextmanager
 def net(debug: bool, files: str) -> Iterator[None]:
     """Turn any exception into a message on stderr and an exit code; no traceback but by `debug`.
 

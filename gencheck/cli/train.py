@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import AsJson, Debug, Device, Output, Report, XKey, share
 from gencheck.errors import InputError
 
@@ -111,62 +111,59 @@ def train(
 
     Example: gencheck train --data digits.npz --arch mlp:64,64 --two-phase --alpha 0.2 --out run
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.arguments import require_between
-        from gencheck.cli.devices import chosen_device
-        from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.train import write_record
-        from gencheck.training.loop import Training
-        from gencheck.training.path_ridge import RidgeOptions
-        from gencheck.training.request import TrainRequest
-        from gencheck.training.run import train as run
+    from gencheck.arguments import require_between
+    from gencheck.cli.devices import chosen_device
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.train import write_record
+    from gencheck.training.loop import Training
+    from gencheck.training.path_ridge import RidgeOptions
+    from gencheck.training.request import TrainRequest
+    from gencheck.training.run import train as run
 
-        _refuse_unused(
-            two_phase,
-            solver,
-            ridge=ridge,
-            landmarks=landmarks,
-            centred=centred,
-            freeze_epochs=freeze_epochs,
-        )
-        require_between("--learning-rate", learning_rate, 0, open_low=True)
-        maximum_check("max-test-error", max_test_error, None)
-        standard = Training(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            loss=loss,
-            optimiser=optimiser,
-            cosine=cosine,
-        )
-        choice = TrainRequest(
-            data=data,
-            architecture=arch,
-            out=out,
-            x_key=x_key,
-            y_key=y_key,
-            holdout=holdout,
-            limit=limit,
-            alpha=alpha if two_phase else None,
-            solver=solver,
-            training=standard,
-            freeze=_freeze(standard, freeze_epochs),
-            ridge=RidgeOptions(ridge, landmarks, centred, seed),
-            darc1=darc1,
-            seed=seed,
-            device=chosen_device(device),
-            overwrite=overwrite,
-        )
-        result = run(choice, ProgressBars())
-        test = (result.freeze or result.standard).test
-        checks = maximum_check(
-            "max-test-error", max_test_error, None if test is None else test.error
-        )
-        more = {"max_test_error": max_test_error}
-        doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
-        deliver(doc, _report, as_json, output, report)
+    _refuse_unused(
+        two_phase,
+        solver,
+        ridge=ridge,
+        landmarks=landmarks,
+        centred=centred,
+        freeze_epochs=freeze_epochs,
+    )
+    require_between("--learning-rate", learning_rate, 0, open_low=True)
+    maximum_check("max-test-error", max_test_error, None)
+    standard = Training(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        loss=loss,
+        optimiser=optimiser,
+        cosine=cosine,
+    )
+    choice = TrainRequest(
+        data=data,
+        architecture=arch,
+        out=out,
+        x_key=x_key,
+        y_key=y_key,
+        holdout=holdout,
+        limit=limit,
+        alpha=alpha if two_phase else None,
+        solver=solver,
+        training=standard,
+        freeze=_freeze(standard, freeze_epochs),
+        ridge=RidgeOptions(ridge, landmarks, centred, seed),
+        darc1=darc1,
+        seed=seed,
+        device=chosen_device(device),
+        overwrite=overwrite,
+    )
+    result = run(choice, ProgressBars())
+    test = (result.freeze or result.standard).test
+    checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
+    more = {"max_test_error": max_test_error}
+    doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
+    deliver(doc, _report, as_json, output, report)
 
 
 def _refuse_unused(
