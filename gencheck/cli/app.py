@@ -17,6 +17,8 @@ from gencheck.cli.certify import certify
 from gencheck.cli.compare import compare
 from gencheck.cli.compare_scores import compare_scores
 from gencheck.cli.concentrate import concentrate
+from gencheck.cli.config import config
+from gencheck.cli.configuration import OWN, SHARED, read_configuration
 from gencheck.cli.data_indep import data_indep
 from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
@@ -34,7 +36,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Everyday": (val_bound, compare_scores, concentrate, rank, demo),
     "Training": (train, certify, data_indep),
     "Theory": (compare, reproduce),
-    "Reference": (explain, schema),
+    "Reference": (explain, schema, config),
 }
 # Commands that always load torch.
 _HEAVY = {"concentrate", "rank", "train", "certify", "compare", "demo"}
@@ -82,6 +84,7 @@ class _Commands(TyperGroup):
         parent: Callable[..., Any] = super().main
 
         def run() -> Any:
+            more.setdefault("default_map", self._defaults())
             return parent(
                 args,
                 prog_name,
@@ -100,6 +103,12 @@ class _Commands(TyperGroup):
         except typer.Exit as end:
             code = end.exit_code
         sys.exit(code or 0)
+
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        """The defaults of the folder that the command runs in."""
+        if not (Path(OWN).is_file() or Path(SHARED).is_file()):
+            return {}
+        return read_configuration(Path(), self.commands).defaults
 
 
 app = typer.Typer(
@@ -132,7 +141,7 @@ Ask whether a data set suits a model, and where it differs from a reference:
 
 Certify a network: train it in two phases, then bound its error:
   gencheck train --data data.npz --arch mlp:64,64 --two-phase --out run
-  gencheck data-indep --checkpoint run --data data.npz
+  gencheck certify run data.npz
 
 See all three on handwritten digits: gencheck demo. All commands: gencheck --help
 """

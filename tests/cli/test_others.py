@@ -60,7 +60,7 @@ def test_demo_as_json(program: Program) -> None:
     "name",
     [
         *("val-bound", "compare-scores", "data-indep", "concentrate", "compare", "reproduce"),
-        *("train", "demo"),
+        *("train", "demo", "config", "rank", "certify"),
     ],
 )
 def test_schemas(name: str) -> None:
@@ -76,14 +76,13 @@ def test_schemas(name: str) -> None:
 def test_unknown_schema() -> None:
     result = runner.invoke(app, ["schema", "nonsense"])
     assert result.exit_code == 2
-    assert (
-        "compare, compare-scores, concentrate, data-indep, demo, rank, reproduce, train, val-bound"
-        in result.stderr
-    )
+    assert f"one of {', '.join(schema_names())}" in result.stderr
     assert schema_names() == [
+        "certify",
         "compare",
         "compare-scores",
         "concentrate",
+        "config",
         "data-indep",
         "demo",
         "rank",

@@ -18,14 +18,14 @@ from gencheck.cli.app import app
 from gencheck.errors import InputError
 from gencheck.guarantees.path_space import kernel_blocks
 from gencheck.guarantees.two_phase_run import TwoPhaseItems, read_two_phase_run
-from gencheck.report.json import document, to_json
 from gencheck.report.schema import schema_text
+from gencheck.report.train import write_record
 from gencheck.training.loop import Training
 from gencheck.training.path_ridge import RidgeOptions
-from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.request import TrainRequest
 from gencheck.training.run import train
 from tests.brute import enumerate_paths
-from tests.train_data import blobs
+from tests.training.data import blobs
 
 NAMES = ["hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"]
 
@@ -53,10 +53,7 @@ def finished_run(folder: Path, solver: str, count: int = 160) -> tuple[Path, Pat
         freeze=Training(epochs=2, batch_size=8, learning_rate=0.02),
         ridge=RidgeOptions(penalty=0.01, centred=True),
     )
-    train(request)
-    (folder / "run" / "run.json").write_text(
-        to_json(document("train", request_record(request), {}, None))
-    )
+    write_record(request, train(request), {}, None)
     return folder / "run", data
 
 
