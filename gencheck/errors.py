@@ -1,5 +1,8 @@
 """The errors a user can meet, and the exit code that each one ends a command with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from gencheck.printable import printable
 
 
@@ -37,14 +40,42 @@ class UnreadableModel(InputError):  # noqa: N818 - states a condition, like the 
     exit_code = 3
 
 
+# The extra that brings each optional library.
+_EXTRAS = {
+    "jinja2": "report",
+    "lightning": "lightning",
+    "matplotlib": "plot",
+    "numba": "fast",
+    "Pillow": "images",
+    "pyarrow": "parquet",
+    "safetensors": "safetensors",
+    "transformers": "transformers",
+}
+
+
 class MissingDependency(GencheckError):  # noqa: N818 - states a condition, like the other names here
     """An optional library is needed for this input and is not installed."""
 
-    def __init__(self, *, library: str, extra: str, purpose: str) -> None:
+    def __init__(self, library: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs {library}, which is not installed. "
-            f'Install it with: python -m pip install "gencheck[{extra}]"'
+            f'Install it with: python -m pip install "gencheck[{_EXTRAS[library]}]"'
         )
+
+
+@contextmanager
+def needing(library: str, purpose: str) -> Iterator[None]:
+    """Around the import of an optional library.
+
+    Raises
+    ------
+    MissingDependency
+        It is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependency(library, purpose) from error
 
 
 class UnsupportedModel(GencheckError):  # noqa: N818 - the contract's own name

@@ -12,6 +12,7 @@ ALLOWED: dict[str, set[str]] = {
     "arguments": set(),
     "errors": set(),
     "atomic": set(),
+    "element_types": set(),
     "memory": set(),
     "printable": set(),
     "progress": set(),
@@ -34,7 +35,16 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"audit", "bounds", "guarantees", "spectral", "training"},
     "__main__": {"cli"},
 }
-FREE = {"__version__", "arguments", "atomic", "errors", "memory", "printable", "progress"}
+FREE = {
+    "element_types",
+    "__version__",
+    "arguments",
+    "atomic",
+    "errors",
+    "memory",
+    "printable",
+    "progress",
+}
 
 
 def modules() -> list[Path]:

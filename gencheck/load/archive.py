@@ -10,23 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gencheck.element_types import ELEMENT_TYPES
 from gencheck.errors import InputError
 from gencheck.load.files import reading, require_archive_fits, shortened
 from gencheck.memory import require_memory
-
-# torch.export's numbers for element types.
-_DTYPES = {
-    1: torch.uint8,
-    2: torch.int8,
-    3: torch.int16,
-    4: torch.int32,
-    5: torch.int64,
-    6: torch.float16,
-    7: torch.float32,
-    8: torch.float64,
-    12: torch.bool,
-    13: torch.bfloat16,
-}
 
 
 def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -87,14 +74,14 @@ def _tensor(
     if entry.get("use_pickle"):
         return _unpickled(archive.read(folder + entry["path_name"]), fqn, path)
     meta = entry["tensor_meta"]
-    if meta["dtype"] not in _DTYPES:
+    if meta["dtype"] not in ELEMENT_TYPES:
         raise InputError(
             where=f"{path}, {shortened(fqn, 80)}",
             found=f"element type {meta['dtype']}",
             required="a floating-point, integer or boolean weight",
         )
     raw = bytearray(archive.read(folder + entry["path_name"]))
-    dtype = _DTYPES[meta["dtype"]]
+    dtype = ELEMENT_TYPES[meta["dtype"]]
     flat = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
     sizes, strides = (tuple(int(i["as_int"]) for i in meta[key]) for key in ("sizes", "strides"))
     declared = prod(sizes) * flat.element_size()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading, require_archive_fits, suffix_of
 from gencheck.load.idx import idx_folder, idx_rows, is_idx, is_idx_folder
 from gencheck.load.images import image_folder, is_image_folder
@@ -105,12 +105,8 @@ class _Lazy(Mapping[str, Array]):
 
 
 def _safetensors(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
-    try:
+    with needing("safetensors", f"Reading {path}"):
         from safetensors import safe_open
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose=f"Reading {path}"
-        ) from error
     require_archive_fits(path)
     with reading(path, "a .safetensors file"), safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

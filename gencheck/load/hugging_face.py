@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading, require_archive_fits, shortened
 from gencheck.load.shards import SHARD_INDEX, read_safetensors, read_shards
 from gencheck.load.weights import require_weights
@@ -93,12 +93,8 @@ def pretrained_model(folder: PretrainedFolder) -> tuple[nn.Module, tuple[str, ..
     MissingDependency
         transformers is not installed.
     """
-    try:
+    with needing("transformers", f"Building {folder.path}"):
         import transformers
-    except ImportError as error:
-        raise MissingDependency(
-            library="transformers", extra="transformers", purpose=f"Building {folder.path}"
-        ) from error
     found = _architecture(folder, transformers)
     # the weights are read first by our own reader, which knows how much memory they may take
     stored = folder.weights()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import plain_reason, reading, require_file
 from gencheck.load.split import Array, Chosen, Rows
 from gencheck.memory import require_memory
@@ -35,12 +35,8 @@ def decode_image(raw: bytes, where: str) -> tuple[Array, str | None]:
     MissingDependency
         Pillow is not installed.
     """
-    try:
+    with needing("Pillow", f"Reading {where}"):
         from PIL import Image
-    except ImportError as error:
-        raise MissingDependency(
-            library="Pillow", extra="images", purpose=f"Reading {where}"
-        ) from error
     try:
         image = Image.open(io.BytesIO(raw), formats=("PNG", "JPEG"))
         image.load()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.item_scores import ItemScores, ScoreKeys
 from gencheck.load.logs import Record, ScoreRows, json_object, score_of
 
@@ -99,12 +99,8 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> Record:
 
 def _zstandard(handle: IO[bytes], entry: zipfile.ZipInfo, path: Path) -> bytes:
     """The content of a member that Python's own zipfile cannot unpack."""
-    try:
+    with needing("pyarrow", f"Unpacking {path} (zstandard)"):
         import pyarrow as pa
-    except ImportError as error:
-        raise MissingDependency(
-            library="pyarrow", extra="parquet", purpose=f"Unpacking {path} (zstandard)"
-        ) from error
     # the local header: 30 bytes, then a name and extra fields of lengths that it states
     handle.seek(entry.header_offset)
     head = handle.read(30)

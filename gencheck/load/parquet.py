@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading
 from gencheck.load.images import decode_image
 from gencheck.load.split import Array, Chosen, Rows
@@ -40,12 +40,8 @@ def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
     MissingDependency
         pyarrow is not installed.
     """
-    try:
+    with needing("pyarrow", f"Reading {path}"):
         import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependency(
-            library="pyarrow", extra="parquet", purpose=f"Reading {path}"
-        ) from error
     with reading(path, _REQUIRED):
         file = pq.ParquetFile(path)
         schema, count = file.schema_arrow, file.metadata.num_rows

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import reading, require_archive_fits, require_file, shortened
 
 SHARD_INDEX = ".safetensors.index.json"
@@ -23,12 +23,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     MissingDependency
         The safetensors library is not installed.
     """
-    try:
+    with needing("safetensors", f"Reading {path}"):
         from safetensors import safe_open
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose=f"Reading {path}"
-        ) from error
     require_archive_fits(path)
     with reading(path, "a .safetensors file"), safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -44,12 +40,8 @@ def read_shards(index: Path) -> dict[str, Tensor]:
     MissingDependency
         The safetensors library is not installed.
     """
-    try:
+    with needing("safetensors", f"Reading {index}"):
         from safetensors import safe_open
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose=f"Reading {index}"
-        ) from error
     by_shard: dict[str, list[str]] = {}
     for name, shard in _weight_map(index).items():
         by_shard.setdefault(shard, []).append(name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.load.files import reading, suffix_of
 from gencheck.memory import require_memory
 
@@ -85,12 +85,8 @@ def _widened(column: Column) -> Column:
 
 
 def _parquet(path: Path) -> dict[str, Column]:
-    try:
+    with needing("pyarrow", f"Reading {path}"):
         import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependency(
-            library="pyarrow", extra="parquet", purpose=f"Reading {path}"
-        ) from error
     with reading(path, "a .parquet file"):
         declared = pq.read_metadata(path)
         cells = declared.num_rows * declared.num_columns

@@ -5,16 +5,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gencheck.element_types import ELEMENT_TYPES
 from gencheck.errors import InputError
 from gencheck.load.files import shortened
 from gencheck.memory import require_memory
 
-_TYPES = frozenset(
-    {
-        *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool),
-        *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-    }
-)
+_TYPES = frozenset(ELEMENT_TYPES.values())
 
 
 def require_weights(tensors: dict[str, Tensor], path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from gencheck.atomic import write_whole
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 from gencheck.experiments.experiment import ExperimentResult
 
 FORMATS = ("png", "svg", "pdf")
@@ -30,13 +30,9 @@ def empty_figure(path: Path) -> Any:
         raise InputError(
             where=f"--plot {path}", found="a folder that does not exist", required="one that does"
         )
-    try:
+    with needing("matplotlib", f"Drawing {path}"):
         # the class, not pyplot: no window system is asked and no global state is touched
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency(
-            library="matplotlib", extra="plot", purpose=f"Drawing {path}"
-        ) from error
     return Figure(figsize=(8, 5), layout="constrained")
 
 

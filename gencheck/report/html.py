@@ -6,7 +6,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from gencheck.errors import MissingDependency
+from gencheck.errors import needing
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
@@ -30,12 +30,8 @@ def to_html(doc: Document, terminal: str) -> str:
     MissingDependency
         jinja2 is not there.
     """
-    try:
+    with needing("jinja2", "--report FILE.html"):
         from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingDependency(
-            library="jinja2", extra="report", purpose="--report FILE.html"
-        ) from error
     source = resources.files("gencheck.report") / "templates" / "report.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gencheck.atomic import write_whole
-from gencheck.errors import MissingDependency
+from gencheck.errors import needing
 
 
 def require_safetensors() -> None:
@@ -18,12 +18,8 @@ def require_safetensors() -> None:
     MissingDependency
         The safetensors library is not installed.
     """
-    try:
+    with needing("safetensors", "Writing the weights"):
         import safetensors.torch  # noqa: F401
-    except ImportError as error:
-        raise MissingDependency(
-            library="safetensors", extra="safetensors", purpose="Writing the weights"
-        ) from error
 
 
 def save_model(

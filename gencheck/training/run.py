@@ -1,7 +1,7 @@
 """Training from a data file to a folder: data, architecture, phases, and the record of all of it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from gencheck.load.run_folder import GATES, MODEL, SOLUTION, SPLIT, WEIGHTS
 from gencheck.load.split import Array
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
+from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.training.files import require_safetensors, save_model
 from gencheck.training.folder import claim
 from gencheck.training.loop import Regulariser, fit
-from gencheck.training.path_ridge import path_ridge
+from gencheck.training.path_ridge import PathRidge, path_ridge
 from gencheck.training.phases import phase_positions, two_phase
 from gencheck.training.regularisers.darc import DARC1
 from gencheck.training.request import (
@@ -112,13 +113,7 @@ def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
     own, unseen = sets[0], (sets[1] if test is not None else None)
     facts = identity(choice, model, shape, _named(own, "") | _named(unseen, "test "))
     claim(choice.out, facts, choice.overwrite)
-    model = model.to(choice.device)
-    if choice.alpha is None:
-        made = _plain(choice, model, own, unseen, progress)
-    elif choice.solver == "ridge":
-        made = _ridge(choice, model, own, unseen, progress)
-    else:
-        made = _two_phase(choice, model, own, unseen, progress)
+    made = _Run(choice, model.to(choice.device), own, unseen, progress).made()
     return TrainResult(
         parameters=sum(p.numel() for p in model.parameters()),
         item_shape=shape,
@@ -143,122 +138,133 @@ class _Made:
     files: list[str]
 
 
-def _plain(
-    choice: TrainRequest,
-    model: nn.Module,
-    own: _Data,
-    unseen: _Data | None,
-    progress: Progress,
-) -> _Made:
-    state = choice.out / "standard.state"
-    losses = fit(
-        model,
-        own.items,
-        targets=own.targets.float(),
-        training=choice.training,
-        seed=choice.seed,
-        regulariser=_regulariser(choice),
-        state=state,
-        progress=progress,
-        stage="standard",
-    )
-    files = save_model(model, tuple(own.items.shape[1:]), choice.out / MODEL, choice.safetensors)
-    return _Made(_phase(model, losses, own, unseen), None, None, files)
+@dataclass(frozen=True)
+class _Run:
+    """What was asked for, the model, its own items, and those that tell how good it is."""
 
+    choice: TrainRequest
+    model: nn.Module
+    own: _Data
+    unseen: _Data | None
+    progress: Progress
 
-def _two_phase(
-    choice: TrainRequest,
-    model: nn.Module,
-    own: _Data,
-    unseen: _Data | None,
-    progress: Progress,
-) -> _Made:
-    assert choice.alpha is not None
-    run = two_phase(
-        model,
-        (own.items, own.targets.float()),
-        alpha=choice.alpha,
-        training=choice.training,
-        freeze=choice.freeze,
-        seed=choice.seed,
-        regulariser=_regulariser(choice),
-        folder=choice.out,
-        progress=progress,
-    )
-    shape = tuple(own.items.shape[1:])
-    files = save_model(run.gates, shape, choice.out / GATES, choice.safetensors)
-    files += save_model(run.weights, shape, choice.out / WEIGHTS, choice.safetensors)
-    files += _save_split(choice, own[run.standard], own[run.freeze], unseen)
-    standard = _phase(run.gates, run.standard_losses, own[run.standard], unseen)
-    freeze = None
-    if len(run.freeze):
-        freeze = _phase(run.network, run.freeze_losses, own[run.freeze], unseen)
-    return _Made(standard, freeze, None, files)
+    def made(self) -> _Made:
+        """Train, and write all files but the record."""
+        if self.choice.alpha is None:
+            return self._plain()
+        return self._ridge() if self.choice.solver == "ridge" else self._two_phase()
 
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.own.items.shape[1:])
 
-def _ridge(
-    choice: TrainRequest,
-    model: nn.Module,
-    own: _Data,
-    unseen: _Data | None,
-    progress: Progress,
-) -> _Made:
-    assert choice.alpha is not None
-    first, second = phase_positions(len(own.items), choice.alpha, choice.seed)
-    if not len(second):
-        raise InputError(
-            where="--alpha", found="1 with --solver ridge", required="items for the freeze phase"
+    @property
+    def _regulariser(self) -> Regulariser | None:
+        return DARC1(self.choice.darc1) if self.choice.darc1 else None
+
+    def _plain(self) -> _Made:
+        losses = self._standard_losses(self.own)
+        files = self._save_model(self.model, MODEL)
+        return _Made(self._phase(self.model, losses, self.own), None, None, files)
+
+    def _two_phase(self) -> _Made:
+        assert self.choice.alpha is not None
+        run = two_phase(
+            self.model,
+            (self.own.items, self.own.targets.float()),
+            alpha=self.choice.alpha,
+            training=self.choice.training,
+            freeze=self.choice.freeze,
+            seed=self.choice.seed,
+            regulariser=self._regulariser,
+            folder=self.choice.out,
+            progress=self.progress,
         )
-    shape = tuple(own.items.shape[1:])
-    graph = trace(model, shape)
-    lower(graph)  # refused before any training, not after half of it
-    standard, frozen = own[first], own[second]
-    losses = fit(
-        model,
-        standard.items,
-        targets=standard.targets.float(),
-        training=choice.training,
-        seed=choice.seed,
-        regulariser=_regulariser(choice),
-        state=choice.out / "standard.state",
-        progress=progress,
-        stage="standard",
-    )
-    network = lower(trace(model, shape))
-    test_items = frozen.items[:0] if unseen is None else unseen.items
-    solved = path_ridge(
-        network,
-        frozen.items,
-        targets=frozen.targets.cpu(),
-        test_items=test_items,
-        plan=choice.ridge,
-        progress=progress,
-    )
-    targets = frozen.targets if unseen is None else torch.cat([frozen.targets, unseen.targets])
-    facts = ridge_facts(network, solved, targets.cpu(), len(second), choice.ridge)
-    files = save_model(model, shape, choice.out / GATES, choice.safetensors)
-    files += _save_split(choice, standard, frozen, unseen)
-    files += _save_arrays(
-        choice.out / SOLUTION,
-        coefficients=solved.solution.coefficients.numpy(),
-        landmarks=frozen.indices[solved.landmarks.numpy()],
-        exponent=np.array(solved.exponent),
-        centred=np.array(choice.ridge.centred),
-    )
-    count = len(second)
-    own_fit = _fit_of(solved.outputs[:count], frozen.targets.cpu())
-    test_fit = None if unseen is None else _fit_of(solved.outputs[count:], unseen.targets.cpu())
-    return _Made(
-        _phase(model, losses, standard, unseen),
-        Phase([], own_fit, test_fit),
-        facts,
-        files,
-    )
+        standard, frozen = self.own[run.standard], self.own[run.freeze]
+        files = self._save_model(run.gates, GATES) + self._save_model(run.weights, WEIGHTS)
+        files += self._save_split(standard, frozen)
+        freeze = None
+        if len(run.freeze):
+            freeze = self._phase(run.network, run.freeze_losses, frozen)
+        return _Made(self._phase(run.gates, run.standard_losses, standard), freeze, None, files)
 
+    def _ridge(self) -> _Made:
+        assert self.choice.alpha is not None
+        first, second = phase_positions(len(self.own.items), self.choice.alpha, self.choice.seed)
+        if not len(second):
+            raise InputError(
+                where="--alpha",
+                found="1 with --solver ridge",
+                required="items for the freeze phase",
+            )
+        lower(trace(self.model, self._shape))  # refused before any training, not after half of it
+        standard, frozen = self.own[first], self.own[second]
+        losses = self._standard_losses(standard)
+        network = lower(trace(self.model, self._shape))
+        solved = self._solved(network, frozen)
+        targets = frozen.targets.cpu()
+        freeze = Phase([], _fit_of(solved.outputs[: len(second)], targets), None)
+        if self.unseen is not None:
+            unseen = self.unseen.targets.cpu()
+            freeze = replace(freeze, test=_fit_of(solved.outputs[len(second) :], unseen))
+            targets = torch.cat([targets, unseen])
+        facts = ridge_facts(network, solved, targets, len(second), self.choice.ridge)
+        files = self._save_model(self.model, GATES) + self._save_split(standard, frozen)
+        files += self._save_solution(solved, frozen)
+        return _Made(self._phase(self.model, losses, standard), freeze, facts, files)
 
-def _phase(model: nn.Module, losses: list[float], own: _Data, unseen: _Data | None) -> Phase:
-    test = None if unseen is None else _fit_of(_outputs(model, unseen.items), unseen.targets.cpu())
-    return Phase(losses, _fit_of(_outputs(model, own.items), own.targets.cpu()), test)
+    def _solved(self, network: Network, frozen: _Data) -> PathRidge:
+        return path_ridge(
+            network,
+            frozen.items,
+            targets=frozen.targets.cpu(),
+            test_items=frozen.items[:0] if self.unseen is None else self.unseen.items,
+            plan=self.choice.ridge,
+            progress=self.progress,
+        )
+
+    def _standard_losses(self, part: _Data) -> list[float]:
+        """Train the model on `part`; its losses by epoch."""
+        return fit(
+            self.model,
+            part.items,
+            targets=part.targets.float(),
+            training=self.choice.training,
+            seed=self.choice.seed,
+            regulariser=self._regulariser,
+            state=self.choice.out / "standard.state",
+            progress=self.progress,
+            stage="standard",
+        )
+
+    def _phase(self, model: nn.Module, losses: list[float], own: _Data) -> Phase:
+        sets = (own,) if self.unseen is None else (own, self.unseen)
+        fits = [_fit_of(_outputs(model, part.items), part.targets.cpu()) for part in sets]
+        return Phase(losses, fits[0], fits[1] if len(fits) > 1 else None)
+
+    def _save_model(self, model: nn.Module, name: str) -> list[str]:
+        return save_model(model, self._shape, self.choice.out / name, self.choice.safetensors)
+
+    def _save_split(self, standard: _Data, freeze: _Data) -> list[str]:
+        """Which items of the file each phase had, and which were held out of it."""
+        apart = standard.indices[:0]
+        if self.choice.holdout is not None and self.unseen is not None:
+            apart = self.unseen.indices
+        return _save_arrays(
+            self.choice.out / SPLIT,
+            standard=standard.indices,
+            freeze=freeze.indices,
+            held_out=apart,
+        )
+
+    def _save_solution(self, solved: PathRidge, frozen: _Data) -> list[str]:
+        return _save_arrays(
+            self.choice.out / SOLUTION,
+            coefficients=solved.solution.coefficients.numpy(),
+            landmarks=frozen.indices[solved.landmarks.numpy()],
+            exponent=np.array(solved.exponent),
+            centred=np.array(self.choice.ridge.centred),
+        )
 
 
 def _outputs(model: nn.Module, items: Tensor) -> Tensor:
@@ -273,10 +279,6 @@ def _fit_of(outputs: Tensor, targets: Tensor) -> Fit:
     return Fit(len(outputs), float(risk), float(wrong.double().mean()))
 
 
-def _regulariser(choice: TrainRequest) -> Regulariser | None:
-    return DARC1(choice.darc1) if choice.darc1 else None
-
-
 def _named(data: _Data | None, prefix: str) -> dict[str, Tensor]:
     """Items, labels and positions by name."""
     if data is None:
@@ -287,18 +289,6 @@ def _named(data: _Data | None, prefix: str) -> dict[str, Tensor]:
         f"{prefix}labels": data.targets,
         f"{prefix}split": positions,
     }
-
-
-def _save_split(
-    choice: TrainRequest, standard: _Data, freeze: _Data, unseen: _Data | None
-) -> list[str]:
-    """Which items of the file each phase had, and which were held out of it."""
-    apart = standard.indices[:0]
-    if choice.holdout is not None and unseen is not None:
-        apart = unseen.indices
-    return _save_arrays(
-        choice.out / SPLIT, standard=standard.indices, freeze=freeze.indices, held_out=apart
-    )
 
 
 def _save_arrays(path: Path, **arrays: Array) -> list[str]:

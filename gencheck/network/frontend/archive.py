@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gencheck.element_types import ELEMENT_TYPES
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
 from gencheck.network.frontend.hoisting import with_positions_chosen_first
@@ -29,17 +30,8 @@ _UNREADABLE = (
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration),
 )
 
-# torch.export's numbers for element types, where an operator names one.
-_SCALAR_TYPES = {
-    1: torch.uint8,
-    4: torch.int32,
-    5: torch.int64,
-    6: torch.float16,
-    7: torch.float32,
-    8: torch.float64,
-    12: torch.bool,
-    13: torch.bfloat16,
-}
+# Those that an operator may name to compute in.
+_SCALAR_TYPES = {n: t for n, t in ELEMENT_TYPES.items() if t not in (torch.int8, torch.int16)}
 _WHOLE = frozenset({4, 5})
 
 

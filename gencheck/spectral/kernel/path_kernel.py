@@ -168,7 +168,7 @@ class PathKernel:
                 remedy="Pass --executor matrix.",
             )
         if not compiled_loops_are_there():
-            raise MissingDependency(library="numba", extra="fast", purpose="--executor bits")
+            raise MissingDependency("numba", "--executor bits")
         return "bits"
 
     def program(self, executor: str) -> Program:

@@ -4,14 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 
-try:
+with needing("lightning", "The DARC callback"):
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise MissingDependency(
-        library="lightning", extra="lightning", purpose="The DARC callback"
-    ) from error
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle

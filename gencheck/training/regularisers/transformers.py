@@ -4,14 +4,10 @@ from typing import Any
 
 from torch import nn
 
-from gencheck.errors import InputError, MissingDependency
+from gencheck.errors import InputError, needing
 
-try:
+with needing("transformers", "The DARC mixin of the Trainer"):
     from transformers import Trainer
-except ImportError as error:
-    raise MissingDependency(
-        library="transformers", extra="transformers", purpose="The DARC mixin of the Trainer"
-    ) from error
 
 
 class DARCTrainerMixin(Trainer):
