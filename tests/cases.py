@@ -102,7 +102,9 @@ def zoo_subject(name: str, module: nn.Module, gates: nn.Module | None = None) ->
     With `gates`, they are those of a second such module.
     """
     graph = _exported(name)
-    with patch("gencheck.audit.model.trace", lambda trace, *_: _with_weights_of(trace, graph)):
+    with patch(
+        "gencheck.audit.model.trace", lambda model, *_, **__: _with_weights_of(model, graph)
+    ):
         return model_of_module(module, [ZOO[name][1]], gates=gates)
 
 

@@ -90,16 +90,21 @@ class Normalised(nn.Module):
 class Attention(nn.Module):
     """Self-attention, written out or by torch's own function, one or more heads."""
 
-    def __init__(self, heads: int, width: int, own: bool, causal: bool = False) -> None:
+    def __init__(
+        self, heads: int, width: int, own: bool, causal: bool = False, masked: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.own, self.causal = heads, own, causal
+        self.heads, self.own, self.causal, self.masked = heads, own, causal, masked
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         split = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
-        if self.own:
+        if self.masked:
+            seen = torch.tensor([[True, False, True], [True, True, False], [False, True, True]])
+            h = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=0.4)
+        elif self.own:
             h = functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         else:
             score = q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5
@@ -119,6 +124,23 @@ class Attending(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.attention(x).mean(1))
+
+
+class Grouped(nn.Module):
+    """Two heads of queries share one head of keys and values; a skip that is rotated off the path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 2)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.q(x).view(-1, 3, 2, 2).transpose(1, 2)
+        k, v = (layer(x).view(-1, 3, 1, 2).transpose(1, 2) for layer in (self.k, self.v))
+        angle = torch.arange(3)[:, None] * torch.ones(2)
+        q, k = (t * angle.cos() + t.flip(-1) * angle.sin() for t in (q, k))
+        h = functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        return self.head(h.transpose(1, 2).reshape(-1, 3, 4).mean(1))
 
 
 class Multihead(nn.Module):
@@ -167,7 +189,7 @@ class Vision(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.patch(x).flatten(2).transpose(1, 2)
-        h = torch.cat([self.token.expand(len(x), -1, -1), h], 1) + self.place
+        h = torch.cat([self.token.expand(x.shape[0], -1, -1), h], 1) + self.place
         return self.head(self.norm(self.block(h))[:, 0])
 
 
@@ -281,6 +303,11 @@ COMPUTED: dict[str, tuple[Factory, tuple[int, ...]]] = {
     "attention_written": (lambda: Attending(Attention(2, 4, own=False), 4), (3, 4)),
     "attention_causal": (lambda: Attending(Attention(2, 4, own=True, causal=True), 4), (3, 4)),
     "attention_masked": (lambda: Attending(Attention(1, 2, own=False, causal=True), 2), (3, 2)),
+    "attention_own_masked": (
+        lambda: Attending(Attention(2, 4, own=True, masked=True), 4),
+        (3, 4),
+    ),
+    "attention_grouped": (Grouped, (3, 4)),
     "multihead": (lambda: Multihead(True), (3, 2)),
     "multihead_batch_second": (lambda: Multihead(False), (3, 2)),
     "linear_attention": (Linear, (3, 2)),

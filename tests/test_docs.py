@@ -54,3 +54,19 @@ def test_the_first_example_ends_within_one_and_a_half_screens() -> None:
     begin = next(i for i, line in enumerate(lines) if line.startswith("$ gencheck"))
     # a terminal has 24 lines
     assert lines.index("```", begin) < 36
+
+
+def test_the_picture_of_the_readme_is_the_command_s_own() -> None:
+    run = subprocess.run(
+        [sys.executable, ROOT / "docs" / "picture.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    picture = (ROOT / "docs" / "report.svg").read_text(encoding="utf-8")
+    assert len(picture) < 20_000
+    assert "url(http" not in picture
+    command = re.search(r'COMMAND = "(.*)"', (ROOT / "docs" / "picture.py").read_text("utf-8"))
+    assert command is not None
+    assert f"`gencheck {command[1]}`" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from gencheck.cli.app import app
 from gencheck.load.digest import sha256_of
+from tests.training.data import seal
 
 runner = CliRunner()
 
@@ -114,7 +116,7 @@ def sound_folders(folder: Path, dense: nn.Module) -> None:
         "schema": "gencheck.train/1",
         "inputs": {"data": {"sha256": sha256_of(folder / "d.npz")}},
     }
-    (run / "run.json").write_text(json.dumps(record))
+    seal(run, record)
     save_file(dict(dense.state_dict()), shards / "one.safetensors")
     names = dict.fromkeys(dense.state_dict(), "one.safetensors")
     (shards / "m.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
@@ -267,6 +269,10 @@ def folder_case(files: Path, folder: Path, dice: random.Random) -> list[str]:
     if kind == "idx":
         return idx_case(files, folder, dice)
     altered_folder(files / kind, folder / kind, dice)
+    if kind == "run" and dice.random() < 0.5:
+        # a record that was made to fit the damage
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            seal(folder / kind, json.loads((folder / kind / "run.json").read_text()))
     if kind == "pictures":
         return [str(files / "conv.pt2"), str(folder / kind)]
     if kind == "shards":

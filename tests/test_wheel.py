@@ -14,7 +14,7 @@ INFO = "gencheck-0.1.0.dist-info"
 def contents() -> set[str]:
     made = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
     made |= {f"{INFO}/licenses/LICENSE", f"{INFO}/licenses/gencheck/data/LICENSE-digits.txt"}
-    for pattern in ("*.py", "*.json", "*.npz", "*.txt", "py.typed"):
+    for pattern in ("*.py", "*.json", "*.html", "*.npz", "*.txt", "py.typed"):
         made |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "gencheck").rglob(pattern)}
     return made
 

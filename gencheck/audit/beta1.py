@@ -99,7 +99,13 @@ def moments_of_landmarks(
         method="landmarks",
     )
     return Moments(
-        beta1, found.products, found.exponent, ends[1], ends[0], found.pairs, found.nbytes
+        beta1=beta1,
+        products=found.products,
+        exponent=found.exponent,
+        v_l2=ends[1],
+        v_l2_lower=ends[0],
+        pairs=found.pairs,
+        nbytes=found.nbytes,
     )
 
 

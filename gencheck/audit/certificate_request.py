@@ -95,6 +95,18 @@ def require_independent_gates(independent: bool) -> None:
         )
 
 
+def require_input_range(items: Tensor, ends: tuple[float, float]) -> None:
+    """Do nothing where the range is one and every item lies in it.
+
+    Raises
+    ------
+    InputError
+        It is empty or not finite, or an item lies outside.
+    """
+    _require_interval("--input-range", ends)
+    _require_within("--input-range", "input", items, ends)
+
+
 def _require_interval(name: str, ends: tuple[float, float]) -> None:
     # the squared product of a target and an input beyond leaves the range of floats
     require_between(f"{name}, lower end", ends[0], -1e70, 1e70)
@@ -121,7 +133,7 @@ def require_certifiable(
         )
     if task != "regression" and request.target_range is not None:
         raise InputError(where="--target-range", found="class labels", required="values to regress")
-    _require_within("--input-range", "input", items, request.input_range)
+    require_input_range(items, request.input_range)
     if request.target_range is not None:
         _require_within("--target-range", "target", targets, request.target_range)
     elif not bool((((targets == 0) | (targets == 1)).all(1) & (targets.sum(1) == 1)).all()):

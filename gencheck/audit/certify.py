@@ -85,7 +85,14 @@ def certified_betas(
         second=_largest_second_moment(items, targets, constants),
         level=level,
     )
-    moments = _moments(gram, len(items), log_paths, square_bound, seed, progress)
+    moments = _moments(
+        gram,
+        len(items),
+        log_paths=log_paths,
+        square_bound=square_bound,
+        seed=seed,
+        progress=progress,
+    )
     squares = (0.0 if low <= 0 <= high else min(low**2, high**2), max(low**2, high**2))
     width = 0.0 if one_hot else network.output_count * (squares[1] - squares[0])
     beta3 = certified_beta3(len(items), width, level)

@@ -202,11 +202,11 @@ def open_inputs(
     labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
     steps = [*notes, *steps]
     return AuditInputs(
-        subject,
-        labelled[0],
-        labelled[1],
-        task,
-        input_record(checkpoint, factory, choice, steps, subject)
+        subject=subject,
+        sample=labelled[0],
+        reference=labelled[1],
+        task=task,
+        record=input_record(checkpoint, factory, choice, steps, subject)
         | {
             "key": key,
             "output": output,
@@ -214,7 +214,7 @@ def open_inputs(
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
             "gates_independent": gates_independent,
         },
-        gates_independent,
+        gates_independent=gates_independent,
     )
 
 

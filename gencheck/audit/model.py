@@ -114,7 +114,7 @@ def model_of_module(
 
     network = lowered_or_advised(graph)
     shape, tokens = graph.input_shape, graph.whole_numbers
-    return AuditedModel(network, own_output, parameters, notes, shape, tokens)
+    return AuditedModel(network, own_output, parameters, notes, shape, whole_numbers=tokens)
 
 
 _Saved: TypeAlias = SavedProgram | StateDict | PretrainedFolder
@@ -154,7 +154,7 @@ def _subject_of_pair(
         parameters,
         (*notes, *taken_off_notes(weights)),
         weights.input_shape,
-        weights.whole_numbers,
+        whole_numbers=weights.whole_numbers,
         gates=deciding,
     )
 
@@ -185,8 +185,8 @@ def _subject_of_graph(
         parameters,
         (*notes, *taken_off_notes(graph)),
         whole.input_shape,
-        whole.whole_numbers,
-        head,
+        whole_numbers=whole.whole_numbers,
+        head=head,
     )
 
 

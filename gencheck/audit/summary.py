@@ -99,7 +99,7 @@ def summarise(
         path_norms=norms,
         gap=gap,
         bound=data_dependent_bound(beta1.upper, upper, beta3, l2, l1),
-        tightest=tightest_bound(beta1.upper, beta3, v_sup, v_l2, l2, l1),
+        tightest=tightest_bound(beta1.upper, beta3, v_sup=v_sup, v_l2=v_l2, l2_squared=l2, l1=l1),
         largest_loss=largest,
         self_check=measured.self_check,
         seconds=seconds,

@@ -100,4 +100,6 @@ def _bound(
     name: str, empirical_risk: float, slack: float, assumes: tuple[str, ...], source: str
 ) -> Bound:
     risk = empirical_risk + slack
-    return Bound(name, risk, slack, risk >= 1, assumes, source)
+    return Bound(
+        name=name, risk=risk, slack=slack, vacuous=risk >= 1, assumes=assumes, source=source
+    )

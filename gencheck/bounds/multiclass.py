@@ -66,7 +66,8 @@ CONSTANTS = (
         "kuznetsov-mohri-syed",
         "max",
         lambda classes: 4.0 * classes,
-        "Kuznetsov, Mohri & Syed, Multi-Class Deep Boosting, NeurIPS 2014",
+        "after Kuznetsov, Mohri & Syed, Rademacher Complexity Margin Bounds for Learning with a Large "
+        "Number of Classes (2015; the constant was not looked up)",
     ),
     Constant(
         "maurer",

@@ -101,4 +101,11 @@ def pac_bayes_bound(
     level = divergence + math.log(2 * math.sqrt(m)) - math.log(delta) + log_price
     risk = kl_upper_end(gibbs, m, level)
     # an inverse kl ends at 1, where it says nothing
-    return Bound("pac-bayes", risk, risk - sampled_risk, risk >= 1, ASSUMES, SOURCE)
+    return Bound(
+        name="pac-bayes",
+        risk=risk,
+        slack=risk - sampled_risk,
+        vacuous=risk >= 1,
+        assumes=ASSUMES,
+        source=SOURCE,
+    )

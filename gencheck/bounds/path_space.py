@@ -50,8 +50,8 @@ STEP, COARSE_STEP, _REACH = 0.125, 0.5, 8.5
 QUADRATURE_ERROR = 1e-10
 
 # s in units of the margin over the feature norm, both of the standard phase: 2^−j, each with the same
-# share of δ.
-SCALE_POWERS = tuple(range(9))
+# share of δ. The small ones serve means that hardly moved.
+SCALE_POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 # c: how many deviations of the prior the mean classifier's margin is held to, each with the same share.
 MARGIN_FACTORS = (1.0, 2.0, 3.0)
 # β, each with the same share: near √(2 nats/(m R̂)) the bound is within 2 % of its least slack.

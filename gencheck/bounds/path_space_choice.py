@@ -120,7 +120,14 @@ def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chos
     level = Level(delta, len(grid.scales))
     chosen, posterior = _least(problem, level, grid, None)
     bound = drawn_bound(posterior, problem.features, problem.labels, level)
-    return Chosen(posterior, bound, bound.empirical, chosen.penalty, chosen.sharpness, chosen.power)
+    return Chosen(
+        posterior=posterior,
+        bound=bound,
+        error=bound.empirical,
+        penalty=chosen.penalty,
+        sharpness=chosen.sharpness,
+        scale_power=chosen.power,
+    )
 
 
 def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
@@ -132,7 +139,14 @@ def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chose
     bound = mean_bound(posterior, problem.features, problem.labels, level, c)
     margins = margins_of(posterior.outputs(problem.features), problem.labels)
     error = float((margins <= 0).mean())
-    return Chosen(posterior, bound, error, chosen.penalty, chosen.sharpness, chosen.power)
+    return Chosen(
+        posterior=posterior,
+        bound=bound,
+        error=error,
+        penalty=chosen.penalty,
+        sharpness=chosen.sharpness,
+        scale_power=chosen.power,
+    )
 
 
 @dataclass(frozen=True)

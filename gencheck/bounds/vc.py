@@ -65,4 +65,6 @@ def vc_bound(
         "the m items are independent draws",
         "the architecture was fixed before the items were seen",
     )
-    return Bound("vc", risk, slack, risk >= 1, assumes, SOURCE)
+    return Bound(
+        name="vc", risk=risk, slack=slack, vacuous=risk >= 1, assumes=assumes, source=SOURCE
+    )

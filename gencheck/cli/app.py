@@ -38,8 +38,8 @@ _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Theory": (compare, reproduce),
     "Reference": (explain, schema, config),
 }
-# Commands that always load torch.
-_HEAVY = {"concentrate", "rank", "train", "certify", "compare", "demo"}
+# Commands that load torch; data-indep does where it measures a run.
+_HEAVY = {"concentrate", "rank", "train", "certify", "compare", "reproduce", "demo"}
 
 
 class _Command(TyperCommand):
@@ -54,7 +54,7 @@ class _Command(TyperCommand):
                 from gencheck.cli.destination import refuse_destinations
 
                 refuse_destinations(ctx.params)
-            if self.name in _HEAVY:
+            if self.name in _HEAVY or ctx.params.get("checkpoint") is not None:
                 require_address_space()
             return super().invoke(ctx)
 
@@ -141,7 +141,7 @@ Ask whether a data set suits a model, and where it differs from a reference:
 
 Certify a network: train it in two phases, then bound its error:
   gencheck train --data data.npz --arch mlp:64,64 --two-phase --out run
-  gencheck data-indep --checkpoint run --data data.npz
+  gencheck certify run data.npz
 
 See all three on handwritten digits: gencheck demo. All commands: gencheck --help
 """

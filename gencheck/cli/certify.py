@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -64,49 +64,48 @@ def certify(
 
     Example: gencheck certify run mnist.npz --max-risk 0.03
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.arguments import require_between, whole_number
-        from gencheck.cli.destination import require_destination
-        from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.guarantees.drawn_classifier import require_classifier_file, save_classifier
-        from gencheck.guarantees.two_phase_table import CertifyRequest
-        from gencheck.guarantees.two_phase_table import certify as certified
-        from gencheck.report.certify import certify_body, certify_inputs
-        from gencheck.report.json import document
-        from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.arguments import require_between, whole_number
+    from gencheck.cli.destination import require_destination
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.guarantees.drawn_classifier import require_classifier_file, save_classifier
+    from gencheck.guarantees.two_phase_table import CertifyRequest
+    from gencheck.guarantees.two_phase_table import certify as certified
+    from gencheck.report.certify import certify_body, certify_inputs
+    from gencheck.report.json import document
+    from gencheck.report.limits import LimitReport, maximum_check
 
-        level = delta_of(delta, confidence)
-        compared = whole_number("--runs", runs)
-        require_between("--delta over --runs", level / compared, 1e-300)
-        maximum_check("max-risk", max_risk, None)
-        if save is not None:
-            require_classifier_file(save, verdict, run)
-            require_destination("--save", save, {".npz"}, [("run", run), ("data", data)])
-        request = CertifyRequest(
-            run,
-            data,
-            x_key=x_key,
-            y_key=y_key,
-            delta=level,
-            runs=compared,
-            verdict=verdict,
-            landmarks=landmarks,
-            seed=seed,
-        )
-        result = certified(request, ProgressBars())
-        inputs = certify_inputs(request) | {"max_risk": max_risk}
-        if save is not None:
-            save_classifier(result, save)
-            inputs["save"] = str(save)
-        checks = maximum_check("max-risk", max_risk, result.verdict.risk)
-        gate = LimitReport(tuple(checks)) if checks else None
-        deliver(
-            document("certify", inputs, certify_body(result), gate),
-            _report,
-            as_json,
-            output,
-            report,
-        )
+    level = delta_of(delta, confidence)
+    compared = whole_number("--runs", runs)
+    require_between("--delta over --runs", level / compared, 1e-300)
+    maximum_check("max-risk", max_risk, None)
+    if save is not None:
+        require_classifier_file(save, verdict, run)
+        require_destination("--save", save, {".npz"}, [("run", run), ("data", data)])
+    request = CertifyRequest(
+        run,
+        data,
+        x_key=x_key,
+        y_key=y_key,
+        delta=level,
+        runs=compared,
+        verdict=verdict,
+        landmarks=landmarks,
+        seed=seed,
+    )
+    result = certified(request, ProgressBars())
+    inputs = certify_inputs(request) | {"max_risk": max_risk}
+    if save is not None:
+        save_classifier(result, save)
+        inputs["save"] = str(save)
+    checks = maximum_check("max-risk", max_risk, result.verdict.risk)
+    gate = LimitReport(tuple(checks)) if checks else None
+    deliver(
+        document("certify", inputs, certify_body(result), gate),
+        _report,
+        as_json,
+        output,
+        report,
+    )
 
 
 def _report() -> "Callable[[Document], RenderableType]":

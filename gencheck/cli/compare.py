@@ -1,11 +1,12 @@
 """`gencheck compare`: what each theory of generalization certifies for a checkpoint and its data."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from gencheck.audit.inputs import DataSelection
     from gencheck.comparison.run import ComparisonOptions
     from gencheck.report.json import Document
+
+
+# The search for β2, which serves one row that certifies nothing.
+_BETA2_SECONDS = 2.0
 
 
 def compare(
@@ -71,6 +76,20 @@ def compare(
     n_models: Annotated[
         str, typer.Option(metavar="F", help="How many models the reference chose among.")
     ] = "1",
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="A B",
+            help="The interval that every coordinate of every input lies in: certifies "
+            "path-norm-margin.",
+        ),
+    ] = None,
+    estimates: Annotated[
+        bool,
+        typer.Option(
+            "--estimates", help="Add stability, robustness and sharpness, which bound nothing."
+        ),
+    ] = False,
     prior: Annotated[
         Path | None,
         typer.Option(
@@ -100,25 +119,44 @@ def compare(
 
     Example: gencheck compare model.pt2 data.npz
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.audit.inputs import DataSelection
-        from gencheck.report.compare import compare_body
-        from gencheck.report.json import document
+    from gencheck.audit.inputs import DataSelection
+    from gencheck.report.compare import compare_body
+    from gencheck.report.json import document
 
-        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
-        level = delta_of(delta, confidence)
-        options = _options(level, n_models, posterior_steps, posterior_draws, device, dtype, seed)
-        result, inputs = _run(
-            checkpoint, model, choice, prior, options, key=key, output=output_name
-        )
-        inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
-        deliver(
-            document("compare", inputs, compare_body(result), None),
-            _report,
-            as_json,
-            output,
-            report,
-        )
+    choice = DataSelection(
+        path=data,
+        reference=reference,
+        holdout=holdout,
+        x_key=x_key,
+        y_key=y_key,
+        limit=limit,
+        seed=seed,
+        task=task,
+        transform=transform,
+    )
+    level = delta_of(delta, confidence)
+    options = replace(
+        _options(
+            level,
+            n_models,
+            steps=posterior_steps,
+            draws=posterior_draws,
+            device=device,
+            dtype=dtype,
+            seed=seed,
+        ),
+        input_range=input_range,
+        estimates=estimates,
+    )
+    result, inputs = _run(checkpoint, model, choice, prior, options, key=key, output=output_name)
+    inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
+    deliver(
+        document("compare", inputs, compare_body(result), None),
+        _report,
+        as_json,
+        output,
+        report,
+    )
 
 
 def _options(
@@ -139,7 +177,12 @@ def _options(
     from gencheck.cli.devices import chosen_device
     from gencheck.comparison.run import ComparisonOptions
 
-    audit = AuditOptions(device=chosen_device(device), dtype=getattr(torch, dtype), seed=seed)
+    audit = AuditOptions(
+        device=chosen_device(device),
+        dtype=getattr(torch, dtype),
+        seed=seed,
+        beta2_budget=_BETA2_SECONDS,
+    )
     return ComparisonOptions(delta, log_models, steps, draws, audit)
 
 
@@ -165,10 +208,19 @@ def _run(
     mean = None
     if prior is not None:
         mean = prior_network(prior, model, case.subject, key=key, output=output)
-    result = compared(case.subject, case.sample, case.reference, options, mean, ProgressBars())
+    result = compared(
+        case.subject,
+        case.sample,
+        reference=case.reference,
+        options=options,
+        prior=mean,
+        progress=ProgressBars(),
+    )
     return result, case.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
         "delta": options.delta,
+        "input_range": options.input_range,
+        "estimates": options.estimates,
         "posterior_steps": options.posterior_steps,
         "posterior_draws": options.posterior_draws,
     }

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
+    ClusterKey,
     Confidence,
     Debug,
     Delta,
@@ -37,6 +38,7 @@ def compare_scores(
     ],
     id_key: IdKey = None,
     score_key: ScoreKey = None,
+    cluster_key: ClusterKey = None,
     loss: Loss = None,
     loss_range: LossRange = None,
     delta: Delta = None,
@@ -67,36 +69,35 @@ def compare_scores(
 
     Example: gencheck compare-scores old.csv new.csv --require-better
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.guarantees.evidence import score_keys
-        from gencheck.guarantees.paired import PairedRequest, paired_result
-        from gencheck.report.compare_scores import (
-            better_gate,
-            compare_scores_body,
-            compare_scores_inputs,
-        )
-        from gencheck.report.json import document
+    from gencheck.guarantees.evidence import score_keys
+    from gencheck.guarantees.paired import PairedRequest, paired_result
+    from gencheck.report.compare_scores import (
+        better_gate,
+        compare_scores_body,
+        compare_scores_inputs,
+    )
+    from gencheck.report.json import document
 
-        level = delta_of(delta, confidence)
-        keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key)
-        request = PairedRequest(
-            baseline=baseline,
-            candidates=tuple(candidates),
-            keys=keys,
-            delta=level,
-            margin=margin,
-            only_common=only_common,
-            top=top,
-            seed=seed,
-        )
-        result = paired_result(request)
-        doc = document(
-            "compare-scores",
-            compare_scores_inputs(request) | {"require_better": require_better},
-            compare_scores_body(result),
-            better_gate(result, level) if require_better else None,
-        )
-        deliver(doc, _report, as_json, output, report)
+    level = delta_of(delta, confidence)
+    keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key, cluster_key=cluster_key)
+    request = PairedRequest(
+        baseline=baseline,
+        candidates=tuple(candidates),
+        keys=keys,
+        delta=level,
+        margin=margin,
+        only_common=only_common,
+        top=top,
+        seed=seed,
+    )
+    result = paired_result(request)
+    doc = document(
+        "compare-scores",
+        compare_scores_inputs(request) | {"require_better": require_better},
+        compare_scores_body(result),
+        better_gate(result, level) if require_better else None,
+    )
+    deliver(doc, _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

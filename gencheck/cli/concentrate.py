@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -191,71 +191,80 @@ def concentrate(
 
     Example: gencheck concentrate model.pt2 data.npz --min-p-value 0.05
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.arguments import require_between
-        from gencheck.audit.certificate_request import certificate_request
-        from gencheck.audit.inputs import DataSelection
-        from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
-        from gencheck.cli.concentrate_gate import (
-            concentrate_gate,
-            require_p_values,
-            require_relabelling,
-        )
-        from gencheck.report.limits import maximum_check
+    from gencheck.arguments import require_between
+    from gencheck.audit.certificate_request import certificate_request
+    from gencheck.audit.inputs import DataSelection
+    from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
+    from gencheck.cli.concentrate_gate import (
+        concentrate_gate,
+        require_p_values,
+        require_relabelling,
+    )
+    from gencheck.report.limits import maximum_check
 
-        # of a run's folder it is known only once its data have been compared
-        independent = gates_independent or gates is not None or checkpoint.is_dir()
-        probability = confidence_of(delta, confidence)
-        request = certificate_request(certify, probability, input_range, target_range, independent)
-        choice = DataSelection(data, reference, holdout, x_key, y_key, limit, seed, task, transform)
-        options = audit_options(
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            tile=tile,
-            memory=memory,
-            beta2_budget=beta2_budget,
-            seed=seed,
-            cache=cache,
-            executor=executor,
-            permutations=rounds_of(permutations, landmarks),
-            beta2_permutation_budget=beta2_permutation_budget,
-            landmarks=landmarks,
-            top=top,
-        )
-        limits = {
-            "max-beta1": max_beta1,
-            "max-beta2": max_beta2,
-            "max-bound": max_bound,
-            "max-beta1-ratio": max_beta1_ratio,
-        }
-        for name, asked in limits.items():
-            # a limit that is no number is refused before the work, not after it
-            maximum_check(name, asked, None)
-        require_between("--beta2-budget", beta2_budget, 0)
-        require_p_values(min_p_value, options.permutations)
-        require_relabelling(max_beta1_ratio, options.permutations)
-        options = replace(options, certificate=request)
-        result, inputs = run_audit(
-            checkpoint,
-            model,
-            from_layer,
-            choice,
-            options,
-            gates,
-            gates_independent,
-            key=key,
-            output=output_name,
-        )
-        gate = concentrate_gate(result, limits, min_p_value)
-        inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
-        inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}
+    # of a run's folder it is known only once its data have been compared
+    independent = gates_independent or gates is not None or checkpoint.is_dir()
+    probability = confidence_of(delta, confidence)
+    request = certificate_request(certify, probability, input_range, target_range, independent)
+    choice = DataSelection(
+        path=data,
+        reference=reference,
+        holdout=holdout,
+        x_key=x_key,
+        y_key=y_key,
+        limit=limit,
+        seed=seed,
+        task=task,
+        transform=transform,
+    )
+    options = audit_options(
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        tile=tile,
+        memory=memory,
+        beta2_budget=beta2_budget,
+        seed=seed,
+        cache=cache,
+        executor=executor,
+        permutations=rounds_of(permutations, landmarks),
+        beta2_permutation_budget=beta2_permutation_budget,
+        landmarks=landmarks,
+        top=top,
+    )
+    limits = {
+        "max-beta1": max_beta1,
+        "max-beta2": max_beta2,
+        "max-bound": max_bound,
+        "max-beta1-ratio": max_beta1_ratio,
+    }
+    for name, asked in limits.items():
+        # a limit that is no number is refused before the work, not after it
+        maximum_check(name, asked, None)
+    require_between("--beta2-budget", beta2_budget, 0)
+    require_p_values(min_p_value, options.permutations)
+    require_relabelling(max_beta1_ratio, options.permutations)
+    options = replace(options, certificate=request)
+    result, inputs = run_audit(
+        checkpoint,
+        model,
+        from_layer=from_layer,
+        choice=choice,
+        options=options,
+        gates=gates,
+        gates_independent=gates_independent,
+        key=key,
+        output=output_name,
+    )
+    gate = concentrate_gate(result, limits, min_p_value)
+    inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
+    inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}
 
-        from gencheck.report.concentrate import concentrate_body
-        from gencheck.report.json import document
+    from gencheck.report.concentrate import concentrate_body
+    from gencheck.report.json import document
 
-        doc = document("concentrate", inputs, concentrate_body(result), gate)
-        deliver(doc, _explained_report if explained else _report, as_json, output, report)
+    doc = document("concentrate", inputs, concentrate_body(result), gate)
+    deliver(doc, _explained_report if explained else _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

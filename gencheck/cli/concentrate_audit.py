@@ -69,9 +69,9 @@ def run_audit(
             model,
             choice,
             options.dtype,
-            from_layer,
-            gates,
-            gates_independent,
+            from_layer=from_layer,
+            gates=gates,
+            gates_independent=gates_independent,
             key=key,
             output=output,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -91,34 +91,33 @@ def data_indep(
 
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.report.json import document
-        from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.json import document
+    from gencheck.report.limits import LimitReport, maximum_check
 
-        level = delta_of(delta, confidence)
-        maximum_check("max-risk", max_risk, None)
-        given = {
-            "d_y": d_y,
-            "c_sigma": c_sigma,
-            "c_w": c_w,
-            "margin_loss": margin_loss,
-            "rho": rho,
-            "m_sigma": m_sigma,
-            "m": m,
-            "alpha": alpha,
-        }
-        if checkpoint is not None or data is not None or x_key or y_key:
-            _refuse_numbers(given, checkpoint, data)
-            assert checkpoint is not None
-            assert data is not None
-            inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), level, runs)
-        else:
-            _refuse_runs(runs)
-            inputs, body, risk = _from_numbers(given, level)
-        checks = maximum_check("max-risk", max_risk, risk)
-        inputs |= {"delta": level, "max_risk": max_risk}
-        gate = LimitReport(tuple(checks)) if checks else None
-        deliver(document("data-indep", inputs, body, gate), _report, as_json, output, report)
+    level = delta_of(delta, confidence)
+    maximum_check("max-risk", max_risk, None)
+    given = {
+        "d_y": d_y,
+        "c_sigma": c_sigma,
+        "c_w": c_w,
+        "margin_loss": margin_loss,
+        "rho": rho,
+        "m_sigma": m_sigma,
+        "m": m,
+        "alpha": alpha,
+    }
+    if checkpoint is not None or data is not None or x_key or y_key:
+        _refuse_numbers(given, checkpoint, data)
+        assert checkpoint is not None
+        assert data is not None
+        inputs, body, risk = _measured(checkpoint, data, (x_key, y_key), level, runs)
+    else:
+        _refuse_runs(runs)
+        inputs, body, risk = _from_numbers(given, level)
+    checks = maximum_check("max-risk", max_risk, risk)
+    inputs |= {"delta": level, "max_risk": max_risk}
+    gate = LimitReport(tuple(checks)) if checks else None
+    deliver(document("data-indep", inputs, body, gate), _report, as_json, output, report)
 
 
 def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path | None) -> None:
@@ -194,7 +193,15 @@ def _from_numbers(
         require_between(name, value, 0, open_low=True)
     require_between("--margin-loss", loss, 0, 1)
     items = _freeze_items(given["m_sigma"], given["m"], given["alpha"])
-    bound = independent_bound(items, rho, given["d_y"], given["c_sigma"], given["c_w"], delta, loss)
+    bound = independent_bound(
+        items,
+        rho,
+        d_y=given["d_y"],
+        c_sigma=given["c_sigma"],
+        c_w=given["c_w"],
+        delta=delta,
+        margin_loss=loss,
+    )
     if bound.risk == math.inf:
         raise InputError(
             where="--c-sigma, --c-w and --rho",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gencheck.cli.failures import foreseen
-from gencheck.cli.terminal import as_text, print_plain, say, show
+from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
 from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ INTERRUPTED = 130
 
 # The class of every mistake in the words of a command line.
 _UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
-
-
-@contextmanager
-def errors_as_exit_codes(debug: bool) -> Iterator[None]:
-    """Nothing more than `net` does around every command already."""
-    yield
 
 
 @contextmanager
@@ -89,13 +83,14 @@ def deliver(
     InputError
         `output` or a report cannot be written.
     """
-    from gencheck.report.json import to_json, write_atomically, write_bytes_atomically
+    from gencheck.atomic import write_whole
+    from gencheck.report.json import to_json
 
     if output is not None:
-        write_atomically(output, to_json(doc))
+        write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:
         text = _FORMATS[path.suffix.lower()](doc, renderer)
-        write_bytes_atomically(path, text.encode(), "--report")
+        write_whole(path, text.encode(), "--report")
     if "gate" in doc:
         _summarise_step(doc, renderer)
     if as_json:
@@ -117,6 +112,18 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
     return to_markdown(plain, as_text(renderer()(plain)))
 
 
+def _html(doc: "Document", renderer: "Renderer") -> str:
+    from gencheck.report.html import to_html
+
+    plain = printable_document(doc)
+    return to_html(plain, as_text(renderer()(plain)))
+
+
+def _svg(doc: "Document", renderer: "Renderer") -> str:
+    name = str(doc["schema"]).removeprefix("gencheck.").partition("/")[0]
+    return as_picture(renderer()(printable_document(doc)), f"gencheck {name}")
+
+
 def _junit(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.junit import to_junit
 
@@ -129,7 +136,7 @@ def _json(doc: "Document", renderer: "Renderer") -> str:
     return to_json(doc)
 
 
-_FORMATS = {".md": _markdown, ".xml": _junit, ".json": _json}
+_FORMATS = {".html": _html, ".svg": _svg, ".md": _markdown, ".xml": _junit, ".json": _json}
 
 
 def _summarise_step(doc: "Document", renderer: "Renderer") -> None:

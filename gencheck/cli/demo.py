@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencheck.cli.deliver import errors_as_exit_codes
 from gencheck.cli.options import AsJson, Debug, Output, complement
 from gencheck.cli.terminal import print_plain, show
 from gencheck.printable import printable
@@ -35,20 +34,19 @@ def demo(
 
     Example: gencheck demo
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.cli.demo_files import make_demo
-        from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.cli.demo_files import make_demo
+    from gencheck.cli.progress_bar import ProgressBars
 
-        files = make_demo(folder, progress=ProgressBars())
-        if as_json:
-            with redirect_stdout(io.StringIO()):
-                reports = _reports(context, files)
-        else:
-            show(_opening(files, folder))
+    files = make_demo(folder, progress=ProgressBars())
+    if as_json:
+        with redirect_stdout(io.StringIO()):
             reports = _reports(context, files)
-            show(_ending([report["document"] for report in reports]))
-        if as_json or output is not None:
-            _write(_document(files, folder, reports), as_json, output)
+    else:
+        show(_opening(files, folder))
+        reports = _reports(context, files)
+        show(_ending([report["document"] for report in reports]))
+    if as_json or output is not None:
+        _write(_document(files, folder, reports), as_json, output)
 
 
 def _opening(files: "DemoFiles", folder: Path) -> str:
@@ -132,10 +130,11 @@ def _document(files: "DemoFiles", folder: Path, reports: list[dict[str, Any]]) -
 
 
 def _write(doc: dict[str, Any], as_json: bool, output: Path | None) -> None:
-    from gencheck.report.json import to_json, write_atomically
+    from gencheck.atomic import write_whole
+    from gencheck.report.json import to_json
 
     if output is not None:
-        write_atomically(output, to_json(doc))
+        write_whole(output, to_json(doc).encode(), "--output")
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
 

@@ -1,6 +1,5 @@
 """The demonstration: small two-phase networks on the embedded digits, and the files of an audit."""
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gencheck.atomic import make_folder, write_whole
 from gencheck.audit.model import load_model
-from gencheck.errors import InputError
 from gencheck.load.digits import load_digits
 from gencheck.load.run_folder import GATES, WEIGHTS
 from gencheck.load.split import Array
@@ -55,19 +54,21 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoF
     Raises
     ------
     InputError
-        The folder cannot be made.
+        The folder cannot be made or written.
     """
     images, labels = load_digits()
     order = np.random.default_rng(seed).permutation(len(images))
     own, validation, test = np.split(order, [TRAIN_COUNT, TRAIN_COUNT + VALIDATION_COUNT])
-    _make_folder(folder)
+    make_folder(folder, "--out")
     data = folder / "digits.npz"
-    np.savez_compressed(
-        data,
-        x_train=images[own],
-        y_train=labels[own],
-        x_test=images[test],
-        y_test=labels[test],
+    arrays = {
+        "x_train": images[own],
+        "y_train": labels[own],
+        "x_test": images[test],
+        "y_test": labels[test],
+    }
+    write_whole(
+        data, lambda buffer: np.savez_compressed(buffer, allow_pickle=False, **arrays), "--out"
     )
     with _one_thread():
         runs = [_trained(data, folder, decay, seed, progress) for decay in WEIGHT_DECAYS]
@@ -75,22 +76,10 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = SILENT) -> DemoF
     errors = [(guess != labels[validation]).mean() for guess in predicted]
     best = int(np.argmin(errors))
     files = DemoFiles(runs[best], data, folder / "predictions.csv", len(runs))
-    with files.predictions.open("w", encoding="utf-8", newline="") as handle:
-        rows = csv.writer(handle)
-        rows.writerow(["label", "prediction"])
-        rows.writerows(zip(labels[validation].tolist(), predicted[best].tolist(), strict=True))
+    pairs = zip(labels[validation].tolist(), predicted[best].tolist(), strict=True)
+    rows = ["label,prediction", *(f"{label},{guess}" for label, guess in pairs)]
+    write_whole(files.predictions, "".join(f"{row}\r\n" for row in rows).encode(), "--out")
     return files
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            where=f"--out {folder}",
-            found=error.strerror or str(error),
-            required="a folder that can be made and written",
-        ) from error
 
 
 @contextmanager
@@ -119,6 +108,7 @@ def _trained(data: Path, folder: Path, decay: float, seed: int, progress: Progre
         seed=seed,
         # the library that writes them is an extra, and the demonstration needs none
         safetensors=False,
+        overwrite=True,
     )
     write_record(choice, train(choice, progress=progress), {}, None)
     return choice.out

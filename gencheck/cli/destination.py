@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gencheck.atomic import is_stream
 from gencheck.errors import InputError
-from gencheck.report.json import is_stream
 
 # What a command writes itself, and what else it writes into; every other path is an input.
 _WRITTEN = {"output", "report", "plot", "cache", "save"}
-_REPORTS = {".md", ".xml", ".json"}
+_REPORTS = {".html", ".svg", ".md", ".xml", ".json"}
 
 
 def refuse_destinations(parameters: Mapping[str, Any]) -> None:

@@ -79,7 +79,7 @@ Report = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Write a report: .md, .xml (JUnit, a test a gate) or .json; repeatable.",
+        help="Write a report: .html, .md, .svg, .xml (JUnit, a test a gate) or .json; repeatable.",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]
@@ -98,6 +98,10 @@ Loss = Annotated[
 LossRange = Annotated[
     tuple[float, float] | None,
     typer.Option(metavar="A B", help="The range of another bounded loss, fixed beforehand."),
+]
+ClusterKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
 ]
 Factory = Annotated[
     str | None,

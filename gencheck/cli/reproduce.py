@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import AsJson, Debug, Output, Report
 from gencheck.experiments.registry import EXPERIMENTS
 
@@ -51,24 +51,23 @@ def reproduce(
 
     Example: gencheck reproduce validation-example
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.experiments.experiment import ExperimentOptions
-        from gencheck.experiments.registry import experiment_named
-        from gencheck.report.json import document
-        from gencheck.report.reproduce import reproduce_body
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.experiments.experiment import ExperimentOptions
+    from gencheck.experiments.registry import experiment_named
+    from gencheck.report.json import document
+    from gencheck.report.reproduce import reproduce_body
 
-        run = experiment_named(name)
-        figure = _figure(plot)
-        inputs = {"name": name, "full": full, "seeds": seeds, "seed": seed, **_file(data)}
-        started = time.perf_counter()
-        result = run(ExperimentOptions(data, full, seeds, seed), ProgressBars())
-        body = reproduce_body(result, _hardware(), time.perf_counter() - started)
-        if plot is not None:
-            from gencheck.report.figure import save_plot
+    run = experiment_named(name)
+    figure = _figure(plot)
+    inputs = {"name": name, "full": full, "seeds": seeds, "seed": seed, **_file(data)}
+    started = time.perf_counter()
+    result = run(ExperimentOptions(data, full, seeds, seed), ProgressBars())
+    body = reproduce_body(result, _hardware(), time.perf_counter() - started)
+    if plot is not None:
+        from gencheck.report.figure import save_plot
 
-            save_plot(result, figure, plot)
-        deliver(document("reproduce", inputs, body, None), _report, as_json, output, report)
+        save_plot(result, figure, plot)
+    deliver(document("reproduce", inputs, body, None), _report, as_json, output, report)
 
 
 def _figure(plot: Path | None) -> Any:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from gencheck.cli.deliver import errors_as_exit_codes
 from gencheck.cli.options import Debug
 from gencheck.cli.terminal import print_plain
 
@@ -19,5 +18,4 @@ def schema(
     """
     from gencheck.report.schema import schema_text
 
-    with errors_as_exit_codes(debug):
-        print_plain(schema_text(name))
+    print_plain(schema_text(name))

@@ -27,7 +27,8 @@ def show(report: "RenderableType", *, one_line: bool = False) -> None:
     # rich makes exit code 1 of a closed pipe; here the stream sees to that
     with shown.capture() as captured:
         shown.print(report, soft_wrap=one_line)
-    print_plain(captured.get())
+    # rich fills lines up to the width, which a log need not keep
+    print_plain("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
 
 
 def print_plain(text: str) -> None:
@@ -51,3 +52,27 @@ def as_text(report: "RenderableType", width: int = 80) -> str:
     with plain.capture() as captured:
         plain.print(report)
     return captured.get()
+
+
+def as_picture(report: "RenderableType", title: str, width: int = 80) -> str:
+    """A report as it stands on a terminal, as one SVG that asks for nothing outside itself."""
+    import io
+    import re
+
+    from rich._export_format import CONSOLE_SVG_FORMAT
+    from rich.console import Console
+
+    coloured = Console(
+        file=io.StringIO(),
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        color_system="truecolor",
+        force_terminal=True,
+        record=True,
+    )
+    coloured.print(report)
+    # the fonts that rich would fetch
+    own = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return coloured.export_svg(title=title, code_format=own, unique_id="gencheck")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import AsJson, Debug, Device, Output, Report, XKey, share
 from gencheck.errors import InputError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gencheck.report.json import Document
-    from gencheck.training.loop import Regulariser, Training
+    from gencheck.training.loop import Training
 
 
 def train(
@@ -99,6 +99,9 @@ def train(
         float | None,
         typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this 0-1 test error."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh, whatever the folder holds.")
+    ] = False,
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
@@ -108,47 +111,59 @@ def train(
 
     Example: gencheck train --data digits.npz --arch mlp:64,64 --two-phase --alpha 0.2 --out run
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.arguments import require_between
-        from gencheck.cli.devices import chosen_device
-        from gencheck.cli.progress_bar import ProgressBars
-        from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.train import write_record
-        from gencheck.training.loop import Training
-        from gencheck.training.path_ridge import RidgeOptions
-        from gencheck.training.request import TrainRequest
-        from gencheck.training.run import train as run
+    from gencheck.arguments import require_between
+    from gencheck.cli.devices import chosen_device
+    from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.train import write_record
+    from gencheck.training.loop import Training
+    from gencheck.training.path_ridge import RidgeOptions
+    from gencheck.training.request import TrainRequest
+    from gencheck.training.run import train as run
 
-        _refuse_unused(two_phase, solver, ridge, landmarks, centred, freeze_epochs)
-        require_between("--learning-rate", learning_rate, 0, open_low=True)
-        maximum_check("max-test-error", max_test_error, None)
-        standard = Training(
-            epochs, batch_size, learning_rate, weight_decay, loss, optimiser, cosine
-        )
-        choice = TrainRequest(
-            data=data,
-            architecture=arch,
-            out=out,
-            x_key=x_key,
-            y_key=y_key,
-            holdout=holdout,
-            limit=limit,
-            alpha=alpha if two_phase else None,
-            solver=solver,
-            training=standard,
-            freeze=_freeze(standard, freeze_epochs),
-            ridge=RidgeOptions(ridge, landmarks, centred, seed),
-            seed=seed,
-            device=chosen_device(device),
-        )
-        result = run(choice, _regulariser(darc1), ProgressBars())
-        test = (result.freeze or result.standard).test
-        checks = maximum_check(
-            "max-test-error", max_test_error, None if test is None else test.error
-        )
-        more = {"darc1": darc1, "max_test_error": max_test_error}
-        doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
-        deliver(doc, _report, as_json, output, report)
+    _refuse_unused(
+        two_phase,
+        solver,
+        ridge=ridge,
+        landmarks=landmarks,
+        centred=centred,
+        freeze_epochs=freeze_epochs,
+    )
+    require_between("--learning-rate", learning_rate, 0, open_low=True)
+    maximum_check("max-test-error", max_test_error, None)
+    standard = Training(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        loss=loss,
+        optimiser=optimiser,
+        cosine=cosine,
+    )
+    choice = TrainRequest(
+        data=data,
+        architecture=arch,
+        out=out,
+        x_key=x_key,
+        y_key=y_key,
+        holdout=holdout,
+        limit=limit,
+        alpha=alpha if two_phase else None,
+        solver=solver,
+        training=standard,
+        freeze=_freeze(standard, freeze_epochs),
+        ridge=RidgeOptions(ridge, landmarks, centred, seed),
+        darc1=darc1,
+        seed=seed,
+        device=chosen_device(device),
+        overwrite=overwrite,
+    )
+    result = run(choice, ProgressBars())
+    test = (result.freeze or result.standard).test
+    checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
+    more = {"max_test_error": max_test_error}
+    doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
+    deliver(doc, _report, as_json, output, report)
 
 
 def _refuse_unused(
@@ -178,12 +193,6 @@ def _freeze(standard: "Training", epochs: int | None) -> "Training":
     from dataclasses import replace
 
     return standard if epochs is None else replace(standard, epochs=epochs)
-
-
-def _regulariser(darc1: float) -> "Regulariser | None":
-    from gencheck.training.regularisers.darc import DARC1
-
-    return DARC1(darc1) if darc1 else None
 
 
 def _report() -> "Callable[[Document], RenderableType]":

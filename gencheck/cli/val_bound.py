@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.arguments import require_between
-from gencheck.cli.deliver import deliver, errors_as_exit_codes
+from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
+    ClusterKey,
     Confidence,
     Debug,
     Delta,
@@ -93,10 +94,7 @@ def val_bound(
         ),
     ] = None,
     score_key: ScoreKey = None,
-    cluster_key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
-    ] = None,
+    cluster_key: ClusterKey = None,
     stratify_key: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
     ] = None,
@@ -161,70 +159,68 @@ def val_bound(
 
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
-    with errors_as_exit_codes(debug):
-        from gencheck.guarantees.evidence import ValidationRequest
-        from gencheck.guarantees.validation import (
-            items_that_would_pass,
-            refuse_gate_on_a_p_value,
-            validation_result,
-        )
-        from gencheck.report.json import document
-        from gencheck.report.limits import LimitReport, maximum_check
-        from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
+    from gencheck.guarantees.evidence import ValidationRequest
+    from gencheck.guarantees.validation import (
+        items_that_would_pass,
+        refuse_gate_on_a_p_value,
+        validation_result,
+    )
+    from gencheck.report.json import document
+    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
-        level = delta_of(delta, confidence)
-        request = ValidationRequest(
-            m_val=m_val,
-            n_models=n_models,
-            log_n_models=log_n_models,
-            adaptive_rounds=adaptive_rounds,
-            scores_per_round=scores_per_round,
-            delta=level,
-            val_error=_error(val_error, val_accuracy, loss_range),
-            c=c,
-            gamma2=gamma2,
-            loss=loss,
-            loss_range=loss_range,
-            losses=losses,
-            predictions=predictions,
-            id_key=id_key,
-            scores=scores,
-            score_key=score_key,
-            cluster_key=cluster_key,
-            stratify_key=stratify_key,
-            weight_key=weight_key,
-            max_weight=max_weight,
-            mean_over=mean_over,
-            max_group_risk=max_group_risk,
-            study=study,
-            name=name,
-            metric=metric,
-            direction=direction,
-            count=count,
-            seed=seed,
-            solve=solve,
-            target=target,
-        )
-        result = validation_result(request)
-        certified = result.certified
-        refuse_gate_on_a_p_value(result, max_risk)
-        risk = None if certified is None else certified.risk
-        body = val_bound_body(result, max_group_risk)
-        checks = (
-            *maximum_check("max-risk", max_risk, risk),
-            *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
-        )
-        gate = LimitReport(checks) if checks else None
-        if max_risk is not None and not checks[0].passed:
-            gate = LimitReport(checks, items_that_would_pass(result, max_risk))
-        doc = document(
-            "val-bound",
-            val_bound_inputs(request, result)
-            | {"val_accuracy": val_accuracy, "max_risk": max_risk},
-            body,
-            gate,
-        )
-        deliver(doc, _report, as_json, output, report)
+    level = delta_of(delta, confidence)
+    request = ValidationRequest(
+        m_val=m_val,
+        n_models=n_models,
+        log_n_models=log_n_models,
+        adaptive_rounds=adaptive_rounds,
+        scores_per_round=scores_per_round,
+        delta=level,
+        val_error=_error(val_error, val_accuracy, loss_range),
+        c=c,
+        gamma2=gamma2,
+        loss=loss,
+        loss_range=loss_range,
+        losses=losses,
+        predictions=predictions,
+        id_key=id_key,
+        scores=scores,
+        score_key=score_key,
+        cluster_key=cluster_key,
+        stratify_key=stratify_key,
+        weight_key=weight_key,
+        max_weight=max_weight,
+        mean_over=mean_over,
+        max_group_risk=max_group_risk,
+        study=study,
+        name=name,
+        metric=metric,
+        direction=direction,
+        count=count,
+        seed=seed,
+        solve=solve,
+        target=target,
+    )
+    result = validation_result(request)
+    certified = result.certified
+    refuse_gate_on_a_p_value(result, max_risk)
+    risk = None if certified is None else certified.risk
+    body = val_bound_body(result, max_group_risk)
+    checks = (
+        *maximum_check("max-risk", max_risk, risk),
+        *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
+    )
+    gate = LimitReport(checks) if checks else None
+    if max_risk is not None and not checks[0].passed:
+        gate = LimitReport(checks, items_that_would_pass(result, max_risk))
+    doc = document(
+        "val-bound",
+        val_bound_inputs(request, result) | {"val_accuracy": val_accuracy, "max_risk": max_risk},
+        body,
+        gate,
+    )
+    deliver(doc, _report, as_json, output, report)
 
 
 def _error(

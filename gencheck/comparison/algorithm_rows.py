@@ -41,24 +41,24 @@ def pac_bayes_row(
     facts = gibbs_facts(
         study.network,
         prior,
-        study.sample,
-        study.sample_labels,
-        steps,
-        draws,
-        study.delta,
-        study.seed,
-        progress,
+        items=study.sample,
+        labels=study.sample_labels,
+        steps=steps,
+        draws=draws,
+        delta=study.delta,
+        seed=study.seed,
+        progress=progress,
     )
     price = log_prior_price(facts.prior_index)
     sampling = _SAMPLING_SHARE * study.delta
     bound = pac_bayes_bound(
         facts.sampled_error,
         facts.draws,
-        facts.divergence,
-        study.m,
-        study.delta - sampling,
-        sampling,
-        price,
+        divergence=facts.divergence,
+        m=study.m,
+        delta=study.delta - sampling,
+        sampling_delta=sampling,
+        log_price=price,
     )
     mean = "zero" if prior is None else "the weights of --prior"
     return TheoryRow(
@@ -70,6 +70,10 @@ def pac_bayes_row(
             Assumption(
                 f"the prior's mean ({mean}) was fixed before the sample was seen",
                 True if prior is None else None,
+            ),
+            Assumption(
+                "the draws that sample its error share no random number with those that fitted it",
+                True,
             ),
             Assumption(
                 "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
@@ -131,11 +135,11 @@ def robustness_row(study: Study) -> TheoryRow:
     facts = cell_variation(
         study.sample.cpu(),
         keys[0],
-        study.reference.cpu(),
-        keys[1],
-        _CENTRES,
-        study.classes,
-        study.seed,
+        reference=study.reference.cpu(),
+        reference_keys=keys[1],
+        centres=_CENTRES,
+        classes=study.classes,
+        seed=study.seed,
     )
     bound = robustness_bound(
         study.margin_loss(gamma), facts.variation, facts.cells, study.m, study.delta
@@ -169,12 +173,12 @@ def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
     facts = sharpness(
         study.network,
         items,
-        labels,
-        _SHARPNESS_RADIUS,
-        _ASCENT_STEPS,
-        _ASCENT_STARTS,
-        study.seed,
-        progress,
+        labels=labels,
+        radius=_SHARPNESS_RADIUS,
+        steps=_ASCENT_STEPS,
+        starts=_ASCENT_STARTS,
+        seed=study.seed,
+        progress=progress,
     )
     known = math.isfinite(facts.loss) and math.isfinite(facts.worst_loss)
     return TheoryRow(

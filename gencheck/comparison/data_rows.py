@@ -102,7 +102,15 @@ def independent_row(study: Study) -> TheoryRow:
         delta = study.delta * math.exp(-log_grid_price(k) - log_grid_price(index))
         loss = study.margin_loss(rho)
         term = Magnitude.of(2 * study.classes**2 / (rho * math.sqrt(study.m))) * product
-        bound = independent_bound(study.m, rho, study.classes, float(product), 1.0, delta, loss)
+        bound = independent_bound(
+            study.m,
+            rho,
+            d_y=study.classes,
+            c_sigma=float(product),
+            c_w=1.0,
+            delta=delta,
+            margin_loss=loss,
+        )
         risk = term if bound.risk == math.inf else Magnitude.of(bound.risk)
         if best is None or not best[0] <= risk:
             best = (risk, rho, loss)

@@ -21,6 +21,7 @@ from gencheck.comparison.measures.layers import (
     NotAChainError,
     chain_of,
     first_moment,
+    homogeneous_lipschitz,
     homogeneous_norms,
 )
 from gencheck.comparison.result import Assumption, TheoryRow
@@ -63,7 +64,15 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
     scale = first_moment(study.sample, biased)
 
     def complexity(gamma: float) -> Magnitude:
-        return chain_rademacher(norm, study.classes, len(layers), inputs, scale, gamma, study.m)
+        return chain_rademacher(
+            norm,
+            study.classes,
+            depth=len(layers),
+            inputs=inputs,
+            data_scale=scale,
+            gamma=gamma,
+            m=study.m,
+        )
 
     price = log_grid_price(index)
     best = least_over_margins(study, complexity, price)
@@ -85,9 +94,11 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
 
 def graph_row(study: Study) -> TheoryRow:
     """The path-norm margin bound for ReLU graphs."""
+    declared = study.input_range is not None
+    size = f"no input coordinate there can be exceeds {study.largest_input:.4g} in size"
     inside = Assumption(
-        f"no input coordinate exceeds {study.largest_input:.4g} in size (the largest seen, or 1)",
-        None,
+        size + (" (--input-range)" if declared else " (the largest seen: pass --input-range)"),
+        None if declared else False,
     )
     row = TheoryRow(
         name="path-norm-margin",
@@ -148,7 +159,8 @@ def spectral_row(study: Study) -> TheoryRow:
         return uncovered(row, "a layer of weights 0, or a single item")
     uppers = homogeneous_norms(layers)
     spectral, two_one, price = _on_grids(layers, uppers)
-    complexity = spectral_complexity(spectral, two_one, [layer.lipschitz for layer in layers])
+    lipschitz = homogeneous_lipschitz(layers)
+    complexity = spectral_complexity(spectral, two_one, lipschitz)
     biased = any(layer.bias_norm for layer in layers)
     squares = float(study.sample.double().square().sum()) + biased * study.m
     widths = [prod(study.network.input_shape), *(layer.outputs for layer in layers)]
@@ -163,7 +175,7 @@ def spectral_row(study: Study) -> TheoryRow:
         "spectral_norms": [[layer.lower, layer.upper] for layer in layers],
         "with_bias": uppers,
         "two_one_norms": [layer.two_one for layer in layers],
-        "lipschitz_between": [layer.lipschitz for layer in layers],
+        "lipschitz_between": lipschitz,
         "complexity": complexity,
         "data_norm": math.sqrt(squares),
         "width": max(widths) + biased,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gencheck.audit.certificate_request import require_input_range
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
@@ -33,7 +34,8 @@ from gencheck.comparison.measures.weights import batched_outputs, weights_of
 from gencheck.comparison.norm_rows import chain_rademacher_row, graph_row, spectral_row
 from gencheck.comparison.result import ComparisonResult, TheoryRow
 from gencheck.comparison.study import Study
-from gencheck.errors import InputError, SolverError
+from gencheck.errors import InputError, SolverError, UnsupportedModel
+from gencheck.network.computed import Centre, Computed, Constant, Embed
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 
@@ -48,6 +50,11 @@ class ComparisonOptions:
         Each row holds with probability 1 − δ on its own, not all of them together.
     log_models
         ln|F|: how many models the reference chose among.
+    input_range
+        The ends of the interval that every coordinate of every input lies in; None where nothing
+        is declared, and no row is certified that needs it.
+    estimates
+        Rows of stability, robustness and sharpness too, which bound nothing.
     posterior_steps, posterior_draws
         Steps of the posterior's fitting, and draws that sample its error.
     audit
@@ -59,6 +66,8 @@ class ComparisonOptions:
     posterior_steps: int = 500
     posterior_draws: int = 1000
     audit: AuditOptions = field(default_factory=AuditOptions)
+    input_range: tuple[float, float] | None = None
+    estimates: bool = False
 
 
 def compare(
@@ -81,7 +90,8 @@ def compare(
     Raises
     ------
     InputError
-        Outputs are not finite, the prior has other weights than the model, or gates are another's.
+        Outputs are not finite, an item lies outside the declared range, the prior has other weights
+        than the model, or gates are another's.
     SelfCheckError
         The network is not the model: a defect of ours.
     """
@@ -93,6 +103,7 @@ def compare(
             remedy="Compare one of its checkpoints (weights.pt2); gencheck data-indep --checkpoint and "
             "gencheck concentrate --certify say what holds for both phases.",
         )
+    _require_own_gates(subject.network)
     options = options or ComparisonOptions()
     run = options.audit
     study = _study(subject, sample, reference, options)
@@ -120,9 +131,10 @@ def compare(
     steps, draws = options.posterior_steps, options.posterior_draws
     timed(lambda: pac_bayes_row(study, mean, steps, draws, progress))
     timed(lambda: graph_row(study))
-    timed(lambda: stability_row(study))
-    timed(lambda: robustness_row(study))
-    timed(lambda: sharpness_row(study, progress))
+    if options.estimates:
+        timed(lambda: stability_row(study))
+        timed(lambda: robustness_row(study))
+        timed(lambda: sharpness_row(study, progress))
     return ComparisonResult(
         model=model_facts(subject),
         data=DataFacts(len(sample.items), len(reference.items), "classification"),
@@ -132,6 +144,24 @@ def compare(
         rows=tuple(rows),
         seconds=seconds,
     )
+
+
+def _require_own_gates(network: Network) -> None:
+    """Do nothing where every gate is decided by the tensor that enters it.
+
+    Raises
+    ------
+    UnsupportedModel
+        The theories count layers and bound what goes through them, and none of them knows computed
+        gates, centring or tokens.
+    """
+    others = [
+        f"{node.operation} at {node.label} (compare's theories do not cover it)"
+        for node in network.nodes
+        if isinstance(node, Computed | Centre | Constant | Embed)
+    ]
+    if others:
+        raise UnsupportedModel(others)
 
 
 def prior_network(
@@ -160,6 +190,8 @@ def _study(
 ) -> Study:
     run = options.audit
     items = [part.items.to(run.device, run.dtype) for part in (sample, reference)]
+    if options.input_range is not None:
+        require_input_range(torch.cat(items), options.input_range)
     output_deviation(subject, torch.cat(items))
     outputs = [batched_outputs(subject.network, part, run.batch_size) for part in items]
     require_finite_outputs(torch.cat(outputs), run.dtype)
@@ -175,6 +207,7 @@ def _study(
         delta=options.delta,
         seed=run.seed,
         batch_size=run.batch_size,
+        input_range=options.input_range,
     )
 
 

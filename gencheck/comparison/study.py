@@ -36,6 +36,8 @@ class Study:
         Shape (N, K) in float64 on the CPU.
     delta
         Each row holds with probability 1 − δ on its own.
+    input_range
+        The interval that every coordinate of every input lies in, where one was declared.
     """
 
     network: Network
@@ -48,6 +50,7 @@ class Study:
     delta: float
     seed: int
     batch_size: int
+    input_range: tuple[float, float] | None = None
 
     @property
     def m(self) -> int:
@@ -81,7 +84,9 @@ class Study:
 
     @cached_property
     def largest_input(self) -> float:
-        """max(1, ‖x‖_∞) over the items of both sets."""
+        """max(1, ‖x‖_∞): over the range declared, else over the items of both sets."""
+        if self.input_range is not None:
+            return max(1.0, *map(abs, self.input_range))
         return max(1.0, *(float(items.abs().max()) for items in (self.sample, self.reference)))
 
     def margin_loss(self, gamma: float) -> float:

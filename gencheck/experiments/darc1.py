@@ -80,7 +80,11 @@ def experiment(scale: Scale, options: ExperimentOptions, progress: Progress) -> 
     for seed in range(options.seed, options.seed + seeds):
         chosen = _order(len(images.train_items), seed)[:count]
         for candidate, results in ((0.0, base), (lam, darc)):
-            results.append(_trained(images, chosen, _test(images), candidate, seed, scale))
+            results.append(
+                _trained(
+                    images, chosen, judges=_test(images), lam=candidate, seed=seed, scale=scale
+                )
+            )
             progress.advance(1)
     progress.finish()
     settings = _settings(images, scale, count, validated, lam)
@@ -122,7 +126,9 @@ def _validated(
         rest, held = chosen[cut:], chosen[:cut]
         judges = (images.train_items[held], images.train_labels[held])
         for lam, found in errors.items():
-            found.append(_trained(images, rest, judges, lam, own, scale).test_error)
+            found.append(
+                _trained(images, rest, judges=judges, lam=lam, seed=own, scale=scale).test_error
+            )
             progress.advance(1)
     return {lam: statistics.fmean(found) for lam, found in errors.items()}
 
@@ -154,7 +160,7 @@ def _trained(
             if scale.convolutional
             else dense_network(shape, _WIDTHS, images.classes)
         ).to(device)
-    _descend(model, items, labels, DARC1(lam), seed, scale)
+    _descend(model, items, labels=labels, term=DARC1(lam), seed=seed, scale=scale)
     outputs = _outputs(model, items)
     judged = _outputs(model, judges[0].to(device))
     return Trained(

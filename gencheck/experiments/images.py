@@ -74,7 +74,14 @@ def labelled_images(options: ExperimentOptions) -> LabelledImages:
         "item_shape": list(train_items.shape[1:]),
         "classes": classes,
     }
-    return LabelledImages(train_items, train_labels, test_items, test_labels, classes, record)
+    return LabelledImages(
+        train_items=train_items,
+        train_labels=train_labels,
+        test_items=test_items,
+        test_labels=test_labels,
+        classes=classes,
+        record=record,
+    )
 
 
 def _classes(splits: list[Split]) -> int:

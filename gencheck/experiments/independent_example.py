@@ -57,7 +57,7 @@ def run(options: ExperimentOptions, progress: Progress) -> ExperimentResult:
 
 
 def _bound(norm: float) -> MarginBound:
-    return independent_bound(FREEZE_ITEMS, RHO, CLASSES, norm, norm, DELTA)
+    return independent_bound(FREEZE_ITEMS, RHO, d_y=CLASSES, c_sigma=norm, c_w=norm, delta=DELTA)
 
 
 def _plot(figure: Any) -> None:

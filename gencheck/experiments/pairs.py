@@ -1,5 +1,6 @@
 """Networks trained with and without DARC1, in pairs of one seed: what the comparison comes to."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from gencheck.errors import InputError
@@ -19,6 +21,9 @@ PUBLISHED = {
     "CIFAR-10": 0.97,
 }
 _LEVEL = 0.05
+# Of fewer differences no test says anything.
+FEWEST_SEEDS = 5
+_EXACT_PAIRS = 16
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,49 @@ class Pairs:
         ]
 
     @property
-    def p_value(self) -> float | None:
-        """Two-sided, of Student's paired test on the test errors; None without any spread."""
-        differences = [
-            d.test_error - b.test_error for b, d in zip(self.base, self.darc1, strict=True)
-        ]
-        if max(differences) == min(differences):
+    def differences(self) -> list[float]:
+        """Test error of DARC1 less that of its base, of each pair."""
+        return [d.test_error - b.test_error for b, d in zip(self.base, self.darc1, strict=True)]
+
+    @property
+    def untested(self) -> str | None:
+        """Why the differences are not tested; None where they are."""
+        count = len(self.base)
+        if count < FEWEST_SEEDS:
+            return f"{count} seeds are too few for a test: at least {FEWEST_SEEDS} (--seeds)"
+        if not any(self.differences):
+            return "the errors of no pair differ"
+        return None
+
+    @property
+    def t_test_p_value(self) -> float | None:
+        """Two-sided, of Student's paired test, which takes the differences to be normal."""
+        if self.untested is not None or len(set(self.differences)) == 1:
             return None
-        return float(stats.ttest_1samp(differences, 0.0).pvalue)
+        return float(stats.ttest_1samp(self.differences, 0.0).pvalue)
+
+    @property
+    def sign_flip_p_value(self) -> float | None:
+        """The share of all 2ⁿ choices of signs whose |Σ ± d_i| is at least |Σ d_i|.
+
+        Exact at every n where, without an effect, the two networks of a pair are exchangeable: it is
+        at least 2^{1−n}. Beyond 16 pairs, of 2¹⁶ choices drawn at random, the observed one counted in.
+        """
+        if self.untested is not None:
+            return None
+        found = np.array(self.differences)
+        if len(found) <= _EXACT_PAIRS:
+            signs = np.array(list(itertools.product((1, -1), repeat=len(found))))
+        else:
+            drawn = np.random.default_rng(0).choice((1, -1), (2**_EXACT_PAIRS, len(found)))
+            signs = np.vstack([np.ones(len(found)), drawn])
+        # equal sums in another order of terms round apart
+        least = abs(found.sum()) - 1e-12 * np.abs(found).sum()
+        return float((np.abs(signs @ found) >= least).mean())
 
 
 def darc1_result(pairs: Pairs, settings: Mapping[str, Any]) -> ExperimentResult:
-    """Mean and standard deviation of the ratio, the paired test, and the outputs' magnitudes.
+    """Mean and standard deviation of the ratio, the paired tests, and the outputs' magnitudes.
 
     Raises
     ------
@@ -96,7 +132,9 @@ def darc1_result(pairs: Pairs, settings: Mapping[str, Any]) -> ExperimentResult:
             "seeds": len(pairs.base),
             "first_seed": pairs.first_seed,
             "ratio": {"mean": mean, "std": spread},
-            "paired_t_test_p_value": pairs.p_value,
+            "sign_flip_p_value": pairs.sign_flip_p_value,
+            "paired_t_test_p_value": pairs.t_test_p_value,
+            "untested": pairs.untested,
             "base_test_error": _summary(pairs.base),
             "darc1_test_error": _summary(pairs.darc1),
             "source": SOURCE,
@@ -156,11 +194,17 @@ def _verdict(pairs: Pairs, mean: float, spread: float, count: int) -> str:
         f"The mean ratio is {mean:.3f} ± {spread / math.sqrt(count):.3f} (standard error, {count} "
         f"seeds) at λ = {pairs.lam:g}"
     )
-    if pairs.p_value is None:
-        return f"{found}; the errors of all pairs differ by the same amount, so there is no test."
-    found = f"{found}; paired t-test on the errors: p = {pairs.p_value:.2g}."
-    if pairs.p_value >= _LEVEL:
-        return f"{found} No difference is shown at this scale."
+    if pairs.sign_flip_p_value is None:
+        return f"{found}; {pairs.untested}. Nothing is shown."
+    found = f"{found}; sign-flip test on the errors: p = {pairs.sign_flip_p_value:.2g}"
+    t_test = pairs.t_test_p_value
+    found += "." if t_test is None else f" (paired t-test: {t_test:.2g})."
+    if pairs.sign_flip_p_value >= _LEVEL:
+        least = 2.0 ** (1 - len(pairs.base))
+        few = (
+            f" {len(pairs.base)} seeds can give no p below {least:.2g}." if least >= _LEVEL else ""
+        )
+        return f"{found}{few} No difference is shown at this scale."
     lower = sum(d.test_error for d in pairs.darc1) < sum(b.test_error for b in pairs.base)
     return f"{found} DARC1 {'lowers' if lower else 'raises'} the test error here."
 

@@ -209,18 +209,14 @@ def run(options: ExperimentOptions, progress: Progress) -> ExperimentResult:
 
 
 def _row(
-    what: str,
-    setting: str,
-    measure: str,
-    value: float,
-    kept: Predictor,
-    sets: tuple[Sample, Sample],
+    named: tuple[str, str, str], value: float, kept: Predictor, sets: tuple[Sample, Sample]
 ) -> Row:
+    """The property, its setting and what is measured, in words; then the figures."""
     train, fresh = (sample.error(kept) for sample in sets)
     return {
-        "property": what,
-        "setting": setting,
-        "measured": measure,
+        "property": named[0],
+        "setting": named[1],
+        "measured": named[2],
         "value": value,
         "train_error": train,
         "fresh_error": fresh,
@@ -237,7 +233,7 @@ def _capacity(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         correlations.append(float((signs * table(sample.items, signs)(sample.items)).mean()))
     measure = "empirical Rademacher complexity of the class (20 draws; at most 1)"
     complexity = float(np.mean(correlations))
-    return [_row("capacity", "f* and all tables", measure, complexity, rule, (sample, fresh))]
+    return [_row(("capacity", "f* and all tables", measure), complexity, rule, (sample, fresh))]
 
 
 def _instability(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
@@ -254,7 +250,7 @@ def _instability(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         smallest = min(smallest, float((changed != losses).mean()))
     measure = "least change of the 0-1 loss on replacing one item (at most 1)"
     return [
-        _row("instability", "f* for S, −f* for others", measure, smallest, kept, (sample, fresh))
+        _row(("instability", "f* for S, −f* for others", measure), smallest, kept, (sample, fresh))
     ]
 
 
@@ -271,7 +267,7 @@ def _fragility(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         measure = "share of S whose loss changes by 1 in a step of half that radius"
         share = float(changed.mean())
         rows.append(
-            _row("non-robustness", f"radius {radius:g}", measure, share, kept, (sample, fresh))
+            _row(("non-robustness", f"radius {radius:g}", measure), share, kept, (sample, fresh))
         )
     return rows
 
@@ -284,7 +280,7 @@ def _sharpness(sample: Sample, fresh: Sample, seed: int) -> list[Row]:
         kept = found.scaled(factor)
         measure = "largest eigenvalue of the loss's Hessian at the minimum"
         value = kept.sharpness(sample)
-        rows.append(_row("sharpness", f"c = {factor:g}", measure, value, kept, (sample, fresh)))
+        rows.append(_row(("sharpness", f"c = {factor:g}", measure), value, kept, (sample, fresh)))
     return rows
 
 

@@ -140,7 +140,12 @@ def finding(
     fit(model, sample[0], targets, Training(scale.epochs, 32), seed, progress=progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     audit = audit_module(
-        model, sample, reference, "classification", AuditOptions(device=device, seed=seed), progress
+        model,
+        sample,
+        reference=reference,
+        task="classification",
+        options=AuditOptions(device=device, seed=seed),
+        progress=progress,
     )
     assert audit.gap.reference_error is not None
     errors = round(audit.gap.reference_error * len(reference[1]))
@@ -152,7 +157,13 @@ def finding(
         c_sigma=c_sigma,
         validation=binomial_upper_end(errors, len(reference[1]), -math.log(DELTA)),
         independent=independent_bound(
-            len(sample[1]), RHO, images.classes, c_sigma, c_w, DELTA, margin_loss
+            len(sample[1]),
+            RHO,
+            d_y=images.classes,
+            c_sigma=c_sigma,
+            c_w=c_w,
+            delta=DELTA,
+            margin_loss=margin_loss,
         ),
     )
 

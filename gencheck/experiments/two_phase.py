@@ -86,7 +86,7 @@ def experiment(scale: Scale, options: ExperimentOptions, progress: Progress) -> 
             found[alpha, "ridge"].append(solved)
             progress.advance(2)
     progress.finish()
-    return _result(images, scale, options.seed, base, gates, found)
+    return _result(images, scale, seed=options.seed, base=base, gates=gates, found=found)
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,10 @@ class _Items:
         solved = path_ridge(
             lower(trace(made.gates, shape)),
             self.items[frozen],
-            self.targets[frozen].double().cpu(),
-            self.test_items,
-            RidgeOptions(landmarks=scale.landmarks, seed=seed),
-            SILENT,
+            targets=self.targets[frozen].double().cpu(),
+            test_items=self.test_items,
+            plan=RidgeOptions(landmarks=scale.landmarks, seed=seed),
+            progress=SILENT,
         )
         ridge = solved.outputs[len(frozen) :]
         right = (ridge.argmax(1) == self.test_labels).double().mean().item()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gencheck.atomic import write_whole
 from gencheck.audit.model import load_model
 from gencheck.bounds.path_space import Features, Posterior
 from gencheck.errors import InputError
@@ -94,19 +95,23 @@ class DrawnClassifier:
         return labels
 
     def save(self, path: Path, gates: Path) -> None:
-        """Write all but the network into an .npz, in one piece; `gates` is the file of the network."""
-        temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez(
-            temporary,
-            landmarks=self.span.landmarks.numpy(),
-            basis=self.span.basis.numpy(),
-            exponent=np.array(self.span.exponent),
-            scale=np.array(self.posterior.scale),
-            shrinkage=self.posterior.shrinkage,
-            mean=self.posterior.mean,
-            gates_sha256=np.array(sha256_of(gates)),
-        )
-        temporary.replace(path)
+        """Write all but the network into an .npz, in one piece; `gates` is the file of the network.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        arrays = {
+            "landmarks": self.span.landmarks.numpy(),
+            "basis": self.span.basis.numpy(),
+            "exponent": np.array(self.span.exponent),
+            "scale": np.array(self.posterior.scale),
+            "shrinkage": self.posterior.shrinkage,
+            "mean": self.posterior.mean,
+            "gates_sha256": np.array(sha256_of(gates)),
+        }
+        write_whole(path, lambda buffer: np.savez(buffer, allow_pickle=False, **arrays), "--save")
 
     @staticmethod
     def load(run: str | Path, path: str | Path) -> "DrawnClassifier":
@@ -172,11 +177,4 @@ def save_classifier(result: CertifyResult, path: Path) -> None:
     chosen = found.mean if result.request.verdict == MEAN else found.drawn
     run = read_run_folder(result.request.folder)
     classifier = DrawnClassifier(result.gates, found.blocks.span, chosen.posterior)
-    try:
-        classifier.save(path, run.gates)
-    except OSError as error:
-        raise InputError(
-            where=f"--save {path}",
-            found=error.strerror or str(error),
-            required="a file that can be written",
-        ) from error
+    classifier.save(path, run.gates)

@@ -180,7 +180,9 @@ def _evidence_of_losses(
             ),
         )
     scaled = (values - low) / (high - low)
-    return Evidence(len(scaled), float(scaled.mean()), binary, scaled, low, high)
+    return Evidence(
+        m=len(scaled), mean=float(scaled.mean()), binary=binary, losses=scaled, low=low, high=high
+    )
 
 
 def _evidence_of_numbers(
@@ -208,7 +210,7 @@ def _evidence_of_numbers(
                 where="--m-val", found="a number", required="nothing, since --solve m-val seeks it"
             )
         # no items yet: the evidence at the solution follows
-        return Evidence(0, mean, binary, None, low, high)
+        return Evidence(m=0, mean=mean, binary=binary, losses=None, low=low, high=high)
     if request.m_val is None:
         raise InputError(
             where="--m-val",
@@ -221,4 +223,4 @@ def _evidence_of_numbers(
         if abs(count - m * mean) > 1e-6 * max(1.0, m * mean):
             record["rounded"] = f"{m} · {error:g} = {m * mean:g} errors, rounded up to {count}"
         mean = count / m
-    return Evidence(m, mean, binary, None, low, high)
+    return Evidence(m=m, mean=mean, binary=binary, losses=None, low=low, high=high)

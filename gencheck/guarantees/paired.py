@@ -20,6 +20,10 @@ from gencheck.errors import InputError
 from gencheck.load.item_scores import ItemScores, ScoreKeys
 
 INDEPENDENT = "the items are independent draws that trained none of the models"
+CLUSTERS = (
+    "clusters are independent draws that trained none of the models (items within one need not be), and "
+    "the improvement is that of a random item of a random cluster"
+)
 FIXED = "the models, and which of them is the baseline, were fixed before the items were seen"
 SAME_ROWS = "the files hold the same items in the same order: nothing names them"
 POWER = 0.8
@@ -94,9 +98,9 @@ def paired_result(request: PairedRequest) -> PairedResult:
     width = request.keys.high - request.keys.low
     require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
     require_between("--margin", request.margin, -width, width, open_low=True, open_high=True)
-    baseline = load_model_scores(request.baseline, request.keys)
+    baseline = by_cluster(load_model_scores(request.baseline, request.keys))
     pairs = [
-        matched(baseline, load_model_scores(path, request.keys), request.only_common)
+        matched(baseline, by_cluster(load_model_scores(path, request.keys)), request.only_common)
         for path in request.candidates
     ]
     compared = [_compared(pair, request) for pair in pairs]
@@ -114,7 +118,7 @@ def paired_result(request: PairedRequest) -> PairedResult:
             for c, p, q, name in zip(compared, adjusted, better, _names(compared), strict=True)
         ),
         assumes=(
-            INDEPENDENT,
+            INDEPENDENT if request.keys.cluster_key is None else CLUSTERS,
             FIXED,
             *(() if by_id else (SAME_ROWS,)),
             *((in_range,) if request.keys.bounded else ()),
@@ -128,6 +132,15 @@ def _names(compared: list[PairedComparison]) -> list[str]:
     """The candidates' names, by their files where two have the same."""
     names = [found.name for found in compared]
     return names if len(set(names)) == len(names) else [found.where for found in compared]
+
+
+def by_cluster(scores: ItemScores) -> ItemScores:
+    """The mean loss of each cluster in place of the items, where they are clustered."""
+    if scores.clusters is None:
+        return scores
+    names, inverse, sizes = np.unique(scores.clusters, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, scores.losses) / sizes
+    return replace(scores, losses=means, ids=names, labels=None, clusters=None)
 
 
 @dataclass(frozen=True)
@@ -241,7 +254,7 @@ def _compared(pair: Pair, request: PairedRequest) -> PairedComparison:
     differences = pair.first - pair.second
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     items, level = len(differences), request.delta / many
-    if keys.bounded:
+    if keys.bounded or keys.cluster_key is not None:
         improvement = improvement_of_differences(
             differences, keys.high - keys.low, delta=level, margin=request.margin, seed=request.seed
         )

@@ -174,7 +174,14 @@ def _evidence(found: list[ItemScores], request: "ValidationRequest", keys: Score
     naive = None
     if special and len(groups) == 1:
         raw = np.concatenate(plain)
-        naive = Evidence(len(raw), float(raw.mean()), not keys.bounded, raw, keys.low, keys.high)
+        naive = Evidence(
+            m=len(raw),
+            mean=float(raw.mean()),
+            binary=not keys.bounded,
+            losses=raw,
+            low=keys.low,
+            high=keys.high,
+        )
     facts = {"items": items, "units": int(counts.sum()), "largest_cluster": largest or None}
     return together, groups if len(groups) > 1 else {}, shares, naive, facts
 

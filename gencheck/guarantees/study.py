@@ -67,7 +67,9 @@ def count_study(study: "Study", request: "ValidationRequest") -> StudyCount:
         direction = _direction(study, metric, request)
         counted, why = _way(compared, metric, request.count)
         scores = sum(max(1, len(trial.scores(metric))) for trial in compared)
-        best = _best(study, compared, metric, direction, counted, request)
+        best = _best(
+            study, compared, metric=metric, direction=direction, counted=counted, request=request
+        )
     return StudyCount(
         models=scores if counted == "scores" else len(compared),
         counted=counted,
@@ -142,6 +144,7 @@ def _way(compared: list["Trial"], metric: str, asked: str | None) -> tuple[str, 
 def _best(
     study: "Study",
     compared: list["Trial"],
+    *,
     metric: str,
     direction: str,
     counted: str,

@@ -201,7 +201,7 @@ def _certificate(
     classes = outputs.shape[1]
     margins = margins_of(outputs, labels)
     best = [
-        _best(margins, constant, classes, scores, weights, delta)
+        _best(margins, constant, classes=classes, scores=scores, weights=weights, delta=delta)
         for constant in constants_for(classes)
     ]
     return Certificate(

@@ -123,7 +123,7 @@ class TwoPhaseRun:
     @property
     def solved(self) -> bool:
         """True where the freeze phase was solved in path space."""
-        return self.folder.solution.is_file()
+        return self.folder.solved
 
 
 def root_mean(squares: Scaled, count: int) -> Magnitude:
@@ -165,7 +165,7 @@ def read_two_phase_run(
     shapes = list(candidate_shapes(tuple(freeze.items.shape[1:])))
     model = (
         load_model(run.gates, None, shapes)
-        if run.solution.is_file()
+        if run.solved
         else load_model(run.weights, None, shapes, gates=run.gates)
     )
     test = None

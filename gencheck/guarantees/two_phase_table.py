@@ -228,5 +228,12 @@ def _path_space(chosen: Chosen, test_error: float | None, request: CertifyReques
             f"one union over {len(MARGIN_FACTORS)} margins under the same Gaussian",
         )
     return CertifiedRow(
-        bound.name, classifier, bound.risk, chosen.error, test_error, terms, assumes, bound.source
+        name=bound.name,
+        classifier=classifier,
+        risk=bound.risk,
+        error=chosen.error,
+        test_error=test_error,
+        terms=terms,
+        assumes=assumes,
+        source=bound.source,
     )

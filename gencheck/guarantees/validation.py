@@ -107,12 +107,12 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
     if evidence_at.m > 0:
         bounds = _finite(validation_bounds(evidence_at, log_at - math.log(delta)))
     return ValidationResult(
-        evidence_at,
-        log_at,
-        delta,
-        bounds,
-        solution,
-        record,
+        evidence=evidence_at,
+        log_models=log_at,
+        delta=delta,
+        bounds=bounds,
+        solution=solution,
+        record=record,
         observed=evidence.losses is not None or (bool(study) and study["best"] is not None),
         study=study or None,
         scored=scored,
@@ -145,12 +145,12 @@ def _grouped_result(
     level = log_models - math.log(request.delta)
     bound = stratified_bound(scored, level, evidence.class_assumption)
     return ValidationResult(
-        evidence,
-        log_models,
-        request.delta,
-        _finite((bound,)),
-        None,
-        record,
+        evidence=evidence,
+        log_models=log_models,
+        delta=request.delta,
+        bounds=_finite((bound,)),
+        solution=None,
+        record=record,
         observed=True,
         scored=scored,
     )

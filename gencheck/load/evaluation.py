@@ -112,13 +112,14 @@ def load_model_scores(path: Path, keys: ScoreKeys) -> ItemScores:
     if len(found) == 1:
         return found[0]
     ids = [s.ids for s in found if s.ids is not None]
+    clusters = [np.char.add(f"{s.task}/", s.clusters) for s in found if s.clusters is not None]
     return replace(
         found[0],
         task="",
         where=str(path),
         losses=np.concatenate([scores.losses for scores in found]),
         ids=np.concatenate(ids) if len(ids) == len(found) else None,
-        clusters=None,
+        clusters=np.concatenate(clusters) if clusters else None,
         strata=None,
         weights=None,
         labels=None,

@@ -227,7 +227,7 @@ def decided(node: GatedNode, value: Scaled) -> Planes:
     if isinstance(node, MaxPool):
         reads = torch.from_numpy(node.windows.sources)
         flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
-        largest = _taps(flat, reads, -torch.inf).argmax(2)
+        largest = _taps(flat, reads, -torch.inf).max(2).indices
         return [largest == tap for tap in range(node.planes)]
     if isinstance(node, Clamp):
         plain = value.plain()

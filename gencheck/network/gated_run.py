@@ -91,10 +91,10 @@ def _pooled(rank: int, parts: bool = False) -> Gated:
         _, largest = pool(
             args[0],
             kernel,
-            argument(call, 2, "stride") or kernel,
-            argument(call, 3, "padding", [0]),
-            argument(call, 4, "dilation", [1]),
-            bool(argument(call, 5, "ceil_mode", False)),
+            stride=argument(call, 2, "stride") or kernel,
+            padding=argument(call, 3, "padding", [0]),
+            dilation=argument(call, 4, "dilation", [1]),
+            ceil_mode=bool(argument(call, 5, "ceil_mode", False)),
             return_indices=True,
         )
         return (_at(largest, value, rank), largest) if parts else _at(largest, value, rank)

@@ -102,12 +102,12 @@ def _batches(entry: Entry) -> list[Batch]:
         at, cells = entry.at[take[:, 0]], entry.cells[take[:, 0]]
         batches.append(
             Batch(
-                entry.carrier,
-                at,
-                cells,
-                columns,
-                births,
-                entry.origin,
+                carrier=entry.carrier,
+                at=at,
+                cells=cells,
+                columns=columns,
+                births=births,
+                origin=entry.origin,
                 repeat=entry.repeat,
                 vocabulary=entry.vocabulary,
             )

@@ -84,7 +84,17 @@ def attended(term: Term, position: int, form: Form) -> list[Term]:
     reached[term.units // (sources * channels), term.units % channels] = True
     units = place[reached[head, channel]]
     mixed = Mixed(position, form, term)
-    return [Term(term.origin, units, term.carrier, units, np.zeros_like(units), (), mixed)]
+    return [
+        Term(
+            origin=term.origin,
+            births=units,
+            carrier=term.carrier,
+            units=units,
+            at=np.zeros_like(units),
+            columns=(),
+            mixed=mixed,
+        )
+    ]
 
 
 def _taps(term: Term) -> list[Term]:
@@ -133,7 +143,16 @@ def entries_of(term: Term, cells: Index) -> list[Entry]:
         keys = [c.index for c in term.columns]
         chosen = _distinct([cells, term.at, *keys]) if keys else None
         if chosen is None:
-            return [Entry(term.carrier, term.at, cells, term.births, term.columns, term.origin)]
+            return [
+                Entry(
+                    carrier=term.carrier,
+                    at=term.at,
+                    cells=cells,
+                    births=term.births,
+                    columns=term.columns,
+                    origin=term.origin,
+                )
+            ]
         return [_entry(term, cells, pick, repeat) for pick, repeat in chosen]
     return _mixed_entries(term, cells)
 
@@ -141,7 +160,13 @@ def entries_of(term: Term, cells: Index) -> list[Entry]:
 def _entry(term: Term, cells: Index, pick: Index, repeat: int) -> Entry:
     some = term.picked(pick, term.units[pick])
     return Entry(
-        term.carrier, some.at, cells[pick], some.births, some.columns, term.origin, repeat=repeat
+        carrier=term.carrier,
+        at=some.at,
+        cells=cells[pick],
+        births=some.births,
+        columns=some.columns,
+        origin=term.origin,
+        repeat=repeat,
     )
 
 
@@ -182,12 +207,12 @@ def _mixed_entries(term: Term, cells: Index) -> list[Entry]:
         )
         entries.append(
             Entry(
-                before.carrier,
-                before.at[entry],
-                cells[own],
-                before.births[entry],
-                columns,
-                before.origin,
+                carrier=before.carrier,
+                at=before.at[entry],
+                cells=cells[own],
+                births=before.births[entry],
+                columns=columns,
+                origin=before.origin,
                 repeat=repeat,
             )
         )

@@ -55,13 +55,16 @@ class Reached:
 def _fresh(node: Node, carrier: int, at: Index) -> Reached:
     units = np.arange(prod(node.shape))
     origin = Origin(node.label, "layer", node.shape)
-    return Reached((Term(origin, units, carrier, units, at, ()),), len(units))
+    term = Term(origin=origin, births=units, carrier=carrier, units=units, at=at, columns=())
+    return Reached((term,), len(units))
 
 
 def _constant(label: str, shape: Shape) -> Term:
     units = np.arange(prod(shape))
     origin = Origin(label, "constant", shape)
-    return Term(origin, units, None, units, np.zeros_like(units), ())
+    return Term(
+        origin=origin, births=units, carrier=None, units=units, at=np.zeros_like(units), columns=()
+    )
 
 
 class _TermAlgebra:
@@ -76,7 +79,14 @@ class _TermAlgebra:
         units = np.arange(prod(node.shape))
         origin = Origin("input", "input", node.shape)
         column = Column(0, 0, units)
-        term = Term(origin, units, None, units, np.zeros_like(units), (column,))
+        term = Term(
+            origin=origin,
+            births=units,
+            carrier=None,
+            units=units,
+            at=np.zeros_like(units),
+            columns=(column,),
+        )
         return Reached((term,), len(units))
 
     def dense(self, node: Dense, value: Reached) -> Reached:
@@ -108,10 +118,10 @@ class _TermAlgebra:
             carrier = self.builder.convolution(
                 (node.sources[0], groups),
                 entries,
-                groups,
-                windows,
-                node.bias is not None,
-                node.label,
+                groups=groups,
+                windows=windows,
+                bias=node.bias is not None,
+                label=node.label,
             )
         count = prod(windows.out)
         group = np.arange(prod(node.shape)) // (node.shape[0] // groups * count)
@@ -194,9 +204,14 @@ class _TermAlgebra:
         origin = Origin("input", "input", node.shape[:-1])
         column = Column(0, 0, places)
         entry = Entry(
-            None, np.zeros_like(places), places, places, (column,), origin,
+            carrier=None,
+            at=np.zeros_like(places),
+            cells=places,
+            births=places,
+            columns=(column,),
+            origin=origin,
             vocabulary=len(node.weight),
-        )  # fmt: skip
+        )
         carrier = self.builder.collapse([entry], len(places), False, node.label)
         return _fresh(node, carrier, np.repeat(places, node.shape[-1]))
 
@@ -253,10 +268,26 @@ class _TermAlgebra:
             born = np.zeros(width, np.int64)
             born[term.units] = term.births
             births = born[units[first[there]]]
-            entries.append(Entry(term.carrier, row[there], there, births, (), term.origin))
+            entries.append(
+                Entry(
+                    carrier=term.carrier,
+                    at=row[there],
+                    cells=there,
+                    births=births,
+                    columns=(),
+                    origin=term.origin,
+                )
+            )
         carrier = self.builder.collapse(entries, kept.shape[1], False, "sum")
         origin = Origin("sum", "layer", (width,))
-        return Term(origin, units, carrier, units, own.reshape(-1), ())
+        return Term(
+            origin=origin,
+            births=units,
+            carrier=carrier,
+            units=units,
+            at=own.reshape(-1),
+            columns=(),
+        )
 
     def concat(self, node: Concat, values: list[Reached]) -> Reached:
         """Each source's terms in their own part of the units."""

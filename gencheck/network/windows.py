@@ -110,7 +110,14 @@ def sliding(
         raise ValueError(f"windows of {kernel} do not fit into {extent}")
     if prod(out) * prod(kernel) > MOST_UNITS:
         raise ValueError(f"{prod(out)} windows of {kernel}, more than can be held")
-    return Windows(extent, kernel, stride, padding, dilation, tuple(out))
+    return Windows(
+        extent=extent,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        out=tuple(out),
+    )
 
 
 def adaptive_sources(extent: Extent, out: Extent) -> Index:

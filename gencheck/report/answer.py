@@ -51,6 +51,12 @@ def kinds(doc: Document) -> list[str]:
     return list(words)
 
 
+def items_stand_out(doc: Document) -> bool:
+    """Whether β1 may be more than noise, so that the items that make it up are worth a look."""
+    found = doc["permutation"]
+    return not found["rounds"] or bool({"beta1", "beta1_normalised"} & set(found["differing"]))
+
+
 def answer(doc: Document) -> str:
     """The first sentence: whether there is a difference that chance does not make, and of which kind."""
     found = doc["permutation"]

@@ -1,12 +1,11 @@
 """An experiment's plot as a file."""
 
-import io
 from pathlib import Path
 from typing import Any
 
+from gencheck.atomic import write_whole
 from gencheck.errors import InputError, MissingDependency
 from gencheck.experiments.experiment import ExperimentResult
-from gencheck.report.json import write_bytes_atomically
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -50,6 +49,5 @@ def save_plot(result: ExperimentResult, figure: Any, path: Path) -> None:
         The file cannot be written.
     """
     result.plot(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.removeprefix(".").lower(), dpi=150)
-    write_bytes_atomically(path, buffer.getvalue(), "--plot")
+    kind = path.suffix.removeprefix(".").lower()
+    write_whole(path, lambda buffer: figure.savefig(buffer, format=kind, dpi=150), "--plot")

@@ -3,10 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
+from gencheck.atomic import write_whole
 from gencheck.load.run_folder import RECORD
 from gencheck.report.concentrate import numbers
-from gencheck.report.json import Document, document, to_json, write_atomically
+from gencheck.report.json import Document, document, to_json
 from gencheck.report.limits import LimitReport
+from gencheck.training.folder import release
 from gencheck.training.request import TrainRequest, request_record
 from gencheck.training.ridge_facts import RidgeFacts, RidgeGap
 from gencheck.training.run import Phase, TrainResult
@@ -19,15 +21,17 @@ _NEEDS_WHOLE_KERNEL = (
 def write_record(
     choice: TrainRequest, result: TrainResult, more: dict[str, Any], gate: LimitReport | None
 ) -> Document:
-    """The document of a run, which is also written into its folder: ``run.json``.
+    """The document of a run, which is also written into its folder: ``run.json``, last of all files.
 
     Parameters
     ----------
     more
         Inputs beyond those of the choice.
     """
-    doc = document("train", request_record(choice) | more, train_body(result), gate)
-    write_atomically(choice.out / RECORD, to_json(doc))
+    inputs = request_record(choice) | {"identity": result.identity} | more
+    doc = document("train", inputs, train_body(result), gate)
+    write_whole(choice.out / RECORD, to_json(doc).encode(), "--out")
+    release(choice.out)
     return doc
 
 
@@ -48,7 +52,8 @@ def train_body(result: TrainResult) -> dict[str, Any]:
         "standard": _phase(result.standard),
         "freeze": None if result.freeze is None else _phase(result.freeze),
         "ridge": None if result.ridge is None else _ridge(result.ridge),
-        "files": result.files,
+        "files": list(result.digests),
+        "digests": result.digests,
         "timing": {"seconds": {"total": result.seconds}},
     }
 

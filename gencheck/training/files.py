@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from gencheck.atomic import write_whole
 from gencheck.errors import MissingDependency
 
 
@@ -28,30 +29,35 @@ def require_safetensors() -> None:
 def save_model(
     module: nn.Module, shape: tuple[int, ...], stem: Path, safetensors: bool = True
 ) -> list[str]:
-    """Write ``STEM.pt2`` (graph and weights, any batch) and ``STEM.safetensors``; their names."""
-    save_program(module, shape, stem.with_suffix(".pt2"))
+    """Write ``STEM.pt2`` (graph and weights, any batch) and ``STEM.safetensors``; their names.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written, or is full.
+    """
+    program, path = exported(module, shape), stem.with_suffix(".pt2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_whole(path, lambda buffer: torch.export.save(program, buffer), "the trained model,")
     if not safetensors:
-        return [f"{stem.name}.pt2"]
-    from safetensors.torch import save_file
+        return [path.name]
+    from safetensors.torch import save
 
     state = {
         name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
     }
-    temporary = stem.with_suffix(".safetensors.part")
-    save_file(state, temporary)
-    temporary.replace(stem.with_suffix(".safetensors"))
-    return [f"{stem.name}.pt2", f"{stem.name}.safetensors"]
+    weights = stem.with_suffix(".safetensors")
+    write_whole(weights, save(state), "the trained model,")
+    return [path.name, weights.name]
 
 
-def save_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
-    """Write the torch.export program of `module`, in eval mode, for items of `shape`."""
+def exported(module: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """The torch.export program of `module`, put into eval mode, for any batch of items of `shape`."""
     module = module.eval()
     example = next(module.parameters())
     batch = torch.export.Dim("batch")
     items = torch.zeros((2, *shape), dtype=example.dtype, device=example.device)
-    temporary = path.with_name(f"part-{path.name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module, (items,), dynamic_shapes=({0: batch},))
-        torch.export.save(program, temporary)
-    temporary.replace(path)
+        return torch.export.export(module, (items,), dynamic_shapes=({0: batch},))

@@ -1,7 +1,7 @@
 """Plain mini-batch training: the standard phase, and the freeze phase by gradient descent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,14 @@ from torch.nn import functional
 
 from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
+from gencheck.training.state import (
+    digest_of,
+    machine_facts,
+    model_facts,
+    name_of,
+    read_state,
+    save_state,
+)
 
 # From logits of shape (m, K) to a scalar that is added to the loss.
 Regulariser: TypeAlias = Callable[[Tensor], Tensor]
@@ -93,35 +101,93 @@ def fit(
         Added to the loss of each mini-batch, from its logits.
     state
         A file that is written after each epoch, in one piece; where it exists already, training
-        goes on from it and ends as if it had never been interrupted.
+        goes on from it and ends as if it had never been interrupted. It holds what decides the
+        result (digests of items, labels and initial weights, options, versions), all compared.
 
     Raises
     ------
     InputError
-        The state belongs to another training, or the loss is no longer finite.
+        The state belongs to another training or cannot be written, or the loss is no longer finite.
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = OPTIMISERS[training.optimiser](model, training)
-    identity = f"{training} {seed} {tuple(items.shape)} {items.dtype} {stage}"
+    moving = _Moving(model, optimiser, generator, items.device)
+    facts: dict[str, str] = {}
+    if state is not None:
+        facts = {
+            **_option_facts(training, seed, regulariser, stage),
+            "items": digest_of(items),
+            "labels": digest_of(targets),
+            **model_facts(model),
+            **machine_facts(items.device),
+        }
     losses: list[float] = []
     devices = [items.device] if items.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        if state is not None and state.exists():
-            losses = _restored(state, identity, model, optimiser, generator)
+        if state is not None:
+            losses = moving.restored(read_state(state, facts))
         model.train()
         progress.start(stage, training.epochs - len(losses), "epochs")
         for epoch in range(len(losses), training.epochs):
             _set_rate(optimiser, training, epoch)
             losses.append(
-                _epoch(model, items, targets, training, optimiser, generator, regulariser)
+                _epoch(
+                    model,
+                    items,
+                    targets=targets,
+                    training=training,
+                    optimiser=optimiser,
+                    generator=generator,
+                    regulariser=regulariser,
+                )
             )
             if state is not None:
-                _save(state, identity, model, optimiser, generator, losses)
+                save_state(state, facts, moving.content() | {"losses": losses})
             progress.advance(1)
         progress.finish()
     model.eval()
     return losses
+
+
+@dataclass(frozen=True)
+class _Moving:
+    """All that an epoch changes: what has to be as it was for the next one to be the same."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    order: torch.Generator
+    device: torch.device
+
+    def content(self) -> dict[str, Any]:
+        on_cuda = self.device.type == "cuda"
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "order": self.order.get_state(),
+            "random": torch.get_rng_state(),
+            "cuda random": torch.cuda.get_rng_state(self.device) if on_cuda else None,
+        }
+
+    def restored(self, content: dict[str, Any] | None) -> list[float]:
+        """The losses of the epochs before; none, and nothing changed, without content."""
+        if content is None:
+            return []
+        self.model.load_state_dict(content["model"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.order.set_state(content["order"])
+        torch.set_rng_state(content["random"])
+        if content["cuda random"] is not None:
+            torch.cuda.set_rng_state(content["cuda random"], self.device)
+        losses: list[float] = content["losses"]
+        return losses
+
+
+def _option_facts(
+    training: Training, seed: int, regulariser: Regulariser | None, stage: str
+) -> dict[str, str]:
+    options = {name: str(value) for name, value in asdict(training).items()}
+    return {"stage": stage, **options, "seed": str(seed), "regulariser": name_of(regulariser)}
 
 
 def _epoch(
@@ -160,61 +226,3 @@ def _set_rate(optimiser: torch.optim.Optimizer, training: Training, epoch: int) 
     share = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / training.epochs)).item())
     for group in optimiser.param_groups:
         group["lr"] = training.learning_rate * (share if training.cosine else 1.0)
-
-
-def _save(
-    path: Path,
-    identity: str,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    losses: list[float],
-) -> None:
-    content = {
-        "identity": identity,
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "order": generator.get_state(),
-        "random": torch.get_rng_state(),
-        "losses": losses,
-    }
-    temporary = path.with_name(f".{path.name}.part")
-    torch.save(content, temporary)
-    temporary.replace(path)
-
-
-def _restored(
-    path: Path,
-    identity: str,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> list[float]:
-    """Put model, optimiser and generators as they were after the last epoch; its losses so far."""
-    content = _read_state(path)
-    if content.get("identity") != identity:
-        raise InputError(
-            where=str(path),
-            found="the state of another training",
-            required="the one of the same command",
-            remedy="Repeat the command that was interrupted, or choose another --out.",
-        )
-    model.load_state_dict(content["model"])
-    optimiser.load_state_dict(content["optimiser"])
-    generator.set_state(content["order"])
-    torch.set_rng_state(content["random"])
-    losses: list[float] = content["losses"]
-    return losses
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            where=str(path),
-            found=f"a damaged state ({type(error).__name__})",
-            required="the state that an interrupted training left",
-            remedy="Delete it to start again.",
-        ) from error
-    return content if isinstance(content, dict) else {}

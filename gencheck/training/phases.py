@@ -125,13 +125,13 @@ def two_phase(
         return fit(
             module,
             items[chosen],
-            targets[chosen],
-            how,
-            seed,
-            regulariser,
-            state,
-            progress,
-            stage,
+            targets=targets[chosen],
+            training=how,
+            seed=seed,
+            regulariser=regulariser,
+            state=state,
+            progress=progress,
+            stage=stage,
         )
 
     first = losses(gates, standard_part, training, "standard")

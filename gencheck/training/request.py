@@ -1,12 +1,14 @@
 """What a training run starts from: data, architecture, options, and the record of them."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gencheck.errors import InputError
 from gencheck.load.code import named_attribute
@@ -15,8 +17,13 @@ from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import candidate_shapes, held_out, shuffled
 from gencheck.load.split import Rows, Split
 from gencheck.training.architectures import named_architecture
+from gencheck.training.files import exported
 from gencheck.training.loop import Training
 from gencheck.training.path_ridge import RidgeOptions
+from gencheck.training.state import digest_of, machine_facts, model_facts
+
+# A label beyond is a name (a hash, a date), and no number of an output.
+_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,12 @@ class TrainRequest:
         The share of the items for the standard phase; None for plain training.
     solver
         Of the freeze phase: ``sgd`` (mini-batches) or ``ridge`` (closed form in path space).
+    darc1
+        λ of the DARC1 term in the loss of both phases; 0 for none.
     safetensors
         Write the weights as ``.safetensors`` beside each program.
+    overwrite
+        Start afresh, whatever the folder holds.
     """
 
     data: Path
@@ -49,9 +60,11 @@ class TrainRequest:
     training: Training = field(default_factory=Training)
     freeze: Training = field(default_factory=Training)
     ridge: RidgeOptions = field(default_factory=RidgeOptions)
+    darc1: float = 0.0
     seed: int = 0
     device: str = "cpu"
     safetensors: bool = True
+    overwrite: bool = False
 
 
 def select_data(choice: TrainRequest) -> tuple[Split, Split | None]:
@@ -87,7 +100,15 @@ def class_count(main: Split, test: Split | None) -> int:
             found=f"targets of type {targets.dtype} and shape {targets.shape}",
             required="one whole-number label an item, from 0 on, of at least two classes",
         )
-    return int(targets.max()) + 1
+    count = int(targets.max()) + 1
+    if count > _MOST_CLASSES:
+        raise InputError(
+            where=main.where,
+            found=f"the label {count - 1}",
+            required=f"labels below {_MOST_CLASSES}: they number the outputs of the network",
+            remedy="Number the classes 0, 1, 2, … and save the labels again.",
+        )
+    return count
 
 
 def build_model(
@@ -156,7 +177,38 @@ def request_record(choice: TrainRequest) -> dict[str, Any]:
         "solver": choice.solver if choice.alpha is not None else None,
         "training": asdict(choice.training),
         "freeze": asdict(choice.freeze) if choice.solver == "sgd" else asdict(choice.ridge),
+        "darc1": choice.darc1,
         "seed": choice.seed,
         "device": choice.device,
         "out": str(choice.out),
+    }
+
+
+def identity(
+    choice: TrainRequest, model: nn.Module, shape: tuple[int, ...], sets: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Everything that decides the result of a run, by name.
+
+    Parameters
+    ----------
+    model
+        With the weights that training starts from.
+    sets
+        Items, labels and positions of every set, by name.
+    """
+    record = request_record(choice)
+    facts = {name: record[name] for name in ("arch", "alpha", "solver", "darc1", "seed")}
+    facts |= {name: record[name] for name in ("holdout", "limit")}
+    for phase in ("training", "freeze"):
+        facts |= {f"{phase} {name}": value for name, value in record[phase].items()}
+    if ":" in choice.architecture and not choice.architecture.startswith("mlp:"):
+        # the user's code may compute another function of the same weights
+        graph = str(exported(model, shape).graph)
+        facts["forward"] = hashlib.sha256(graph.encode()).hexdigest()
+    return {
+        **{name: str(value) for name, value in facts.items()},
+        **{name: digest_of(values) for name, values in sets.items()},
+        **model_facts(model),
+        **machine_facts(choice.device),
+        "safetensors": str(choice.safetensors),
     }

@@ -8,18 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gencheck.atomic import write_whole
 from gencheck.errors import InputError
+from gencheck.load.digest import sha256_of
 from gencheck.load.prepare import prepared, target_rows
-from gencheck.load.run_folder import GATES, SOLUTION, SPLIT, WEIGHTS
+from gencheck.load.run_folder import GATES, MODEL, SOLUTION, SPLIT, WEIGHTS
 from gencheck.load.split import Array
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.progress import SILENT, Progress
 from gencheck.training.files import require_safetensors, save_model
+from gencheck.training.folder import claim
 from gencheck.training.loop import Regulariser, fit
 from gencheck.training.path_ridge import path_ridge
 from gencheck.training.phases import phase_positions, two_phase
-from gencheck.training.request import TrainRequest, build_model, class_count, select_data
+from gencheck.training.regularisers.darc import DARC1
+from gencheck.training.request import (
+    TrainRequest,
+    build_model,
+    class_count,
+    identity,
+    select_data,
+)
 from gencheck.training.ridge_facts import RidgeFacts, ridge_facts
 
 
@@ -43,7 +53,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run made: sizes, phases, files, seconds."""
+    """What a run made: sizes, phases, files with their SHA-256, what decided it, seconds."""
 
     parameters: int
     item_shape: tuple[int, ...]
@@ -54,7 +64,8 @@ class TrainResult:
     standard: Phase
     freeze: Phase | None
     ridge: RidgeFacts | None
-    files: list[str]
+    digests: dict[str, str]
+    identity: dict[str, str]
     seconds: float
 
 
@@ -71,17 +82,17 @@ class _Data:
         return _Data(self.items[chosen], self.targets[chosen], self.indices[part])
 
 
-def train(
-    choice: TrainRequest, regulariser: Regulariser | None = None, progress: Progress = SILENT
-) -> TrainResult:
+def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
     """Train as chosen and write checkpoints, split and solution into the folder `choice.out`.
 
-    A run that was killed goes on from the last finished epoch when it is started again.
+    The folder is unfinished, and refused by every reader, until the record of this result is written
+    into it. A run that was killed goes on from the last finished epoch when it is started again.
 
     Raises
     ------
     InputError, UnsupportedModel, MissingDependency
-        As the readers, the factory, the tracer and the phases raise them.
+        As the readers, the factory, the tracer and the phases raise them; the folder holds another
+        run, or cannot be written.
     """
     started = time.perf_counter()
     if choice.safetensors:
@@ -99,16 +110,15 @@ def train(
             values = torch.from_numpy(items).to(choice.device)
             sets.append(_Data(values, rows.to(choice.device), split.indices))
     own, unseen = sets[0], (sets[1] if test is not None else None)
-    _folder(choice.out)
+    facts = identity(choice, model, shape, _named(own, "") | _named(unseen, "test "))
+    claim(choice.out, facts, choice.overwrite)
     model = model.to(choice.device)
     if choice.alpha is None:
-        made = _plain(choice, model, own, unseen, regulariser, progress)
+        made = _plain(choice, model, own, unseen, progress)
     elif choice.solver == "ridge":
-        made = _ridge(choice, model, own, unseen, regulariser, progress)
+        made = _ridge(choice, model, own, unseen, progress)
     else:
-        made = _two_phase(choice, model, own, unseen, regulariser, progress)
-    for state in choice.out.glob("*.state"):
-        state.unlink()
+        made = _two_phase(choice, model, own, unseen, progress)
     return TrainResult(
         parameters=sum(p.numel() for p in model.parameters()),
         item_shape=shape,
@@ -119,7 +129,8 @@ def train(
         standard=made.standard,
         freeze=made.freeze,
         ridge=made.ridge,
-        files=made.files,
+        digests={name: sha256_of(choice.out / name) for name in made.files},
+        identity=facts,
         seconds=time.perf_counter() - started,
     )
 
@@ -137,22 +148,21 @@ def _plain(
     model: nn.Module,
     own: _Data,
     unseen: _Data | None,
-    regulariser: Regulariser | None,
     progress: Progress,
 ) -> _Made:
     state = choice.out / "standard.state"
     losses = fit(
         model,
         own.items,
-        own.targets.float(),
-        choice.training,
-        choice.seed,
-        regulariser,
-        state,
-        progress,
-        "standard",
+        targets=own.targets.float(),
+        training=choice.training,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        state=state,
+        progress=progress,
+        stage="standard",
     )
-    files = save_model(model, tuple(own.items.shape[1:]), choice.out / "model", choice.safetensors)
+    files = save_model(model, tuple(own.items.shape[1:]), choice.out / MODEL, choice.safetensors)
     return _Made(_phase(model, losses, own, unseen), None, None, files)
 
 
@@ -161,20 +171,19 @@ def _two_phase(
     model: nn.Module,
     own: _Data,
     unseen: _Data | None,
-    regulariser: Regulariser | None,
     progress: Progress,
 ) -> _Made:
     assert choice.alpha is not None
     run = two_phase(
         model,
         (own.items, own.targets.float()),
-        choice.alpha,
-        choice.training,
-        choice.freeze,
-        choice.seed,
-        regulariser,
-        choice.out,
-        progress,
+        alpha=choice.alpha,
+        training=choice.training,
+        freeze=choice.freeze,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        folder=choice.out,
+        progress=progress,
     )
     shape = tuple(own.items.shape[1:])
     files = save_model(run.gates, shape, choice.out / GATES, choice.safetensors)
@@ -192,7 +201,6 @@ def _ridge(
     model: nn.Module,
     own: _Data,
     unseen: _Data | None,
-    regulariser: Regulariser | None,
     progress: Progress,
 ) -> _Made:
     assert choice.alpha is not None
@@ -208,24 +216,29 @@ def _ridge(
     losses = fit(
         model,
         standard.items,
-        standard.targets.float(),
-        choice.training,
-        choice.seed,
-        regulariser,
-        choice.out / "standard.state",
-        progress,
-        "standard",
+        targets=standard.targets.float(),
+        training=choice.training,
+        seed=choice.seed,
+        regulariser=_regulariser(choice),
+        state=choice.out / "standard.state",
+        progress=progress,
+        stage="standard",
     )
     network = lower(trace(model, shape))
     test_items = frozen.items[:0] if unseen is None else unseen.items
     solved = path_ridge(
-        network, frozen.items, frozen.targets.cpu(), test_items, choice.ridge, progress
+        network,
+        frozen.items,
+        targets=frozen.targets.cpu(),
+        test_items=test_items,
+        plan=choice.ridge,
+        progress=progress,
     )
     targets = frozen.targets if unseen is None else torch.cat([frozen.targets, unseen.targets])
     facts = ridge_facts(network, solved, targets.cpu(), len(second), choice.ridge)
     files = save_model(model, shape, choice.out / GATES, choice.safetensors)
     files += _save_split(choice, standard, frozen, unseen)
-    np.savez(
+    files += _save_arrays(
         choice.out / SOLUTION,
         coefficients=solved.solution.coefficients.numpy(),
         landmarks=frozen.indices[solved.landmarks.numpy()],
@@ -239,7 +252,7 @@ def _ridge(
         _phase(model, losses, standard, unseen),
         Phase([], own_fit, test_fit),
         facts,
-        [*files, SOLUTION],
+        files,
     )
 
 
@@ -260,15 +273,20 @@ def _fit_of(outputs: Tensor, targets: Tensor) -> Fit:
     return Fit(len(outputs), float(risk), float(wrong.double().mean()))
 
 
-def _folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            where=f"--out {out}",
-            found=error.strerror or str(error),
-            required="a folder that can be made and written",
-        ) from error
+def _regulariser(choice: TrainRequest) -> Regulariser | None:
+    return DARC1(choice.darc1) if choice.darc1 else None
+
+
+def _named(data: _Data | None, prefix: str) -> dict[str, Tensor]:
+    """Items, labels and positions by name."""
+    if data is None:
+        return {}
+    positions = torch.from_numpy(data.indices)
+    return {
+        f"{prefix}items": data.items,
+        f"{prefix}labels": data.targets,
+        f"{prefix}split": positions,
+    }
 
 
 def _save_split(
@@ -278,5 +296,11 @@ def _save_split(
     apart = standard.indices[:0]
     if choice.holdout is not None and unseen is not None:
         apart = unseen.indices
-    np.savez(choice.out / SPLIT, standard=standard.indices, freeze=freeze.indices, held_out=apart)
-    return [SPLIT]
+    return _save_arrays(
+        choice.out / SPLIT, standard=standard.indices, freeze=freeze.indices, held_out=apart
+    )
+
+
+def _save_arrays(path: Path, **arrays: Array) -> list[str]:
+    write_whole(path, lambda buffer: np.savez(buffer, allow_pickle=False, **arrays), "--out")
+    return [path.name]

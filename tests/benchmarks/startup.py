@@ -6,13 +6,18 @@ python -m tests.benchmarks.startup
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 BASE = [sys.executable, "-c", "import typer, rich.console, numpy"]
+SCORES = Path(tempfile.mkdtemp()) / "scores.csv"
+SCORES.write_text("loss\n" + "0\n1\n" * 50)
 COMMON = ["val-bound", "--m-val", "10000", "--n-models", "1e9", "--val-error", "0.02"]
 OURS = {
     "val-bound": COMMON,
     "val-bound --json": [*COMMON, "--json"],
+    "compare-scores": ["compare-scores", str(SCORES), str(SCORES), "--json"],
     "data-indep": ["data-indep", "--m-sigma", "10", "--d-y", "2", "--c-sigma", "1", "--c-w", "1"],
     "--help": ["--help"],
     "--version": ["--version"],

@@ -201,8 +201,8 @@ def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path, place: str) ->
     done = run(folder, "--cache", place, "--output", "o.json")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert f"--cache, {place}: found " in done.stderr
-    assert "required: a folder that can be written, with room for the tiles" in done.stderr
+    assert f"--cache {place}: found " in done.stderr
+    assert "required: a folder that can be made and written" in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -217,8 +217,8 @@ def test_a_tile_that_does_not_fit_is_exit_2_and_leaves_no_half(tmp_path: Path) -
     done = run(folder, *options, before=_files_of_4_kib_at_most)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
-    assert "--cache, cache/" in done.stderr
-    assert "found OSError: File too large" in done.stderr
+    assert "--cache cache/" in done.stderr
+    assert "found File too large" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((folder / "cache").glob("*.partial"))
     # the tiles before it are sound

@@ -29,10 +29,8 @@ NAMES = [
     "spectral-margin",
     "pac-bayes",
     "path-norm-margin",
-    "uniform-stability",
-    "robustness",
-    "sharpness",
 ]
+ESTIMATES = ["uniform-stability", "robustness", "sharpness"]
 QUICK = ("--posterior-steps", "20", "--posterior-draws", "20")
 
 
@@ -114,9 +112,37 @@ def test_document(case: Path) -> None:
             assert failing
     certified = {name for name, row in rows.items() if row["certainty"] == "certified"}
     assert certified == {
-        *("validation", "rademacher-path-norm", "vc", "spectral-margin", "pac-bayes"),
-        "path-norm-margin",
+        *("validation", "rademacher-path-norm", "vc", "spectral-margin", "pac-bayes")
     }
+
+
+def test_estimates_only_where_asked_for(case: Path) -> None:
+    doc = document(case / "m.pt", case / "d.npz", "--estimates", "--limit", "100")
+    rows = rows_of(doc)
+    assert list(rows) == [*NAMES, *ESTIMATES]
+    assert not any(rows[name]["certainty"] == "certified" for name in ESTIMATES)
+    assert doc["inputs"]["estimates"]
+
+
+def test_the_bound_on_inputs_is_declared_or_an_estimate(case: Path) -> None:
+    """The largest coordinate seen is no bound on those never seen."""
+    seen = rows_of(document(case / "m.pt", case / "d.npz"))["path-norm-margin"]
+    assert seen["certainty"] == "estimated"
+    (failing,) = [a for a in seen["assumptions"] if a["met"] is False]
+    assert "the largest seen: pass --input-range" in failing["statement"]
+    doc = document(case / "m.pt", case / "d.npz", "--input-range", "-3", "2")
+    declared = rows_of(doc)["path-norm-margin"]
+    assert declared["certainty"] == "certified"
+    assert declared["constants"]["largest_input"] == 3
+    assert doc["inputs"]["input_range"] == [-3, 2]
+    ratio = declared["constants"]["complexity_term"] / seen["constants"]["complexity_term"]
+    assert declared["constants"]["margin"] != seen["constants"]["margin"] or (
+        ratio == pytest.approx(3 / seen["constants"]["largest_input"])
+    )
+    message = refused(case / "m.pt", case / "d.npz", "--input-range", "0", "0.5")
+    assert "--input-range 0 0.5: found input" in message
+    assert "required: a range that every item lies in" in message
+    assert "--input-range" in refused(case / "m.pt", case / "d.npz", "--input-range", "1", "1")
 
 
 def test_the_verdict_is_the_validation_bound(case: Path) -> None:
@@ -201,7 +227,7 @@ def test_theories_that_do_not_cover_a_network_say_why(case: Path) -> None:
         assert rows[name]["risk"] is None
         assert "joins two branches" in rows[name]["reason"]
     assert "largest of several units" in rows["vc"]["reason"]
-    assert rows["path-norm-margin"]["certainty"] == "certified"
+    assert rows["path-norm-margin"]["risk"] is not None
     assert rows["pac-bayes"]["certainty"] == "certified"
     text = runner.invoke(
         app,
@@ -272,6 +298,7 @@ def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
     run = program("compare", case / "m.pt", case / "d.npz", *QUICK, COLUMNS=columns)
     assert run.returncode == 0, run.stderr
     assert max(len(line) for line in run.stdout.splitlines()) <= int(columns)
+    # the certified figure that stands leads the table
     order = [run.stdout.index(part) for part in ("reference T", *NAMES[:3], "holds", "Verdict")]
     assert order == sorted(order)
     assert "…" not in run.stdout

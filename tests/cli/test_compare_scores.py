@@ -1,6 +1,8 @@
 """`gencheck compare-scores` as users call it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,36 @@ def test_bounded_losses_and_scores(tmp_path: Path) -> None:
     assert "known before the items were seen" in said
     said = refused(tmp_path / "old.csv", tmp_path / "new.csv", *common, "--score-key", "moons")
     assert "--score-key moons: found columns id, stars" in said
+
+
+def test_clusters_are_the_units(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name, rate in (("old", 0.5), ("new", 0.1)):
+        wrong = np.repeat(generator.random(60) < rate, 4).astype(int)
+        rows = "".join(f"p{i // 4},{w}\n" for i, w in enumerate(wrong))
+        (tmp_path / f"{name}.csv").write_text(f"patient,loss\n{rows}")
+    files = tmp_path / "old.csv", tmp_path / "new.csv"
+    doc = document(*files, "--cluster-key", "patient")
+    (found,) = doc["comparisons"]
+    assert found["items"] == 60
+    assert found["test"] == "betting on the differences"
+    assert doc["assumes"][0].startswith("clusters are independent draws")
+    # four rows of every patient, taken for independent, are surer than they may be
+    rows = document(*files)["comparisons"][0]
+    assert rows["items"] == 240
+    assert rows["p_value"] < found["p_value"] / 100
+
+
+def test_torch_and_scipy_are_never_loaded(pair: tuple[Path, Path]) -> None:
+    code = (
+        "import sys\n"
+        "from gencheck.cli.app import app\n"
+        f"for line in ('compare-scores {pair[0]} {pair[1]}',"
+        f" 'val-bound --scores {pair[0]} --n-models 1'):\n"
+        "    app(line.split(), standalone_mode=False)\n"
+        "assert not {'torch', 'scipy', 'sqlite3', 'pyarrow'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(

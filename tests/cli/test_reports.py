@@ -1,11 +1,17 @@
 """--report: Markdown, JUnit and JSON, and the summary of a step of GitHub Actions."""
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from gencheck.cli.app import app
@@ -17,7 +23,9 @@ SCORE = ["val-bound", "--m-val", "1000", "--n-models", "20", "--val-error", "2%"
 
 def reported(folder: Path, *words: str, code: int = 0) -> Any:
     options = [
-        word for kind in ("md", "xml", "json") for word in ("--report", str(folder / f"r.{kind}"))
+        word
+        for kind in ("html", "md", "svg", "xml", "json")
+        for word in ("--report", str(folder / f"r.{kind}"))
     ]
     done = runner.invoke(app, [*words, *options])
     assert done.exit_code == code, done.stderr
@@ -45,6 +53,12 @@ def test_a_failed_gate_in_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert failure.attrib["message"] == "max-risk 0.03, value 0.03586775222"
     doc = json.loads((tmp_path / "r.json").read_text())
     assert doc["gate"]["passed"] is False
+    picture = ElementTree.parse(tmp_path / "r.svg").getroot()
+    assert "gate" in " ".join(picture.itertext()).lower()
+    page = (tmp_path / "r.html").read_text()
+    assert '<span class="badge failed">gate failed</span>' in page
+    assert "<li>the |F| models were fixed before the validation items were seen</li>" in page
+    assert page.count('<div class="bar"') == len(doc["bounds"])
 
 
 def test_a_passed_gate_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +114,10 @@ def test_user_text_stays_text_in_markdown_and_junit(tmp_path: Path) -> None:
     evil.write_text("loss\n" + "0\n1\n" * 20)
     words = ["val-bound", "--losses", str(evil), "--n-models", "1", "--max-risk", "0.1"]
     reported(tmp_path, *words, code=1)
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "\x1b" not in page
     text = (tmp_path / "r.md").read_text()
     assert "\x1b" not in text
     assert "\n# y.csv" not in text
@@ -123,5 +141,63 @@ def test_every_command_that_computes_takes_reports() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         names = command.callback.__annotations__
-        computes = "output" in names and command.callback.__name__ != "demo"
+        computes = "output" in names and command.callback.__name__ not in {"config", "demo"}
         assert computes == ("report" in names), command.callback
+
+
+def audited(folder: Path, shift: float) -> str:
+    """The page of an audit of pictures, the reference with `shift` times the size of the sample."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 2))
+    torch.export.save(torch.export.export(module, (torch.zeros(3, 6, 6),)), folder / "m.pt2")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(120, 6, 6)), rng.integers(2, size=120)
+    x[60:] *= shift
+    np.savez(folder / "d.npz", x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+    words = ["concentrate", str(folder / "m.pt2"), str(folder / "d.npz"), "--beta2-budget", "0.1"]
+    reported(folder, *words)
+    return (folder / "r.html").read_text(encoding="utf-8")
+
+
+def test_the_page_of_an_audit(tmp_path: Path) -> None:
+    page = audited(tmp_path, 3.0)
+    assert page.count('<svg class="strip"') >= 6
+    assert "Which items?" in page
+    assert 'viewBox="0 0 6 6"' in page
+    # nothing outside the file, and no script
+    assert not re.findall(r"(?:src|href|url\()\s*=?\s*[\"']?(?:https?:|//|file:)", page)
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_items_are_left_out_of_the_page_where_chance_explains_them(tmp_path: Path) -> None:
+    page = audited(tmp_path, 1.0)
+    assert "Which items?" not in page
+    assert "Where on the input?" not in page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it_without_an_error(width: int, tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("Chromium is not installed")
+    audited(tmp_path, 3.0)
+    picture = tmp_path / "page.png"
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [
+            *(browser, *options, f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--window-size={width},2000", f"--screenshot={picture}"),
+            (tmp_path / "r.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    # what the page itself gets wrong, or asks for, stands in the console
+    assert "CONSOLE" not in done.stderr
+    assert picture.stat().st_size > 10_000

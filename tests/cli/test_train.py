@@ -164,7 +164,7 @@ def test_gate_and_darc1(data: Path) -> None:
     doc = invoked("train", *options(data, "--darc1", "0.01", "--max-test-error", "0.0"), code=1)
     assert not doc["gate"]["passed"]
     assert doc["inputs"]["darc1"] == 0.01
-    plain = invoked("train", *options(data, "--max-test-error", "1.0"))
+    plain = invoked("train", *options(data, "--max-test-error", "1.0", "--overwrite"))
     assert plain["gate"]["passed"]
     assert plain["standard"]["losses"] != doc["standard"]["losses"]
 
@@ -199,6 +199,26 @@ def test_repeated_runs_are_identical(data: Path) -> None:
 )
 def test_refusals(data: Path, extra: tuple[str, ...], message: str) -> None:
     assert message in refused("train", *options(data, *extra))
+
+
+def test_the_same_command_again_and_another(data: Path) -> None:
+    first = invoked("train", *options(data, "--two-phase"))
+    assert invoked("train", *options(data, "--two-phase"))["digests"].keys() == set(first["files"])
+    message = refused("train", *options(data, "--two-phase", "--weight-decay", "0.1"))
+    assert "differs in training weight_decay (0.0, not 0.1)" in message
+    assert "--overwrite" in message
+    doc = invoked("train", *options(data, "--overwrite"))
+    assert sorted(p.name for p in (data.parent / "run").iterdir()) == sorted(
+        [*doc["files"], "run.json"]
+    )
+
+
+def test_labels_that_number_no_outputs(data: Path) -> None:
+    arrays = dict(np.load(data))
+    np.savez(data, **(arrays | {"y_train": arrays["y_train"] + 2**59}))
+    message = refused("train", *options(data))
+    assert f"found the label {2**59 + 2}" in message
+    assert "Number the classes" in message
 
 
 def test_unfit_data_and_folders(data: Path, tmp_path: Path) -> None:
@@ -262,7 +282,7 @@ def test_gates_of_another_architecture_are_refused(data: Path) -> None:
     folder = data.parent / "run"
     invoked("train", *options(data, "--two-phase"))
     weights = (folder / "weights.pt2").read_bytes()
-    invoked("train", *options(data, "--two-phase", "--arch", "mlp:9,8"))
+    invoked("train", *options(data, "--two-phase", "--arch", "mlp:9,8", "--overwrite"))
     (data.parent / "w.pt2").write_bytes(weights)
     message = refused("concentrate", data.parent / "w.pt2", data, "--gates", folder / "gates.pt2")
     assert "the architecture of the weight network" in message

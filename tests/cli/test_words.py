@@ -101,7 +101,7 @@ def test_alone_it_names_three_tasks_and_no_list() -> None:
     done = runner.invoke(app, [])
     assert done.exit_code == 0
     commands = re.findall(r"^  gencheck (\S+)", done.stdout, re.MULTILINE)
-    assert commands == ["val-bound", "concentrate", "train", "data-indep"]
+    assert commands == ["val-bound", "concentrate", "train", "certify"]
     assert max(map(len, done.stdout.splitlines())) <= 82
     assert done.stdout.count("\n\n") == 4
 

@@ -29,36 +29,77 @@ def pairs(base: list[float], with_term: list[float]) -> Pairs:
 
 
 def test_ratio_and_paired_test_by_hand() -> None:
-    base, with_term = [0.10, 0.12, 0.08, 0.11], [0.09, 0.10, 0.08, 0.10]
+    base, with_term = [0.10, 0.12, 0.08, 0.11, 0.1], [0.09, 0.10, 0.08, 0.10, 0.11]
     result = darc1_result(pairs(base, with_term), SETTINGS)
     ratios = [d / b for b, d in zip(base, with_term, strict=True)]
-    assert result.comparisons[0].ours == pytest.approx(sum(ratios) / 4)
+    assert result.comparisons[0].ours == pytest.approx(sum(ratios) / 5)
     assert result.comparisons[0].source == 0.89
     assert [row["ratio"] for row in result.rows] == pytest.approx(ratios)
-    assert [row["seed"] for row in result.rows] == [5, 6, 7, 8]
+    assert [row["seed"] for row in result.rows] == [5, 6, 7, 8, 9]
     assert result.settings["ratio"]["std"] == pytest.approx(float(np.std(ratios, ddof=1)))
     differences = np.subtract(with_term, base)
-    t = differences.mean() / (differences.std(ddof=1) / 2)
-    p_value = 2 * stats.t.sf(abs(t), df=3)
+    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(5))
+    p_value = 2 * stats.t.sf(abs(t), df=4)
     assert result.settings["paired_t_test_p_value"] == pytest.approx(p_value)
-    assert "No difference is shown" in result.verdict  # p is 0.0917
-    assert result.settings["base_test_error"]["mean"] == pytest.approx(0.1025)
+    # of the differences −1, −2, 0, −1, 1 per cent: 16 of 32 signs reach a sum of 3
+    assert result.settings["sign_flip_p_value"] == 16 / 32
+    assert "No difference is shown" in result.verdict
+    assert "5 seeds can give no p below 0.062" in result.verdict
+    assert result.settings["base_test_error"]["mean"] == pytest.approx(0.102)
 
 
 @pytest.mark.parametrize(("shift", "word"), [(-0.02, "lowers"), (0.02, "raises")])
 def test_verdicts(shift: float, word: str) -> None:
-    base = [0.10, 0.12, 0.08, 0.11, 0.09]
+    base = [0.10, 0.12, 0.08, 0.11, 0.09, 0.10]
     with_term = [b + shift + 0.001 * i for i, b in enumerate(base)]
     assert f"DARC1 {word} the test error" in darc1_result(pairs(base, with_term), SETTINGS).verdict
 
 
 def test_pairs_without_spread_or_errors() -> None:
     even = pairs([0.1, 0.2], [0.1, 0.2])
-    assert even.p_value is None
-    assert "there is no test" in darc1_result(even, SETTINGS).verdict
+    assert even.t_test_p_value is even.sign_flip_p_value is None
+    still = pairs([0.1] * 6, [0.1] * 6)
+    assert still.t_test_p_value is still.sign_flip_p_value is None
+    assert (
+        "the errors of no pair differ. Nothing is shown." in darc1_result(still, SETTINGS).verdict
+    )
+    # a shift that is the same in all pairs: Student has no spread, the signs have an answer
+    moved = pairs([0.5] * 6, [0.25] * 6)
+    assert moved.t_test_p_value is None
+    assert moved.sign_flip_p_value == 2 / 64
     assert pairs([0.0, 0.2], [0.1, 0.1]).ratios == [None, 0.5]
     with pytest.raises(InputError, match="without a single error"):
         darc1_result(pairs([0.0, 0.2], [0.1, 0.1]), SETTINGS)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_seeds_are_not_tested(count: int) -> None:
+    """Two differences of nearly one value gave p = 1.7e-16."""
+    result = darc1_result(
+        pairs([0.1, 0.12, 0.1, 0.11][:count], [0.0801, 0.1, 0.08, 0.09][:count]), SETTINGS
+    )
+    assert result.settings["paired_t_test_p_value"] is None
+    assert result.settings["sign_flip_p_value"] is None
+    assert (
+        result.settings["untested"] == f"{count} seeds are too few for a test: at least 5 (--seeds)"
+    )
+    assert f"{count} seeds are too few for a test" in result.verdict
+    assert "Nothing is shown." in result.verdict
+    assert "p =" not in result.verdict
+
+
+def test_the_sign_flip_test_keeps_its_level() -> None:
+    """P(p ≤ α) ≤ α for differences that are symmetric but far from normal, exactly as many or more."""
+    rng = np.random.default_rng(0)
+    for count, repetitions in ((6, 200), (18, 3)):
+        found = []
+        for _ in range(repetitions):
+            d = rng.standard_cauchy(count) / 1000
+            value = pairs([0.5] * count, list(0.5 + d)).sign_flip_p_value
+            assert value is not None
+            found.append(value)
+        assert np.mean(np.array(found) <= 0.1) <= 0.1 + 3 * math.sqrt(0.09 / repetitions)
+        assert min(found) >= 2.0 ** (1 - count)
 
 
 @pytest.mark.slow

@@ -15,11 +15,11 @@ from gencheck.bounds.multiclass import Ball, constants_for, margin_bound, margin
 from gencheck.cli.app import app
 from gencheck.errors import InputError
 from gencheck.guarantees.two_phase_margin import Certificate, measured_certificate
-from gencheck.report.json import document, to_json
 from gencheck.report.schema import schema_text
+from gencheck.report.train import write_record
 from gencheck.training.loop import Training
 from gencheck.training.path_ridge import RidgeOptions
-from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.request import TrainRequest
 from gencheck.training.run import train
 from tests.brute import enumerate_paths
 from tests.training.data import blobs
@@ -41,10 +41,7 @@ def run_folder(folder: Path, classes: int, solver: str, plan: RidgeOptions) -> t
         freeze=Training(epochs=4, batch_size=8, learning_rate=0.02),
         ridge=plan,
     )
-    train(choice)
-    (folder / "run" / "run.json").write_text(
-        to_json(document("train", request_record(choice), {}, None))
-    )
+    write_record(choice, train(choice), {}, None)
     return folder / "run", data
 
 
@@ -136,7 +133,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other data than the run was trained on"):
         measured_certificate(folder, other, 0.1)
     (folder / "split.npz").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"split\.npz"):
+    with pytest.raises(InputError, match=r"split\.npz: found another file than the run wrote"):
         measured_certificate(folder, data, 0.1)
 
 
@@ -205,9 +202,7 @@ def test_a_solution_in_other_units_is_read_in_its_own(tmp_path: Path) -> None:
         ridge=RidgeOptions(penalty=0.01),
     )
     made = train(choice)
-    (tmp_path / "run" / "run.json").write_text(
-        to_json(document("train", request_record(choice), {}, None))
-    )
+    write_record(choice, made, {}, None)
     certificate = measured_certificate(tmp_path / "run", data, 0.1)
     assert made.freeze is not None
     assert certificate.error == pytest.approx(made.freeze.train.error)

@@ -165,7 +165,7 @@ class Padded(nn.Module):
 class TestPrograms:
     @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e13])
     def test_constants_that_json_has_no_words_for(self, value: float, tmp_path: Path) -> None:
-        with pytest.raises(UnsupportedModel, match=rf"value {value}; covered: zeros"):
+        with pytest.raises(UnsupportedModel, match=rf"{value}.*; covered: zeros"):
             load_model(program(Padded(value), tmp_path), None, [])
 
     def test_a_clamp_at_infinity_is_read(self, tmp_path: Path) -> None:

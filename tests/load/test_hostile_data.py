@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from gencheck.load.prepare import prepared
 from gencheck.load.run_folder import read_run_folder
 from gencheck.load.table import read_table
 from gencheck.memory import memory_limit
+from tests.training.data import seal
 
 SMALL = 10 * 2**20
 
@@ -30,14 +30,17 @@ def idx(path: Path, shape: tuple[int, ...], content: bytes | None = None) -> Pat
     return path
 
 
+RECORD = {"schema": "gencheck.train/1", "inputs": {"data": {"sha256": "0"}}}
+
+
 class TestRunFolders:
     @pytest.fixture
     def run(self, tmp_path: Path) -> Path:
-        record = {"schema": "gencheck.train/1", "inputs": {"data": {"sha256": "0"}}}
-        (tmp_path / "run.json").write_text(json.dumps(record))
         rows = np.arange(4)
         np.savez(tmp_path / "split.npz", standard=rows, freeze=rows, held_out=rows)
-        (tmp_path / "gates.pt2").touch()
+        for name in ("gates", "weights"):
+            (tmp_path / f"{name}.pt2").touch()
+        seal(tmp_path, RECORD)
         return tmp_path
 
     def test_a_sound_one_is_read(self, run: Path) -> None:
@@ -48,6 +51,10 @@ class TestRunFolders:
         raw = bytearray((run / "split.npz").read_bytes())
         raw[at] ^= 0xFF
         (run / "split.npz").write_bytes(raw)
+        with pytest.raises(InputError, match=r"split\.npz: found another file than the run wrote"):
+            read_run_folder(run)
+        # and where the record was made to fit the damage
+        seal(run, RECORD)
         # a byte that only pads the archive changes nothing
         try:
             read = read_run_folder(run)
@@ -68,6 +75,7 @@ class TestRunFolders:
         self, array: np.ndarray, found: str, run: Path
     ) -> None:
         np.savez(run / "split.npz", standard=np.arange(2), freeze=array, held_out=np.arange(0))
+        seal(run, RECORD)
         with pytest.raises(InputError, match=found):
             read_run_folder(run)
 

@@ -197,6 +197,30 @@ def test_scores_that_are_no_means_are_refused(metric: str, message: str, tmp_pat
         )
 
 
+def test_journals_of_other_releases_number_their_records_otherwise(tmp_path: Path) -> None:
+    """Codes one higher behind a record of the directions alone, as once before Optuna 3.1."""
+    lines = []
+    for line in (KEPT / "optuna.log").read_text().splitlines():
+        record = json.loads(line)
+        study = {
+            "op_code": 4,
+            "worker_id": "w",
+            "study_id": len([x for x in lines if "study_name" in x]),
+        }
+        directions = record.pop("directions", None)
+        record["op_code"] += record["op_code"] >= 4
+        lines.append(json.dumps(record))
+        if directions is not None:
+            lines.append(json.dumps(study | {"directions": directions}))
+    path = tmp_path / "old.log"
+    path.write_text("\n".join(lines) + "\n")
+    check("optuna.log", path)
+    # a study that was deleted is not offered
+    gone = json.dumps({"op_code": 1, "worker_id": "w", "study_id": 0})
+    path.write_text("\n".join([*lines, gone]) + "\n")
+    assert document("--study", path)["study"]["name"] == "best"
+
+
 class TestDamage:
     """Every store that cannot be used ends in exit 2, the place and the way out."""
 

@@ -1,7 +1,13 @@
 """Small learnable data for tests of training."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from gencheck.load.digest import sha256_of
 
 
 def blobs(
@@ -13,3 +19,10 @@ def blobs(
     labels = torch.randint(classes, (count,), generator=generator)
     items = centres[labels] + torch.randn((count, *shape), generator=generator)
     return items, torch.eye(classes)[labels]
+
+
+def seal(folder: Path, record: dict[str, Any]) -> None:
+    """Write `record` as the record of the run in `folder`, with the digests of the files there."""
+    files = [p for p in folder.iterdir() if p.is_file() and p.name != "run.json"]
+    digests = {path.name: sha256_of(path) for path in files}
+    (folder / "run.json").write_text(json.dumps(record | {"digests": digests}))

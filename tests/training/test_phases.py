@@ -118,7 +118,7 @@ def test_a_loss_that_explodes_is_an_error() -> None:
 def test_state_of_another_training_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "training.state"
     fit(network(), *DATA, TRAINING, seed=0, state=state)
-    with pytest.raises(InputError, match="the state of another training"):
+    with pytest.raises(InputError, match="another training, which differs in seed"):
         fit(network(), *DATA, TRAINING, seed=1, state=state)
     state.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="a damaged state"):
@@ -133,8 +133,10 @@ from gencheck.training.phases import two_phase
 from tests.training.test_phases import DATA, TRAINING, network
 from dataclasses import replace
 long = replace(TRAINING, epochs=12)
-slow = (lambda logits: (time.sleep(0.02), logits.sum() * 0)[1]) if len(sys.argv) > 3 else None
-run = two_phase(network(), DATA, 0.5, long, long, seed=2, regulariser=slow, folder=Path(sys.argv[1]))
+def term(logits):
+    time.sleep(0.02 if len(sys.argv) > 3 else 0)
+    return logits.sum() * 0
+run = two_phase(network(), DATA, 0.5, long, long, seed=2, regulariser=term, folder=Path(sys.argv[1]))
 torch.save(run.network.state_dict(), sys.argv[2])
 """
 

@@ -253,6 +253,15 @@ def homogeneous_norms(layers: list[LinearLayer]) -> list[float]:
     return [*norms, math.hypot(layers[-1].upper, layers[-1].bias_norm)]
 
 
+def homogeneous_lipschitz(layers: list[LinearLayer]) -> list[float]:
+    """Lipschitz constants of the maps between layers, the coordinate that is always 1 carried along.
+
+    (u, 1) ↦ (φ(u), 1) has max(1, L): where there are biases, no pool shrinks that coordinate.
+    """
+    least = 1.0 if any(layer.bias_norm for layer in layers) else 0.0
+    return [max(least, layer.lipschitz) for layer in layers]
+
+
 def first_moment(items: Tensor, constant: bool) -> float:
     """Max over coordinates of √(Σ_i x_i²), the constant 1 of biases counted where there is one."""
     peak = float(items.double().flatten(1).square().sum(0).max().sqrt())

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,11 +22,13 @@ from gencheck.progress import Progress
 
 # The margin at which a softmax is sure.
 _SHARP_MARGIN = 5.0
-_BATCH, _LEARNING_RATE = 256, 0.05
+_BATCH, _LEARNING_RATE = 64, 0.05
 # Variances are sought between these, times the square of the weights' root mean square.
 _START, _FLOOR = 1e-2, 1e-12
 # Items on which one draw's error is taken: a random part keeps it unbiased, and the bound counts draws.
-_ITEMS_PER_DRAW = 256
+_ITEMS_PER_DRAW = 32
+# Items whose margins say how sharp the softmax of the fit has to be.
+_MARGIN_ITEMS = 256
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def gibbs_facts(
 
     The mean stays at the network's weights w; the variances s and the prior's variance λ descend on
     Ê_Q[cross-entropy / ln K] + √((KL + ln(2√m/δ)) / 2m), one draw of weights a step. λ is then
-    rounded to the grid, and the error sampled with draws of a generator of its own.
+    rounded to the grid, and the error sampled with draws of a stream of its own.
 
     Parameters
     ----------
@@ -67,14 +70,34 @@ def gibbs_facts(
     mean = weights_of(network, items)
     prior = [torch.zeros_like(w) for w in mean] if prior_mean is None else prior_mean
     distance = sum(float((w - p).double().square().sum()) for w, p in zip(mean, prior, strict=True))
-    logs = _fitted(network, mean, distance, items, labels, steps, delta, seed, progress)
+    fitting, sampling = streams(seed, 2, items.device)
+    logs = _fitted(
+        network,
+        mean,
+        distance=distance,
+        items=items,
+        labels=labels,
+        steps=steps,
+        delta=delta,
+        generator=fitting,
+        progress=progress,
+    )
     sums = [(float(s.double().exp().sum()), float(s.double().sum())) for s in logs]
     variance_sum, log_sum = (sum(part) for part in zip(*sums, strict=True))
     count = sum(w.numel() for w in mean)
     # the λ at which the divergence is least, rounded to the grid
     index = prior_index(max((variance_sum + distance) / count, 1e-300))
     variance = prior_variance(index)
-    error = _sampled_error(network, mean, logs, items, labels, draws, seed, progress)
+    error = _sampled_error(
+        network,
+        mean,
+        logs=logs,
+        items=items,
+        labels=labels,
+        draws=draws,
+        generator=sampling,
+        progress=progress,
+    )
     return GibbsFacts(
         divergence=gaussian_divergence(count, variance_sum, log_sum, distance, variance),
         prior_index=index,
@@ -87,6 +110,18 @@ def gibbs_facts(
     )
 
 
+def streams(seed: int, count: int, device: torch.device | str) -> list[torch.Generator]:
+    """So many generators whose numbers are independent of each other.
+
+    The seeds are hashes, and differ in 32 bits: torch's generator on the CPU looks at no more, so that
+    ``manual_seed(2**32 + s)`` is ``manual_seed(s)``.
+    """
+    found: dict[int, None] = {}
+    for child in np.random.SeedSequence(seed).generate_state(2 * count + 16):
+        found.setdefault(int(child))
+    return [torch.Generator(device).manual_seed(own) for own in list(found)[:count]]
+
+
 def _fitted(
     network: Network,
     mean: list[Tensor],
@@ -95,11 +130,10 @@ def _fitted(
     labels: Tensor,
     steps: int,
     delta: float,
-    seed: int,
+    generator: torch.Generator,
     progress: Progress,
 ) -> list[Tensor]:
     """Ln s for each weight."""
-    generator = torch.Generator(items.device).manual_seed(seed)
     logs = [_start(w).requires_grad_() for w in mean]
     optimiser = torch.optim.Adam(logs, lr=_LEARNING_RATE)
     count, m = sum(w.numel() for w in mean), len(items)
@@ -137,8 +171,8 @@ def _sharpening(network: Network, mean: list[Tensor], items: Tensor, labels: Ten
     is far above the error.
     """
     with torch.no_grad():
-        outputs = outputs_of(with_weights(network, mean), items[:_ITEMS_PER_DRAW])
-    median = float(margins_of(outputs, labels[:_ITEMS_PER_DRAW]).median())
+        outputs = outputs_of(with_weights(network, mean), items[:_MARGIN_ITEMS])
+    median = float(margins_of(outputs, labels[:_MARGIN_ITEMS]).median())
     return max(1.0, _SHARP_MARGIN / median) if median > 0 else 1.0
 
 
@@ -160,12 +194,10 @@ def _sampled_error(
     items: Tensor,
     labels: Tensor,
     draws: int,
-    seed: int,
+    generator: torch.Generator,
     progress: Progress,
 ) -> float:
     """The mean over draws of the error on the items, or on a random part of them for each draw."""
-    # never the generator that fitted the posterior
-    generator = torch.Generator(items.device).manual_seed(2**32 + seed)
     total, m = 0.0, len(items)
     progress.start("Gibbs error", draws, "draws")
     with torch.no_grad():

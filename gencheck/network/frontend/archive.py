@@ -109,13 +109,13 @@ def _graph(
     batch, shape = _sizes(meta["sizes"], where)
     calls = tuple(call for node in graph["nodes"] for call in _calls(node))
     made = AtenGraph(
-        inputs[0],
-        shape,
-        batch,
-        constants,
-        calls,
-        chosen,
-        meta["dtype"] in _WHOLE,
+        input_name=inputs[0],
+        input_shape=shape,
+        batch=batch,
+        constants=constants,
+        calls=calls,
+        output=chosen,
+        whole_numbers=meta["dtype"] in _WHOLE,
         parameters=frozenset(parameters),
     )
     sizes = {

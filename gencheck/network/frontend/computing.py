@@ -77,7 +77,12 @@ def quotient(made: Construction, call: Call) -> Value:
         raise Refused("by a tensor computed from the input that lies on the path")
     name = made.insert(call, "aten.reciprocal.default", right)
     shape = made.traced_shape(right)
-    return _in_place(made, call, left, scaled(made, call, left, name, OFF_PATH, shape))
+    return _in_place(
+        made,
+        call,
+        left,
+        scaled(made, call, signal=left, gate=name, rule=OFF_PATH, gate_shape=shape),
+    )
 
 
 def _in_place(made: Construction, call: Call, first: Ref, value: Value) -> Value:
@@ -111,10 +116,10 @@ def scaled(
     entries = torch.arange(prod(shape)).view(shape).expand(out)
     if isinstance(value, At) and out == codes.shape:
         own = entries.reshape(made.batch, -1)
-        return made.append(_scale(made, call, value.position, gate, own, rule))
+        return made.append(_scale(made, call, source=value.position, gate=gate, own=own, rule=rule))
     rows = rows_of(made, call, node_of(value), codes.expand(out), 0)
     own = entries.reshape(-1)[rows.by_item(made.batch)]
-    node = made.append(_scale(made, call, rows.position, gate, own, rule))
+    node = made.append(_scale(made, call, source=rows.position, gate=gate, own=own, rule=rule))
     return rows.back(made, call, node.position, ())
 
 
@@ -129,7 +134,14 @@ def _scale(made: Construction, call: Call, source: int, gate: str, own: Tensor, 
     require_own(reads)
     made.reads[len(made.nodes)] = GateRead(gate, reads)
     shape = made.shape(source)
-    return Scale(shape, made.label(call), (source,), len(kept), rule, index.numpy())
+    return Scale(
+        shape=shape,
+        label=made.label(call),
+        sources=(source,),
+        gates=len(kept),
+        rule=rule,
+        index=index.numpy(),
+    )
 
 
 def require_own(reads: Tensor) -> None:
@@ -152,7 +164,14 @@ def normalised(
     own = torch.arange(made.batch * count).view(made.batch, count)
     made.reads[len(made.nodes)] = GateRead(name, own)
     shape: Shape = made.shape(source)
-    node = Scale(shape, made.label(call), (source,), count, "1/std of a normalisation", index)
+    node = Scale(
+        shape=shape,
+        label=made.label(call),
+        sources=(source,),
+        gates=count,
+        rule="1/std of a normalisation",
+        index=index,
+    )
     return made.append(node).position
 
 
@@ -162,11 +181,13 @@ def glu(made: Construction, call: Call) -> Value:
     value = made.values[source.name]
     codes = codes_of(made, value)
     first, _ = codes.chunk(2, axis)
-    half = made.insert(call, "aten.slice.Tensor", source, axis, first.shape[axis], 2**62)
+    half = made.insert(call, "aten.slice.Tensor", *(source, axis, first.shape[axis], 2**62))
     name = made.insert(call, "aten.sigmoid.default", Ref(half))
     signal = Ref(f"{call.name}+signal")
     made.values[signal.name] = value_of(made, call, node_of(value), first)
-    return scaled(made, call, signal, name, OFF_PATH, tuple(first.shape))
+    return scaled(
+        made, call, signal=signal, gate=name, rule=OFF_PATH, gate_shape=tuple(first.shape)
+    )
 
 
 # What makes a gate of the one tensor that it reads.

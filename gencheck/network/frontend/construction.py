@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from math import prod
 from typing import Any, TypeAlias
 
@@ -84,7 +85,10 @@ class Construction:
             if isinstance(value, Tensor):
                 shapes[name] = tuple(value.shape)
 
-        graph = self.program_graph(self.graph.calls)
+        runnable = tuple(takewhile(lambda call: makes_gates(call.target), self.graph.calls))
+        if not runnable:
+            return shapes
+        graph = self.program_graph(runnable)
         with torch.no_grad():
             run_batch(graph, probe, makes_gates, note, torch.float32)
         return shapes
@@ -100,7 +104,10 @@ class Construction:
             case Tensor():
                 return tuple(value.shape)
         if argument.name not in self.traced_shapes:
-            raise Refused("on a tensor of unknown shape")
+            unknown = (c.target for c in self.graph.calls if not makes_gates(c.target))
+            raise Refused(
+                f"with a gate behind {next(unknown, 'an unknown call')}, which is not run"
+            )
         return self.traced_shapes[argument.name]
 
     def insert(self, call: Call, target: str, *args: Any, **kwargs: Any) -> str:

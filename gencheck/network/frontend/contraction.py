@@ -42,7 +42,16 @@ def contracted(
     shape = (rows.rows, int(targets), int(codes.shape[-1]))
     label = made.label(call)
     made.reads[len(made.nodes)] = GateRead(name, reads)
-    node = made.append(Attend(shape, label, (rows.position,), reads.shape[1], rule, int(sources)))
+    node = made.append(
+        Attend(
+            shape=shape,
+            label=label,
+            sources=(rows.position,),
+            gates=reads.shape[1],
+            rule=rule,
+            sources_count=int(sources),
+        )
+    )
     return rows.back(made, call, node.position, shape[1:])
 
 
@@ -75,35 +84,23 @@ def matrix_product(made: Construction, call: Call) -> Value:
 
 
 def attention(made: Construction, call: Call) -> Value:
-    """`scaled_dot_product_attention`: softmax(q kᵀ · scale + mask) is the gate of v."""
-    query, _, values = call.args[:3]
-    position, codes = _signal(made, values)
-    plain = {k: v for k, v in call.kwargs.items() if k != "enable_gqa"}
-    args = (*call.args[:5], bool(argument(call, 5, "is_causal", False)))
+    """`scaled_dot_product_attention`: softmax(q kᵀ · scale + mask) is the gate of v.
+
+    The weights are what the same call makes of the identity in place of v, whatever its arguments mean.
+    """
+    query, keys, values = call.args[:3]
     if float(argument(call, 4, "dropout_p", 0.0)) != 0:
         raise Refused("with dropout; call model.eval() before exporting")
-    plain.pop("is_causal", None)
-    grouped = bool(argument(call, 7, "enable_gqa", False))
-    defaults = (None, None, None, None, 0.0)
-    args = (*args[:-1], *defaults[len(args) - 1 :], args[-1]) if len(args) < 6 else args
-    mask = plain.pop("attn_mask", args[3])
-    plain.pop("dropout_p", None)
-    both = made.insert(
-        call,
-        "aten._scaled_dot_product_attention_math.default",
-        *args[:3],
-        mask,
-        0.0,
-        args[5],
-        None,
-        scale=argument(call, 6, "scale"),
-        enable_gqa=grouped,
-    )
-    name = made.insert(call, "getitem", Ref(both), 1)
-    lead = made.traced_shape(query)
-    if grouped:
+    position, codes = _signal(made, values)
+    lead, sources = made.traced_shape(query), int(codes.shape[-2])
+    same = made.insert(call, "aten.eye.default", sources, dtype=torch.float32)
+    extent = [*made.traced_shape(keys)[:-2], sources, sources]
+    every = made.insert(call, "aten.expand.default", Ref(same), extent)
+    args = (query, keys, Ref(every), *call.args[3:])
+    name = made.insert(call, call.target, *args, **call.kwargs)
+    if argument(call, 7, "enable_gqa", False):
         codes = codes.repeat_interleave(lead[-3] // codes.shape[-3], -3)
-    shape = (*torch.broadcast_shapes(lead[:-2], codes.shape[:-2]), lead[-2], codes.shape[-2])
+    shape = (*torch.broadcast_shapes(lead[:-2], codes.shape[:-2]), lead[-2], sources)
     gate = _entries(made, name, tuple(shape))
     return contracted(made, call, (position, codes), (name, gate), "attention")
 
@@ -149,10 +146,11 @@ def einsum(made: Construction, call: Call) -> Value:
 def lookup(made: Construction, call: Call) -> Value:
     """Rows of a table: by the item's own tokens, or by numbers computed from them."""
     table, ids = made.constant(call.args[0]), call.args[1]
-    if ids.name == made.graph.input_name:
-        shape = (*made.graph.input_shape, int(table.shape[1]))
-        return made.append(Embed(shape, made.label(call), (0,), table))
     places = made.traced_shape(ids)
+    if _are_the_tokens(made, ids.name):
+        flat = (*made.graph.input_shape, int(table.shape[1]))
+        found = made.append(Embed(flat, made.label(call), (0,), table))
+        return made.reshaped(call, found.position, (*places[1:], int(table.shape[1])))
     count, width = table.shape
     name = _one_hot(made, call, ids, int(count))
     rows = made.append(Constant((int(count), int(width)), made.label(call), (), table.double()))
@@ -162,6 +160,21 @@ def lookup(made: Construction, call: Call) -> Value:
     entries = _entries(made, name, (made.batch, prod(places[1:]), int(count)))
     value = contracted(made, call, (rows.position, codes), (name, entries), "a lookup")
     return made.reshaped(call, node_of(value), (*places[1:], int(width)))
+
+
+def _are_the_tokens(made: Construction, name: str) -> bool:
+    """True for the item's own tokens, in their order."""
+    calls = {call.name: call for call in made.graph.calls}
+    while name in calls and calls[name].target in _UNCHANGED:
+        name = calls[name].args[0].name
+    return name == made.graph.input_name
+
+
+# Behind these, an item's entries stand in the order in which they stood.
+_UNCHANGED = frozenset(
+    f"aten.{name}.default"
+    for name in ("view", "reshape", "_unsafe_view", "clone", "contiguous", "alias", "detach")
+)
 
 
 def _one_hot(made: Construction, call: Call, ids: Ref, count: int) -> str:

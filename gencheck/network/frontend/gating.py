@@ -93,10 +93,10 @@ def _max_pool(rank: int) -> Builder:
         windows = sliding(
             shape[1:],
             kernel,
-            by_axis(argument(call, 2, "stride") or kernel, rank),
-            by_axis(argument(call, 3, "padding", [0]), rank),
-            by_axis(argument(call, 4, "dilation", [1]), rank),
-            bool(argument(call, 5, "ceil_mode", False)),
+            stride=by_axis(argument(call, 2, "stride") or kernel, rank),
+            padding=by_axis(argument(call, 3, "padding", [0]), rank),
+            dilation=by_axis(argument(call, 4, "dilation", [1]), rank),
+            ceil_mode=bool(argument(call, 5, "ceil_mode", False)),
         )
         if windows.is_identity:
             return made.reshaped(call, source, shape)

@@ -67,6 +67,25 @@ def _subtract(made: Construction, call: Call) -> Value:
     return made.append(Add(shape, made.label(call), (first, turned)))
 
 
+def _addcmul(made: Construction, call: Call) -> Value:
+    """A + v · b ⊙ c, where b or c is a constant."""
+    start, left, right = call.args[:3]
+    if not made.is_constant(left):
+        left, right = right, left
+    source = made.position(right)
+    shape = made.shape(source)
+    gain = made.constant(left).double() * float(argument(call, 3, "value", 1))
+    shift = made.constant(start).double() if made.is_constant(start) else None
+    scale, moved = (None if t is None else per_item(t, shape) for t in (gain, shift))
+    value = made.append(Affine(shape, made.label(call), (source,), scale, moved))
+    if shift is not None:
+        return value
+    first = made.position(start)
+    if made.shape(first) != shape:
+        raise Refused(f"adds shapes {made.shape(first)} and {shape}")
+    return made.append(Add(shape, made.label(call), (first, value.position)))
+
+
 def _cat(made: Construction, call: Call) -> Value:
     # torch takes an empty tensor of one axis beside any other: a cache that holds nothing yet
     operands = [o for o in call.args[0] if not made.is_constant(o) or made.constant(o).numel()]
@@ -102,6 +121,7 @@ def _stack(made: Construction, call: Call) -> Value:
 
 
 JOINING: dict[str, Builder] = {
+    "aten.addcmul.default": _addcmul,
     "aten.add.Tensor": _add,
     "aten.add_.Tensor": _add,
     "aten.add.Scalar": _add,

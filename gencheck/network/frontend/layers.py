@@ -37,7 +37,13 @@ def _dense(
     turned = made.selected(call, source, np.ascontiguousarray(units))
     windows = sliding((places,), (1,), (1,), (0,), (1,))
     layer = Conv(
-        (out, places), made.label(call), (turned.position,), weight[:, :, None], bias, windows, 1
+        shape=(out, places),
+        label=made.label(call),
+        sources=(turned.position,),
+        weight=weight[:, :, None],
+        bias=bias,
+        windows=windows,
+        groups=1,
     )
     conv = made.append(layer)
     back = np.ascontiguousarray(np.arange(out * places).reshape(out, places).T)
@@ -77,7 +83,17 @@ def _conv(made: Construction, call: Call, rank: int, groups: int) -> Value:
     windows = sliding(extent, kernel, stride, before, dilation, after=after)
     bias = made.optional(argument(call, 2, "bias"))
     out = (int(weight.shape[0]), *windows.out)
-    return made.append(Conv(out, made.label(call), (source,), weight, bias, windows, groups))
+    return made.append(
+        Conv(
+            shape=out,
+            label=made.label(call),
+            sources=(source,),
+            weight=weight,
+            bias=bias,
+            windows=windows,
+            groups=groups,
+        )
+    )
 
 
 def _padding(padding: object, kernel: Extent, dilation: Extent) -> tuple[Extent, Extent]:

@@ -1,6 +1,7 @@
 """ATen calls lowered to the nodes of a `Network`, or one error that names every offender."""
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from gencheck.network.frontend.norms import NORMS
 from gencheck.network.frontend.runnable import computes_on_tensors, makes_gates
 from gencheck.network.frontend.shaping import SHAPING
 from gencheck.network.gate_program import GateProgram
-from gencheck.network.ir import AvgPool, Dense, Network, Reshape, Select
+from gencheck.network.ir import AvgPool, Conv, Dense, Network, Reshape, Select
 
 
 def _constants_alone(made: Construction, call: Call) -> Value:
@@ -82,7 +83,7 @@ def lower(graph: AtenGraph) -> Network:
 
 
 def _dense_end(made: Construction, position: int) -> int:
-    """The position of the output layer: behind a pool at the end, a dense layer that changes nothing.
+    """The position of the output layer: a convolution on one place is one; behind a pool it is added.
 
     SqueezeNet's classes are the channels of its last convolution, each with gates of its own. Through
     an identity all outputs share one z, in which the paths of each class have weight 0 for the others.
@@ -91,10 +92,19 @@ def _dense_end(made: Construction, position: int) -> int:
     while isinstance(node, Reshape | Select):
         node = made.nodes[node.sources[0]]
     shape = made.shape(position)
+    if isinstance(node, Conv) and _sees_one_place(node) and len(shape) == 1:
+        label, weight = node.label, node.weight.reshape(shape[0], -1)
+        flat = made.append(Reshape((int(weight.shape[1]),), label, node.sources))
+        return made.append(Dense(shape, label, (flat.position,), weight, node.bias)).position
     if not isinstance(node, AvgPool) or len(shape) != 1:
         return position
     same = torch.eye(shape[0], dtype=torch.float64)
     return made.append(Dense(shape, "the outputs", (position,), same, None)).position
+
+
+def _sees_one_place(node: Conv) -> bool:
+    windows = node.windows
+    return node.groups == 1 and windows.is_identity and prod(windows.extent) == 1
 
 
 def _lower(made: Construction, call: Call) -> None:

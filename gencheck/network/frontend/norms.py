@@ -54,7 +54,14 @@ def _layer_norm(made: Construction, call: Call) -> Value:
     scaled_at = normalised(made, call, rows.position, (own, rows.rows), row)
     members = np.arange(rows.rows * prod(last)).reshape(rows.rows, -1)
     centred = made.append(
-        Centre((rows.rows, *last), made.label(call), (scaled_at,), members, gain, bias)
+        Centre(
+            shape=(rows.rows, *last),
+            label=made.label(call),
+            sources=(scaled_at,),
+            members=members,
+            scale=gain,
+            shift=bias,
+        )
     )
     whole = rows.back(made, call, centred.position, last)
     return Parts((whole, None, None)) if "native" in call.target else whole
@@ -102,7 +109,16 @@ def _by_group(
     by_channel = (-1, *[1] * (len(shape) - 1))
     gain, bias = (None if t is None else t.reshape(by_channel) for t in gain_and_bias)
     members = np.arange(size).reshape(groups, -1)
-    return made.append(Centre(shape, made.label(call), (at,), members, gain, bias))
+    return made.append(
+        Centre(
+            shape=shape,
+            label=made.label(call),
+            sources=(at,),
+            members=members,
+            scale=gain,
+            shift=bias,
+        )
+    )
 
 
 def _rms_norm(made: Construction, call: Call) -> Value:
@@ -115,7 +131,9 @@ def _rms_norm(made: Construction, call: Call) -> Value:
     name = _reciprocal_root(made, call, mean, eps)
     trace = made.traced_shape(source)
     shape = (*trace[: len(trace) - axes], *[1] * axes)
-    value = scaled(made, call, source, name, "1/rms of a normalisation", shape)
+    value = scaled(
+        made, call, signal=source, gate=name, rule="1/rms of a normalisation", gate_shape=shape
+    )
     if gain is not None:
         if not isinstance(value, At):
             raise Refused("on windows, with a gain")

@@ -173,14 +173,28 @@ def _avg_pool(rank: int) -> Builder:
         stride = by_axis(argument(call, 2, "stride") or kernel, rank)
         padding = by_axis(argument(call, 3, "padding", [0]), rank)
         ceil_mode = bool(argument(call, 4, "ceil_mode", False))
-        windows = sliding(shape[1:], kernel, stride, padding, (1,) * rank, ceil_mode)
+        windows = sliding(
+            shape[1:],
+            kernel,
+            stride=stride,
+            padding=padding,
+            dilation=(1,) * rank,
+            ceil_mode=ceil_mode,
+        )
         divisor = argument(call, 6, "divisor_override")
         counts = (windows.sources >= 0).sum(0)
         if divisor is not None:
             counts = np.full_like(counts, int(divisor))
         elif argument(call, 5, "count_include_pad", True):
             counts = _with_padding(windows.extent, kernel, stride, padding, windows.out)
-        return _averaged(made, call, source, windows.sources, counts, (shape[0], *windows.out))
+        return _averaged(
+            made,
+            call,
+            source=source,
+            reads=windows.sources,
+            counts=counts,
+            shape=(shape[0], *windows.out),
+        )
 
     return build
 
@@ -209,7 +223,9 @@ def _adaptive_avg_pool(made: Construction, call: Call) -> Value:
     wanted = list(asked) * rank if len(asked) == 1 else list(asked)
     out = tuple(size if n is None else int(n) for n, size in zip(wanted, shape[1:], strict=True))
     reads = adaptive_sources(shape[1:], out)
-    return _averaged(made, call, source, reads, (reads >= 0).sum(0), (shape[0], *out))
+    return _averaged(
+        made, call, source=source, reads=reads, counts=(reads >= 0).sum(0), shape=(shape[0], *out)
+    )
 
 
 def _reduced(divide: bool) -> Builder:
@@ -227,7 +243,9 @@ def _reduced(divide: bool) -> Builder:
         rows, positions = (prod(shape[axis] for axis in part) for part in (kept, axes))
         reads = np.arange(positions)[:, None]
         count = np.array([positions if divide else 1])
-        pooled = _averaged(made, call, turned.position, reads, count, (rows, 1))
+        pooled = _averaged(
+            made, call, source=turned.position, reads=reads, counts=count, shape=(rows, 1)
+        )
         keep = bool(argument(call, 2, "keepdim", False))
         out = [1 if axis in axes else e for axis, e in enumerate(shape) if keep or axis in kept]
         return made.reshaped(call, pooled.position, tuple(out))

@@ -124,12 +124,12 @@ def _from_program(
     structure = _output_spec(program.call_spec.out_spec)
     chosen = chosen_output(structure, leaves, output, "model")
     graph = AtenGraph(
-        inputs[0],
-        shape,
-        _TRACE_BATCH,
-        constants,
-        tuple(calls),
-        chosen,
+        input_name=inputs[0],
+        input_shape=shape,
+        batch=_TRACE_BATCH,
+        constants=constants,
+        calls=tuple(calls),
+        output=chosen,
         origins=fqns,
         parameters=frozenset(signature.inputs_to_parameters),
         part_of_output=bool(structure.parts),

@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from gencheck.report.answer import NAMES, answer, size, statistics, theory, verdict
+from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics, theory, verdict
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
@@ -174,8 +174,7 @@ def _blame(doc: Document) -> list[RenderableType]:
     """The items that make up β1: to be looked at only where β1 is not noise."""
     if not doc["attribution"]:
         return []
-    found = doc["permutation"]
-    if found["rounds"] and not {"beta1", "beta1_normalised"} & set(found["differing"]):
+    if not items_stand_out(doc):
         note = Text(
             "β1 is no larger than relabelled items make it, so no item stands out. What it would "
             "be made of is in the JSON document (attribution, direction).",

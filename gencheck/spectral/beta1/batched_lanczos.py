@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gencheck.errors import SolverError
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.gram import KernelOperator
+from gencheck.spectral.kernel.operator import KernelOperator
 
 # A value is reported once its residual is below this share of the spectrum's magnitude.
 _REPORTED = 1e-3
@@ -212,7 +212,14 @@ class _Recurrences:
         norms, exhausted = self.norms.cpu(), (self.norms <= _ROUNDING * self.sizes).cpu()
         residuals = norms * vectors[:, -1, -1].abs()
         ties = _TIE * self.sizes.cpu()
-        return _Ritz(values[:, -1], residuals, values.abs().amax(1), ties, exhausted, self.size)
+        return _Ritz(
+            values=values[:, -1],
+            residuals=residuals,
+            scales=values.abs().amax(1),
+            ties=ties,
+            exhausted=exhausted,
+            steps=self.size,
+        )
 
     def keep(self, mask: Tensor) -> None:
         """Drop the columns that are finished."""

@@ -146,7 +146,9 @@ class _DifferentiableKernel:
         made: list[Tensor] = []
         for position, node in enumerate(self.program.maps):
             if isinstance(node, Collapse):
-                made.append(self._collapse(position, node, made, left, right, worth))
+                made.append(
+                    self._collapse(position, node, made, left=left, right=right, worth=worth)
+                )
             else:
                 made.append(self._slide(position, node, made[node.source]))
         return made[-1][0]

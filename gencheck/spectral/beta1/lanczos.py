@@ -10,7 +10,8 @@ from gencheck.errors import SolverError
 from gencheck.network.algebra import log2_path_count
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.gram import Gram, KernelOperator
+from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.operator import KernelOperator
 
 # Relative to the spectrum's magnitude. An eigenvalue's own error is about the residual's square over
 # the gap, far below this.

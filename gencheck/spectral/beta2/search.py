@@ -126,7 +126,14 @@ def _gathered(
         if batch.carrier is None:
             chosen += _started(space, (m, b), batch, weights, complete)
         else:
-            chosen += _continued(space, (m, b), batch, kept[batch.carrier], weights, complete)
+            chosen += _continued(
+                space,
+                (m, b),
+                batch=batch,
+                before=kept[batch.carrier],
+                weights=weights,
+                complete=complete,
+            )
     chosen.sort(key=lambda candidate: -candidate.score)
     chosen = [c for c in chosen[: 4 * BEAM_WIDTH] if c.score > 0]
     features = [c.feature[:, None] for c in chosen]

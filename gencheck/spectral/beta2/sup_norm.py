@@ -118,7 +118,14 @@ def sup_norms(
     progress.finish()
     lower = [value for value, _ in found]
     output = max(range(len(lower)), key=lower.__getitem__)
-    return SupNorm(lower, upper, lower == upper, output, found[output][1], flops)
+    return SupNorm(
+        lower=lower,
+        upper=upper,
+        exact=lower == upper,
+        output=output,
+        path=found[output][1],
+        flops=flops,
+    )
 
 
 def _bracketed(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gencheck import __version__
+from gencheck.atomic import PARTIAL, make_folder, write_whole
 from gencheck.errors import InputError
 from gencheck.network.program import Collapse, Program
 from gencheck.spectral.kernel.factors import Factors
@@ -78,14 +78,14 @@ class TileCache:
         self.folder, self.report = folder, report
         self.identity = ""
         self.reused = self.computed = self.rejected = 0
+        make_folder(folder, "--cache")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._remove_stale()
         except OSError as error:
             raise _unusable(folder, error) from error
 
     def _remove_stale(self) -> None:
-        for path in self.folder.glob("*.partial"):
+        for path in self.folder.glob(f"*{PARTIAL}"):
             try:
                 if time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
@@ -140,20 +140,7 @@ class TileCache:
         path = self._path(tile)
         payload = block.contiguous().cpu().numpy().tobytes()
         header = self._header(tile, block, hashlib.sha256(payload).hexdigest())
-        partial = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.partial")
-        try:
-            try:
-                with partial.open("wb") as handle:
-                    handle.write(_MAGIC + header)
-                    handle.write(payload)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                partial.replace(path)
-            finally:
-                # still there after an error or an interrupt
-                partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise _unusable(path, error) from error
+        write_whole(path, _MAGIC + header + payload, "--cache")
         self.computed += 1
 
 

@@ -226,7 +226,14 @@ class Kernel:
             final = count == len(order) - 1
             target = out.view(shape) if final else self._take(shape, source)
             scale = scales[node.source] if final else 1.0
-            sum_axis(value, target, node, axis, scale, one if final and node.bias else 0.0)
+            sum_axis(
+                value,
+                target,
+                node=node,
+                axis=axis,
+                scale=scale,
+                constant=one if final and node.bias else 0.0,
+            )
             if count:
                 self.free.append(value)
             value = target

@@ -1,8 +1,7 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,8 @@ from gencheck.spectral.kernel.executors import (
     MatrixExecutor,
 )
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.operator import NormalisedGram
+from gencheck.spectral.kernel.strips import Strips, cut, fill_tile, within
 from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
@@ -114,56 +115,6 @@ class Gram(LinearOperator):
         return matrix
 
 
-class NormalisedGram:
-    """D K D with D = diag(K)^(-1/2), carried out on a Gram matrix without a copy of it.
-
-    An item with z = 0 has no direction: its row and column are 0.
-    """
-
-    exponent = 0
-
-    def __init__(self, gram: Gram) -> None:
-        self.gram, self.count, self.device = gram, gram.count, gram.device
-        lengths = gram.diagonal().clamp(min=0).sqrt()
-        self._scale = torch.where(lengths > 0, 1 / lengths, 0.0)
-
-    def matmul(self, right: Tensor) -> Tensor:
-        """The product with `right` of shape (N, k), in float64."""
-        scale = self._scale.to(self.device)[:, None]
-        return scale * self.gram.matmul(scale * right.to(self.device, torch.float64))
-
-    def diagonal(self) -> Tensor:
-        """1 where z ≠ 0. Shape (N,)."""
-        return (self._scale > 0).double()
-
-
-class KernelOperator(Protocol):
-    """What eigenvalue solvers need of a kernel between N items."""
-
-    @property
-    def count(self) -> int:
-        """N."""
-        ...
-
-    @property
-    def exponent(self) -> int:
-        """The power of two left out."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where products are formed."""
-        ...
-
-    def matmul(self, right: Tensor) -> Tensor:
-        """``2**-exponent`` K A, float64."""
-        ...
-
-    def diagonal(self) -> Tensor:
-        """``2**-exponent`` K(i, i), float64, on the CPU."""
-        ...
-
-
 class _Product:
     """K A, added up tile by tile."""
 
@@ -188,8 +139,8 @@ def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tens
     down = slice(max(rows.start, tile.rows.start), min(rows.stop, tile.rows.stop))
     across = slice(max(columns.start, tile.columns.start), min(columns.stop, tile.columns.stop))
     if down.start < down.stop and across.start < across.stop:
-        part = block[_within(down, tile.rows), _within(across, tile.columns)]
-        matrix[_within(down, rows), _within(across, columns)] = part
+        part = block[within(down, tile.rows), within(across, tile.columns)]
+        matrix[within(down, rows), within(across, columns)] = part
 
 
 _EXECUTORS: dict[str, Callable[[Program, Factors, int, int], Executor]] = {
@@ -229,7 +180,7 @@ def gram_matrix(
     if cache is not None:
         settings = f"{work.name} {work.cuts.step} {tile_size}"
         cache.identity = kernel_identity(program, factors, settings)
-    strips = _Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
+    strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
     tiles = upper_tiles(factors.count, tile_size)
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
     blocks = _allocated(tiles, factors.items)
@@ -237,7 +188,7 @@ def gram_matrix(
         if cache is not None and cache.load(tile, block):
             progress.advance(float(block.numel()))
             continue
-        _fill(work, strips, tile, block, progress)
+        fill_tile(work, strips, tile, block, progress)
         if cache is not None:
             cache.save(tile, block)
     progress.finish()
@@ -262,17 +213,17 @@ def kernel_columns(
         Shape (N, count), in the run's dtype, and the power of two left out.
     """
     work = _EXECUTORS[executor](program, factors, tile_size, FACTOR_BYTES)
-    strips = _Strips(work, factors.count, FACTOR_BYTES)
+    strips = Strips(work, factors.count, FACTOR_BYTES)
     columns = factors.items.new_empty((factors.count, count))
     progress.start("kernel", float(columns.numel()), "pairs")
-    for right in _cut(slice(0, count), tile_size):
-        for left in _cut(slice(0, factors.count), tile_size):
+    for right in cut(slice(0, count), tile_size):
+        for left in cut(slice(0, factors.count), tile_size):
             tile = Tile(left, slice(right.start, right.stop))
             block = columns[left, right]
             if tile.on_diagonal:
                 # the loops leave what lies below the diagonal of such a tile to its mirror image
                 block = factors.items.new_empty(tile.shape)
-            _fill(work, strips, tile, block, progress)
+            fill_tile(work, strips, tile, block, progress)
             if tile.on_diagonal:
                 columns[left, right] = block
     progress.finish()
@@ -300,7 +251,7 @@ def kernel_product(
         Shape (N, k), float64, and the power of two left out.
     """
     work = _EXECUTORS[executor](program, factors, tile_size, factor_bytes)
-    strips = _Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
+    strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
     tiles = upper_tiles(factors.count, tile_size)
     largest = max(a * b for a, b in (tile.shape for tile in tiles))
     product = _Product(right.to(factors.items.device, torch.float64), largest)
@@ -309,7 +260,7 @@ def kernel_product(
     for tile in tiles:
         rows, columns = tile.shape
         block = memory.view(-1)[: rows * columns].view(rows, columns)
-        _fill(work, strips, tile, block, progress)
+        fill_tile(work, strips, tile, block, progress)
         product.add(tile, block)
     progress.finish()
     return product.sum, work.exponent
@@ -344,52 +295,6 @@ def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
     )
 
 
-def _fill(work: Executor, strips: "_Strips", tile: Tile, block: Tensor, progress: Progress) -> None:
-    """Fill `block` with the kernel between the items of the tile's rows and columns."""
-    for rows, columns in strips.steps(tile):
-        (left, own_rows), (right, own_columns) = strips.of(rows), strips.of(columns)
-        part = block[_within(rows, tile.rows), _within(columns, tile.columns)]
-        work.fill(left, own_rows, right, own_columns, rows == columns, part)
-        mirrored = tile.on_diagonal and columns.start > rows.start
-        if mirrored:
-            block[_within(columns, tile.rows), _within(rows, tile.columns)].copy_(part.T)
-        progress.advance(float(part.numel() * (1 + mirrored)))
-
-
-def _within(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
-
-
-class _Strips:
-    """The factors of strips of items, the least recently used of them dropped."""
-
-    def __init__(self, work: Executor, count: int, kept_bytes: int) -> None:
-        self.work, self.count = work, count
-        self.cuts = work.cuts if work.cuts.passing else work.cuts.keeping(kept_bytes)
-        self.made: OrderedDict[int, Any] = OrderedDict()
-
-    def steps(self, tile: Tile) -> Iterator[tuple[slice, slice]]:
-        """The tile cut into steps, strip by strip; on the diagonal only those not below it."""
-        for strip_rows in _cut(tile.rows, self.cuts.strip):
-            for strip_columns in _cut(tile.columns, self.cuts.strip):
-                for rows in _cut(strip_rows, self.cuts.step):
-                    for columns in _cut(strip_columns, self.cuts.step):
-                        if not tile.on_diagonal or columns.start >= rows.start:
-                            yield rows, columns
-
-    def of(self, items: slice) -> tuple[Any, slice]:
-        """The factors of the strip that holds `items`, and their place in it."""
-        number = items.start // self.cuts.strip
-        first = number * self.cuts.strip
-        if number not in self.made:
-            while len(self.made) >= self.cuts.kept:
-                self.made.popitem(last=False)
-            rows = slice(first, min(first + self.cuts.strip, self.count))
-            self.made[number] = self.work.prepared(rows)
-        self.made.move_to_end(number)
-        return self.made[number], slice(items.start - first, items.stop - first)
-
-
 def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
     """Memory for all blocks, in one piece.
 
@@ -404,12 +309,3 @@ def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
         storage = like.new_empty(sum(sizes))
     parts = storage.split(sizes)
     return [part.view(tile.shape) for part, tile in zip(parts, tiles, strict=True)]
-
-
-def _cut(items: slice, size: int) -> Iterator[slice]:
-    """`items` cut at the multiples of `size`."""
-    start = items.start
-    while start < items.stop:
-        stop = min((start // size + 1) * size, items.stop)
-        yield slice(start, stop)
-        start = stop

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from gencheck.comparison.measures.capacity import (
 )
 from gencheck.comparison.measures.estimates import cell_variation, last_layer_stability, sharpness
 from gencheck.comparison.measures.margins import margins_of, ramp_losses
-from gencheck.comparison.measures.posterior import gibbs_facts
+from gencheck.comparison.measures.posterior import gibbs_facts, streams
 from gencheck.comparison.measures.weights import (
     batched_outputs,
     outputs_of,
@@ -114,6 +115,46 @@ def test_outputs_have_the_gradients_of_the_module() -> None:
         assert torch.allclose(own, other)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**32, 2**32 + 1, 2**63])
+def test_streams_share_no_normal(seed: int) -> None:
+    """In float64 two normals of one value mean one stream; on the CPU seeds count in 32 bits only."""
+
+    def normals(generator: torch.Generator) -> set[float]:
+        return set(torch.randn(20_000, generator=generator, dtype=torch.float64).tolist())
+
+    own = [normals(stream) for stream in streams(seed, 2, "cpu")]
+    assert not own[0] & own[1]
+    other = [normals(stream) for stream in streams(seed + 2**32, 2, "cpu")]
+    assert not (own[0] | own[1]) & (other[0] | other[1])
+    same = streams(seed, 2, "cpu")[0]
+    assert normals(same) == own[0]
+    # what is guarded against
+    naive = [torch.Generator().manual_seed(s) for s in (5, 2**32 + 5)]
+    assert normals(naive[0]) == normals(naive[1])
+
+
+def test_the_posterior_is_sampled_with_draws_that_did_not_fit_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    items, labels = blobs(40)
+    net = network(trained(items, labels), (2,))
+    drawn: list[set[float]] = []
+    randn = torch.randn
+
+    def recorded(*arguments: Any, **more: Any) -> Tensor:
+        made = randn(*arguments, **more)
+        drawn.append(set(made.flatten().tolist()))
+        return made
+
+    monkeypatch.setattr("gencheck.comparison.measures.posterior.torch.randn", recorded)
+    gibbs_facts(net, None, items, labels, 12, 10, 0.05, 3, SILENT)
+    # four tensors of weights a step
+    fitted, sampled = set().union(*drawn[: 4 * 12]), set().union(*drawn[4 * 12 :])
+    assert len(fitted) > 500
+    assert len(sampled) > 400
+    assert not fitted & sampled
+
+
 def test_counts_of_a_dense_network() -> None:
     net = network(nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)), (5,))
     counts = layer_counts(net)
@@ -171,14 +212,14 @@ def test_the_sampled_error_is_the_mean_over_the_posterior() -> None:
     """One weight and no bias, so that the Gibbs error has a closed form: P(w + √s ξ < 0)."""
     module = nn.Sequential(nn.Linear(1, 2, bias=False)).double()
     nn.init.constant_(module[0].weight, 0.5)
-    module[0].weight.data[1] = -0.5
+    module[0].weight.data[1] = 0.45
     items, labels = torch.ones((50, 1), dtype=torch.float64), torch.zeros(50, dtype=torch.int64)
-    facts = gibbs_facts(network(module, (1,)), None, items, labels, 100, 4000, 0.05, 0, SILENT)
-    # the difference of both weights is N(1, s_1 + s_2), and s_1 + s_2 = 2 · mean variance
+    facts = gibbs_facts(network(module, (1,)), None, items, labels, 20, 4000, 0.05, 0, SILENT)
+    # the difference of both weights is N(0.05, s_1 + s_2), and s_1 + s_2 = 2 · mean variance
     deviation = math.sqrt(2) * facts.mean_deviation
-    exact = 0.5 * math.erfc(1 / deviation / math.sqrt(2))
+    exact = 0.5 * math.erfc(0.05 / deviation / math.sqrt(2))
     assert facts.sampled_error == pytest.approx(exact, abs=4 * math.sqrt(0.25 / 4000))
-    assert exact > 1e-4
+    assert 0.1 < exact < 0.45
 
 
 def test_stability_is_that_of_refitting_without_each_item() -> None:

@@ -11,6 +11,7 @@ from gencheck.comparison.measures.layers import (
     NotAChainError,
     chain_of,
     first_moment,
+    homogeneous_lipschitz,
     homogeneous_norms,
     spectral_norm,
 )
@@ -151,6 +152,31 @@ def test_pools_have_their_lipschitz_constants() -> None:
     # nine windows hold the middle; the mean of four has norm ½
     assert chain_of(net)[0].lipschitz == pytest.approx(3 * 0.5)
     assert not chain_of(net)[0].homogeneous
+
+
+def test_no_pool_shrinks_the_coordinate_of_biases() -> None:
+    """‖h(x)‖ ≤ Π ρ_i s_i ‖(x, 1)‖ with small weights and two pools: at x = 0 biases are all there is."""
+    module = nn.Sequential(
+        *(nn.Conv2d(1, 2, 1), nn.AvgPool2d(2), nn.Conv2d(2, 2, 1), nn.AvgPool2d(2)),
+        *(nn.Flatten(), nn.Linear(8, 2)),
+    ).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(1e-3)
+        module[5].bias.fill_(1.0)
+    layers = chain_of(network(module, (1, 8, 8)))
+    norms = homogeneous_norms(layers)
+    with torch.no_grad():
+        size = float(module(torch.zeros(1, 1, 8, 8, dtype=torch.float64)).norm())
+    assert size <= math.prod(norms) * math.prod(homogeneous_lipschitz(layers))
+    # without the constant carried along the product says less than the network has
+    assert math.prod(norms) * math.prod(layer.lipschitz for layer in layers) < 0.3 * size
+    assert homogeneous_lipschitz(layers) == [1.0, 1.0, 1.0]
+    for layer in module:
+        if getattr(layer, "bias", None) is not None:
+            nn.init.zeros_(layer.bias)
+    bare = chain_of(network(module, (1, 8, 8)))
+    assert homogeneous_lipschitz(bare) == [layer.lipschitz for layer in bare]
 
 
 def test_affine_layers_have_their_largest_scale() -> None:

@@ -248,6 +248,7 @@ def _is_read(file: Path) -> bool:
 
 def _plain(text: str, folder: Path) -> str:
     text = text.replace(str(folder), "/work-folder")
+    text = text.replace(str(Path.cwd()), "/work-folder")
     text = re.sub(r'(\\?"value\\?": \\?")80[0-9a-f]+', r"\1", text)
     text = re.sub(r'(\\?": \\?")80[0-9a-f]{6,}', r"\1", text)
     text = re.sub(r'("(?:hostname|node_ip)": ")[^"]*', r"\1x", text)

@@ -90,6 +90,17 @@ COVERED = {
     "bare parameter first": lambda m, x: m.head(m.scale + m.first(x)),
     "number added": lambda m, x: m.head(m.first(x) + 1.5),
     "sum of a list": lambda m, x: m.head(sum([m.first(x), torch.relu(m.first(x))])),
+    "a pool behind the last convolution": lambda m, x: (
+        torch.relu(nn.functional.conv1d(m.first(x)[:, None], m.head.weight[:, None]))
+        .mean(2)
+        .view(-1, 2)
+    ),
+    "a convolution on one place": lambda m, x: nn.functional.conv1d(
+        m.first(x)[:, :, None], m.head.weight[:, :, None], m.head.bias
+    ).flatten(1),
+    "addcmul": lambda m, x: m.head(
+        torch.addcmul(m.scale, 2 * m.scale, torch.addcmul(m.first(x), m.scale, m.first(-x)))
+    ),
     "stack": lambda m, x: m.head(torch.stack([m.first(x), m.first(-x)], 1).mean(1)),
     "roll": lambda m, x: m.head(torch.roll(m.first(x), 1, 1)),
     "unbind": lambda m, x: m.head(torch.cat(m.first(x).view(-1, 2, 2).unbind(1)[::-1], 1)),

@@ -91,5 +91,7 @@ def test_only_old_temporary_files_are_removed(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"--cache.*required: a folder that can be written"):
+    with pytest.raises(
+        InputError, match=r"--cache.*required: a folder that can be made and written"
+    ):
         TileCache(tmp_path / "file", print)

@@ -12,23 +12,20 @@ from gencheck.spectral.kernel.bits.plan import (
     IN_ORDER,
     NONE,
     POOL,
-    READY,
-    REALS,
     SINGLE,
     SLIDE,
     WORDS,
     BitPlan,
-    Placed,
     is_binary,
-    is_ready,
 )
+from gencheck.spectral.kernel.bits.store import Store, word_number
 from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table
 from gencheck.spectral.kernel.factors import Factors
 
 
 def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPlan:
     """The program as a table of operations, at the exponents of its maps."""
-    store = _Store(program, factors)
+    store = Store(program, factors)
     slots = Slots(program)
     table = Table()
     for position, node in enumerate(program.maps):
@@ -37,7 +34,7 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
         constant = 2.0**-own if node.bias else 0.0
         if isinstance(node, Slide):
             scale = 2.0 ** (exponents[node.source] - own)
-            _slide(table, slots, node, target, scale, constant)
+            _slide(table, slots, node=node, target=target, scale=scale, constant=constant)
         else:
             table.add(1.0, constant, kind=FILL, target=target, count=node.cells)
             for batches in _together(node, program, factors):
@@ -52,16 +49,16 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
             whole[row, column] = value
     index = np.concatenate(table.index) if table.index else np.zeros(1, np.int64)
     return BitPlan(
-        whole,
-        np.array(table.numbers),
-        index.astype(np.int32),
-        np.concatenate([np.zeros(1, np.int64), *table.masks]).astype(np.float64),
-        slots.size,
-        slots.at[len(program.maps) - 1],
-        max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
-        store.words,
-        store.reals,
-        store.placed,
+        table=whole,
+        numbers=np.array(table.numbers),
+        index=index.astype(np.int32),
+        masks=np.concatenate([np.zeros(1, np.int64), *table.masks]).astype(np.float64),
+        scratch=slots.size,
+        result=slots.at[len(program.maps) - 1],
+        counts=max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
+        words=store.words,
+        reals=store.reals,
+        placed=store.placed,
     )
 
 
@@ -76,7 +73,7 @@ def _together(node: Collapse, program: Program, factors: Factors) -> list[tuple[
     for batch in node.batches:
         fits = batch.columns and batch.carrier is not None and is_binary(batch, factors)
         if fits and batch.width <= WORDS[-1]:
-            groups.setdefault((batch.carrier, _word(batch.width)), []).append(batch)
+            groups.setdefault((batch.carrier, word_number(batch.width)), []).append(batch)
         else:
             alone.append((batch,))
     for (carrier, _), batches in groups.items():
@@ -108,44 +105,6 @@ def _pooling(program: Program, node: Collapse, batches: tuple[Batch, ...] | list
     return int(side)
 
 
-def _word(width: int) -> int:
-    return next((i for i, w in enumerate(WORDS) if width <= w), len(WORDS) - 1)
-
-
-class _Store:
-    """Places for factors in each item's arrays."""
-
-    def __init__(self, program: Program, factors: Factors) -> None:
-        self.program, self.factors = program, factors
-        self.placed: list[Placed] = []
-        self.words = [0] * len(WORDS)
-        self.reals = self.ready = 0
-
-    def place(
-        self, batches: tuple[Batch, ...], by_carrier: bool, span: tuple[int, int] | None = None
-    ) -> Placed:
-        """A place for the factors of `batches`; with a span, for all cells of the result in it."""
-        first = batches[0]
-        blocks = first.blocks if span is None else span[1] - span[0]
-        if by_carrier and first.carrier is not None:
-            blocks = self.program.maps[first.carrier].cells
-        if is_ready(first):
-            made = Placed(batches, READY, self.ready, 0, 1, 1, False)
-            self.ready += 1
-        elif is_binary(first, self.factors):
-            number = _word(first.width)
-            depth = -(-first.width // WORDS[number])
-            offset = self.words[number]
-            start = -1 if span is None else span[0]
-            made = Placed(batches, BITS, number, offset, depth, blocks, by_carrier, start)
-            self.words[number] += depth * blocks
-        else:
-            made = Placed(batches, REALS, 0, self.reals, first.width, blocks, False)
-            self.reals += first.width * blocks
-        self.placed.append(made)
-        return made
-
-
 @dataclass(frozen=True)
 class _Gather:
     """Some batches of a collapse, to be added into its map."""
@@ -156,7 +115,7 @@ class _Gather:
     target: int
     scale: float
 
-    def add(self, table: Table, slots: Slots, store: _Store) -> None:
+    def add(self, table: Table, slots: Slots, store: Store) -> None:
         """Add the operations to the table."""
         first = self.batches[0]
         cells = 0 if first.carrier is None else self.program.maps[first.carrier].cells
@@ -202,7 +161,7 @@ class _Gather:
         offset = table.indexed - first.blocks
         table.add(self.scale, 0.0, kind=COUNTS, offset=offset, **common)
 
-    def _span(self, store: _Store) -> tuple[int, int] | None:
+    def _span(self, store: Store) -> tuple[int, int] | None:
         """The cells of a batch that only shifts its carrier, as a tap of a depthwise window does."""
         batch = self.batches[0]
         if batch.carrier is None or not batch.columns or not is_binary(batch, store.factors):
@@ -215,7 +174,7 @@ class _Gather:
         return (first, stop) if dense and bool((shift == shift[0]).all()) else None
 
     def _add_by_carrier(
-        self, table: Table, slots: Slots, store: _Store, source: int, cells: int
+        self, table: Table, slots: Slots, store: Store, source: int, cells: int
     ) -> None:
         """One loop over the carrier's cells; then, unless all go to one cell, a pool."""
         place = store.place(self.batches, True)

@@ -1,0 +1,190 @@
+"""A document as one HTML file: no outside request, no script, light and dark, for paper and telephone."""
+
+import json
+import math
+import re
+from importlib import resources
+from typing import Any
+
+from gencheck.errors import MissingDependency
+from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics
+from gencheck.report.json import Document
+from gencheck.report.limits import would_pass_sentence
+
+# A picture of more places is summed over blocks of them first.
+_LARGEST_MAP = 64
+
+
+def to_html(doc: Document, terminal: str) -> str:
+    """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
+
+    Parameters
+    ----------
+    doc
+        A document whose texts are printable.
+    terminal
+        Its report as plain text; its last paragraph is the verdict.
+
+    Raises
+    ------
+    MissingDependency
+        jinja2 is not there.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingDependency(
+            library="jinja2", extra="report", purpose="--report FILE.html"
+        ) from error
+    source = resources.files("gencheck.report") / "templates" / "report.html"
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    return template.render(_values(doc, terminal)) + "\n"
+
+
+def _values(doc: Document, terminal: str) -> dict[str, Any]:
+    name = doc["schema"].removeprefix("gencheck.").partition("/")[0]
+    verdict = " ".join(re.split(r"\n\s*\n", terminal.strip())[-1].split())
+    is_audit = name == "concentrate"
+    gate = doc.get("gate")
+    values: dict[str, Any] = {
+        "name": name,
+        "version": doc["gencheck"],
+        "answer": [answer(doc), size(doc), verdict] if is_audit else [verdict],
+        "gate": gate,
+        "advice": "" if gate is None else would_pass_sentence(gate),
+        "strips": _strips(doc) if is_audit and doc["permutation"]["rounds"] else [],
+        "assumptions": _assumptions(doc),
+        "terminal": "\n".join(line.rstrip() for line in terminal.strip("\n").splitlines()),
+        "inputs": [(k, _shown(v)) for k, v in doc["inputs"].items() if v is not None],
+        "number": lambda value: "n/a" if value is None else f"{value:.6g}",
+    }
+    return values | _bars(doc, name) | _items(doc) | _map(doc)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _strips(doc: Document) -> list[dict[str, Any]]:
+    """One statistic a row, as shares of the width that its largest figure takes."""
+    rows = []
+    differing = doc["permutation"].get("differing", [])
+    for key, found in statistics(doc).items():
+        figures = [found[part] for part in ("observed", "null_median", "null_95")]
+        if None in figures or not max(map(abs, figures)):
+            continue
+        unit = 95 / max(map(abs, figures))
+        observed, median, limit = (round(max(figure, 0) * unit, 2) for figure in figures)
+        rows.append(
+            {
+                "name": NAMES[key],
+                "observed": observed,
+                "median": median,
+                "null_95": limit,
+                "differs": key in differing,
+                "value": f"{found['observed']:.4g}",
+                "p_value": f"{found['p_value']:.2g}",
+                "label": f"{NAMES[key]}: observed {figures[0]:.4g}, median of relabellings "
+                f"{figures[1]:.4g}, 95 % below {figures[2]:.4g}",
+            }
+        )
+    return rows
+
+
+def _bars(doc: Document, name: str) -> dict[str, Any]:
+    """Gap and bounds of an audit on a scale of powers of ten; bounds on a risk on a plain one."""
+    if name == "concentrate":
+        gap, bound = abs(doc["gap"]["gap"]), doc["bound"]
+        entries = [("|gap|", gap, "what the bounds are bounds on")]
+        entries += [("bound", bound["value"], ""), ("tightest", bound["tightest"]["value"], "")]
+        known = [(label, value, note) for label, value, note in entries if value]
+        if len(known) < 2:
+            return {"bars": []}
+        low = math.floor(min(math.log10(value) for _, value, _ in known)) - 0.2
+        high = max(math.log10(value) for _, value, _ in known)
+        widths = [100 * (math.log10(value) - low) / (high - low) for _, value, _ in known]
+        title, scale = "Gap and bounds", "The scale is logarithmic: equal steps are equal factors."
+    else:
+        known = [
+            (bound["name"], bound["risk"], "certified" if _is_certified(doc, bound) else "")
+            for bound in doc.get("bounds", [])
+            if isinstance(bound, dict) and bound.get("risk") is not None
+        ]
+        if not known:
+            return {"bars": []}
+        most = max(1.0, *(value for _, value, _ in known))
+        widths = [100 * max(value, 0) / most for _, value, _ in known]
+        title = "Bounds on the risk"
+        scale = f"The whole width is {most:.4g}."
+    bars = [
+        {"name": label, "value": f"{value:.4g}", "note": note, "width": round(width, 2)}
+        for (label, value, note), width in zip(known, widths, strict=True)
+    ]
+    return {"bars": bars, "bars_title": title, "bars_scale": scale}
+
+
+def _is_certified(doc: Document, bound: dict[str, Any]) -> bool:
+    certified = doc.get("certified")
+    return isinstance(certified, dict) and certified.get("name") == bound["name"]
+
+
+def _assumptions(doc: Document) -> list[str]:
+    """Everything that the figures rest on, each once, in the document's order."""
+    texts = list(doc["inputs"].get("assumptions") or [])
+    for bound in [*doc.get("bounds", []), doc.get("bound")]:
+        if isinstance(bound, dict):
+            texts += bound.get("assumes") or []
+    certified = doc.get("certified")
+    if isinstance(certified, dict):
+        texts += certified.get("assumptions") or []
+    return list(dict.fromkeys(text for text in texts if isinstance(text, str)))
+
+
+def _items(doc: Document) -> dict[str, Any]:
+    """The items that make up β1, where it is more than noise."""
+    found = doc.get("attribution") or []
+    if not found or not items_stand_out(doc):
+        return {"items": []}
+    most = max(abs(item["share"]) for item in found) or 1
+    return {
+        "items": [item | {"width": round(100 * abs(item["share"]) / most, 2)} for item in found]
+    }
+
+
+def _map(doc: Document) -> dict[str, Any]:
+    """The energy over the picture, channels added, in blocks where it has many places."""
+    found = doc.get("direction") or {}
+    shape, axis = found.get("shape"), found.get("channel_axis")
+    if not shape or not found.get("items") or not items_stand_out(doc):
+        return {"cells": []}
+    sides = [extent for place, extent in enumerate(shape) if place != axis]
+    if len(sides) != 2:
+        return {"cells": []}
+    height, width = sides
+    step = max(1, -(-max(sides) // _LARGEST_MAP))
+    across, down = -(-width // step), -(-height // step)
+    energy = [[0.0] * across for _ in range(down)]
+    for place, value in enumerate(found["energy"]):
+        y, x = _position(place, shape, axis)
+        energy[y // step][x // step] += value
+    top = max(map(max, energy))
+    if not top > 0:
+        return {"cells": []}
+    cells = [
+        {"x": x, "y": y, "strength": round(value / top, 3)}
+        for y, row in enumerate(energy)
+        for x, value in enumerate(row)
+        if value / top >= 5e-4
+    ]
+    return {"cells": cells, "cells_top": top, "cells_width": across, "cells_height": down}
+
+
+def _position(place: int, shape: list[int], axis: int | None) -> tuple[int, int]:
+    """Row and column of a coordinate, numbered in the order of storage."""
+    index: list[int] = []
+    for extent in reversed(shape):
+        place, own = divmod(place, extent)
+        index.insert(0, own)
+    row, column = (own for at, own in enumerate(index) if at != axis)
+    return row, column
