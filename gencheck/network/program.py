@@ -12,6 +12,7 @@ numbers enumerates the paths.
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import TypeAlias
 
@@ -114,6 +115,14 @@ class Batch:
     def width(self) -> int:
         """The number of units in one block, padding included."""
         return int(self.births.shape[1])
+
+    @cached_property
+    def after(self) -> dict[int, list[int]]:
+        """The blocks that continue each of the carrier's cells."""
+        blocks: dict[int, list[int]] = {}
+        for block, cell in enumerate(self.at.tolist()):
+            blocks.setdefault(cell, []).append(block)
+        return blocks
 
     @property
     def counts(self) -> Index:

@@ -207,14 +207,16 @@ def _continued(
         live = batch.births[list(blocks)] >= 0
         own = np.arange(most) < np.array([len(own) for own in columns])[:, None]
         score[torch.from_numpy(~(own[:, :, None] & live[:, None])).to(score.device)] = -1
-        for place in _top(score.flatten()):
-            number, row, slot = np.unravel_index(place, score.shape)
-            if (found := float(score[number, row, slot])) < 0:
+        best = score.flatten().topk(min(BEAM_WIDTH, score.numel()))
+        numbers, rows, slots = np.unravel_index(best.indices.cpu().numpy(), tuple(score.shape))
+        features = base[numbers, :, rows] * factor[numbers, :, slots]
+        units = live.cumsum(1)[numbers, slots] - 1
+        for place, found in enumerate(best.values.tolist()):
+            if found < 0:
                 break
-            unit = int(live[number, :slot].sum())
-            path = (Step(*at, blocks[number], unit), *before.paths[columns[number][row]])
-            feature = base[number, :, row] * factor[number, :, slot]
-            made.append(_Candidate(found, int(batch.cells[blocks[number]]), feature, path))
+            block, path = blocks[numbers[place]], before.paths[columns[numbers[place]][rows[place]]]
+            path = (Step(*at, block, int(units[place])), *path)
+            made.append(_Candidate(found, int(batch.cells[block]), features[place], path))
     made.sort(key=lambda candidate: -candidate.score)
     return made[:BEAM_WIDTH]
 
@@ -230,10 +232,7 @@ def _by_block(batch: Batch, before: _Kept) -> list[tuple[int, list[int]]]:
     for cell, column in zip(before.cells, before.columns, strict=True):
         if len(columns.setdefault(cell, [])) < BEAM_WIDTH:
             columns[cell].append(column)
-    blocks: dict[int, list[int]] = {}
-    for block, cell in enumerate(batch.at.tolist()):
-        blocks.setdefault(cell, []).append(block)
-    return [(block, columns[cell]) for cell in columns for block in blocks.get(cell, [])]
+    return [(block, columns[cell]) for cell in columns for block in batch.after.get(cell, [])]
 
 
 def _score(weighted: Tensor, factor: Tensor, complete: bool) -> Tensor:
