@@ -374,8 +374,9 @@ def test_an_interrupt_is_exit_130_and_leaves_nothing(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "m.pt")
     np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random((20_000, 50)), y=[0, 1] * 10_000)
     command = [sys.executable, "-m", "gencheck", "concentrate", "m.pt", "d.npz"]
+    # small tiles: when the first is there, thousands and all relabellings are still to come
     process = subprocess.Popen(
-        [*command, "--holdout", "0.5", "--output", "doc.json"],
+        [*command, "--holdout", "0.5", "--output", "doc.json", "--tile", "128", "--cache", "cache"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -383,13 +384,13 @@ def test_an_interrupt_is_exit_130_and_leaves_nothing(tmp_path: Path) -> None:
         # a shell may have told its background jobs to ignore interrupts
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    time.sleep(3.0)
+    while process.poll() is None and not list(tmp_path.glob("cache/*.tile")):
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the machine was faster than the interrupt")
-    assert process.returncode == 130
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 130, stderr
     assert stdout == ""
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.npz", "m.pt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "d.npz", "m.pt"]
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".tile"}
