@@ -72,7 +72,7 @@ def reading(where: Path | str, required: str, remedy: str = "") -> Iterator[None
     except Exception as error:
         kind = "a damaged or foreign file"
         if isinstance(error, MemoryError):
-            kind = "more than memory holds"
+            kind = "that the memory does not suffice"
         if isinstance(error, OSError) and error.errno is not None:
             kind = "a file that cannot be read"
         raise InputError(
