@@ -1,10 +1,14 @@
 """The results that the commands return: plain data, no computation, no printing."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gencheck.audit.image_grid import Picture
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude, total
+
+if TYPE_CHECKING:
+    from gencheck.spectral.kernel.calibrate import OverlapChoice
 
 # The level of the verdict on noise: how often it may speak of a difference where there is none.
 LEVEL = 0.05
@@ -214,11 +218,17 @@ class Direction:
 class KernelFacts:
     """How kernels were formed: by which executor, and where the Gram matrix was kept, if there is one.
 
-    `storage` is ``memory``, ``disk`` or ``recompute``.
+    Attributes
+    ----------
+    storage
+        ``memory``, ``disk`` or ``recompute``.
+    overlaps
+        How each layer's overlaps were formed and why, where there was a choice.
     """
 
     executor: str
     storage: str | None = None
+    overlaps: "tuple[OverlapChoice, ...]" = ()
 
 
 @dataclass(frozen=True)

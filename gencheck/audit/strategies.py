@@ -48,7 +48,7 @@ class WholeGram:
     ) -> None:
         self.question, self.kernel, self.features, self.gram = question, kernel, features, gram
         executor = kernel.executor(question.count, question.options.device)
-        self.facts = KernelFacts(executor, kernel.options.storage)
+        self.facts = KernelFacts(executor, kernel.options.storage, gram.overlaps)
         self.tiles = tiles
         self._top: TopEigenvalue | None = None
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Protocol, TypeAlias
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gencheck.network.program import Collapse, Map, Program, Slide
 from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_of
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.overlaps import FloatProducts, Way
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
@@ -21,7 +22,12 @@ OVERLAP_BYTES = 2**21
 _SAFE_EXPONENT = 40
 
 
-# The factors of a group of items, each of shape (blocks, n, width), by map and batch.
+_FLOATS = FloatProducts()
+
+# How the overlaps of batches are formed where not as products of floats, by map and batch.
+Ways: TypeAlias = Mapping[tuple[int, int], Way]
+
+# The factors of a group of items, each of shape (blocks, n, …), by map and batch.
 StripFactors: TypeAlias = Mapping[tuple[int, int], Tensor]
 
 
@@ -54,6 +60,7 @@ class Pairs:
     rows: slice
     columns: slice
     like: Tensor
+    ways: Ways = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,13 +68,13 @@ class Pairs:
         return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
 
     def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
-        """One batched matrix product; 0/1 gates make every overlap an exact integer."""
+        """By the batch's way: as a batched matrix product in floats unless said otherwise."""
         left = self.left[key][first:stop, self.rows]
         right = self.right[key][first:stop, self.columns]
         if tokens:
             out.copy_(left == right.transpose(1, 2))
             return
-        torch.bmm(left, right.transpose(1, 2), out=out)
+        self.ways.get(key, _FLOATS).into(left, right, out)
 
 
 @dataclass(frozen=True)
@@ -239,24 +246,33 @@ class Kernel:
             value = target
 
 
-def strip_factors(program: Program, factors: Factors, rows: slice | Tensor) -> StripFactors:
-    """The factors of all batches for some items, by the positions of map and batch."""
-    reader = factors.reader(rows)
-    return {(m, b): reader.batch(batch) for m, b, batch in program.batches() if batch.columns}
+def strip_factors(
+    program: Program, factors: Factors, rows: slice | Tensor, ways: Ways | None = None
+) -> StripFactors:
+    """The factors of all batches for some items, as the `ways` of their overlaps read them."""
+    reader, chosen = factors.reader(rows), ways or {}
+    return {
+        (m, b): chosen.get((m, b), _FLOATS).prepared(reader, batch)
+        for m, b, batch in program.batches()
+        if batch.columns
+    }
 
 
 class PassingFactors(StripFactors):
     """The factors of one batch at a time, made when they are asked for."""
 
-    def __init__(self, program: Program, factors: Factors, rows: slice | Tensor) -> None:
-        self.reader = factors.reader(rows)
+    def __init__(
+        self, program: Program, factors: Factors, rows: slice | Tensor, ways: Ways | None = None
+    ) -> None:
+        self.reader, self.ways = factors.reader(rows), ways or {}
         self.batches = {(m, b): batch for m, b, batch in program.batches() if batch.columns}
         self.held: tuple[tuple[int, int], Tensor] | None = None
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         if self.held is None or self.held[0] != key:
             self.held = None
-            self.held = (key, self.reader.batch(self.batches[key]))
+            way = self.ways.get(key, _FLOATS)
+            self.held = (key, way.prepared(self.reader, self.batches[key]))
         return self.held[1]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:

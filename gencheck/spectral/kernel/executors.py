@@ -5,7 +5,6 @@ An executor says how it wants the items cut, prepares strips of them, and fills 
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from math import isqrt
 from typing import Any, Protocol
 
@@ -17,6 +16,11 @@ from gencheck.network.program import Program
 from gencheck.spectral.kernel.bits.compile import bit_plan
 from gencheck.spectral.kernel.bits.engine import BitKernel, PackedItems, packed_items
 from gencheck.spectral.kernel.bits.plan import suits_bits
+from gencheck.spectral.kernel.calibrate import (
+    Calibration,
+    OverlapChoice,
+    compiled_loops_are_there,
+)
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
@@ -93,6 +97,10 @@ class Executor(Protocol):
         """The power of two left out of what `fill` writes."""
         ...
 
+    def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
+        """Take the quickest way to form overlaps, or the one `asked` for; says which and why."""
+        ...
+
     def prepared(self, rows: slice) -> Any:
         """The factors of some items."""
         ...
@@ -154,6 +162,14 @@ class MatrixExecutor:
         self.program, self.factors = program, factors
         self.cuts = matrix_cuts(program, factors.items.dtype, tile, factor_bytes)
         self._kernel = Kernel(program, map_exponents(program, factors, self.cuts.strip))
+        self._calibration = Calibration(program, factors)
+
+    def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
+        """Try the ways of each layer where the work is long; whichever is taken, the bits stay."""
+        count = self.factors.count
+        if asked == "auto" and not pays(self.program.flops_per_pair, count):
+            return ()
+        return self._calibration.choose(asked)
 
     @property
     def exponent(self) -> int:
@@ -164,7 +180,7 @@ class MatrixExecutor:
     def prepared(self, rows: slice) -> StripFactors:
         """The factors of all batches, or what makes them in passing."""
         make = PassingFactors if self.cuts.passing else strip_factors
-        return make(self.program, self.factors, rows)
+        return make(self.program, self.factors, rows, self._calibration.ways)
 
     def fill(
         self,
@@ -176,7 +192,9 @@ class MatrixExecutor:
         out: Tensor,
     ) -> None:
         """One pass over the program; both triangles of a block on the diagonal."""
-        self._kernel.run(Pairs(left, right, rows, columns, out), out)
+        ways = self._calibration.ways
+        pairs = Pairs(left, right, rows=rows, columns=columns, like=out, ways=ways)
+        self._kernel.run(pairs, out)
 
 
 class BitExecutor:
@@ -195,6 +213,10 @@ class BitExecutor:
     def _kernel(self) -> BitKernel:
         return BitKernel(self.plan, self.factors.items.dtype)
 
+    def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
+        """There is one way."""
+        return ()
+
     def prepared(self, rows: slice) -> PackedItems:
         """Words and real factors."""
         return packed_items(self.plan, self.factors, rows)
@@ -212,17 +234,12 @@ class BitExecutor:
         self._kernel.fill(left.rows(rows), right.rows(columns), same, out)
 
 
-def compiled_loops_are_there() -> bool:
-    """True where numba is installed, and with it a NumPy that it works with."""
-    try:
-        import_module("numba")
-    except ImportError:
-        return False
-    return True
+def pays(flops_per_pair: float, items: int) -> bool:
+    """True where the work is long enough for compiled loops to be loaded, and ways to be tried."""
+    return flops_per_pair * items * (items + 1) / 2 >= _PAYING_FLOPS
 
 
 def executor_for(network: Network, program: Program, items: int, device: str) -> str:
     """The name of the executor that is quicker: `bits` where it can be used and the work is long."""
-    work = program.flops_per_pair * items * (items + 1) / 2
-    pays = device == "cpu" and work >= _PAYING_FLOPS and suits_bits(program, network)
-    return "bits" if pays and compiled_loops_are_there() else "matrix"
+    suits = device == "cpu" and pays(program.flops_per_pair, items) and suits_bits(program, network)
+    return "bits" if suits and compiled_loops_are_there() else "matrix"

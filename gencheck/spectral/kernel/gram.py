@@ -19,6 +19,7 @@ from gencheck.spectral.kernel.blocks import (
     held_blocks,
 )
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity
+from gencheck.spectral.kernel.calibrate import OverlapChoice
 from gencheck.spectral.kernel.executors import (
     FACTOR_BYTES,
     BitExecutor,
@@ -59,6 +60,8 @@ class Gram(LinearOperator):
         A tensor of the blocks' dtype on their device.
     ranks
         Who holds the other blocks.
+    overlaps
+        How the overlaps of each layer were formed, where that was chosen.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Gram(LinearOperator):
         self.tiles, self.blocks, self.count, self.exponent = tiles, blocks, count, exponent
         self.like = (blocks[0] if like is None else like)[:0]
         self.ranks = ranks
+        self.overlaps: tuple[OverlapChoice, ...] = ()
         self._lanes = lanes_of(tiles, LANES)
 
     def _matmat(self, right: Any) -> Any:
@@ -201,6 +205,7 @@ def gram_matrix(
     factor_bytes: int = FACTOR_BYTES,
     kept_bytes: int | None = None,
     executor: str = "matrix",
+    overlaps: str = "auto",
     cache: TileCache | None = None,
     storage: str = "memory",
     ranks: Ranks = ALONE,
@@ -219,6 +224,9 @@ def gram_matrix(
         How much they may take in all; by default `factor_bytes`.
     executor
         ``matrix``: products in torch; ``bits``: compiled loops, for gates of 0 and 1 on the CPU.
+    overlaps
+        How matrix products form overlaps of whole numbers: ``float32``, ``int8``, ``bits``, or
+        ``auto``: each layer's quickest by a short trial. The bits are the same.
     cache
         Where finished tiles are kept.
     storage
@@ -228,6 +236,7 @@ def gram_matrix(
         Who forms which tiles, and holds them.
     """
     work = EXECUTORS[executor](program, factors, tile_size, factor_bytes)
+    choices = work.calibrate(overlaps)
     if cache is not None:
         settings = f"{work.name} {work.cuts.step} {tile_size}"
         cache.identity = kernel_identity(program, factors, settings)
@@ -259,6 +268,7 @@ def gram_matrix(
     else:
         blocks = held_blocks(tiles, own, like, place)
     gram = Gram(tiles, blocks, factors.count, work.exponent, like=like, ranks=ranks)
+    gram.overlaps = choices
     require_in_range(gram.diagonal(), like.dtype)
     progress.finish()
     return gram

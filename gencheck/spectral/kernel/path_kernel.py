@@ -17,13 +17,10 @@ from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.cache import TileCache
+from gencheck.spectral.kernel.calibrate import compiled_loops_are_there
 from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
-from gencheck.spectral.kernel.executors import (
-    FACTOR_BYTES,
-    compiled_loops_are_there,
-    executor_for,
-)
+from gencheck.spectral.kernel.executors import FACTOR_BYTES, executor_for
 from gencheck.spectral.kernel.factors import Factors, forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from gencheck.spectral.ranks import ALONE, Ranks
@@ -51,6 +48,9 @@ class KernelOptions:
         Where the Gram matrix is: in ``memory``; on ``disk``: tiles are read from the cache in every
         product; or nowhere, ``recompute``: they are formed anew in every product. The last two are
         linear in memory and give the same bits.
+    overlaps
+        How matrix products form overlaps of whole numbers: ``float32``, ``int8``, ``bits``, or
+        ``auto``: each layer's quickest by a short trial. The bits are the same.
     """
 
     executor: str = "auto"
@@ -59,6 +59,7 @@ class KernelOptions:
     layout_bytes: int = FACTOR_BYTES
     kept_bytes: int | None = None
     storage: str = "memory"
+    overlaps: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ class PathKernel:
             features.factors,
             cache=cache,
             storage=self.options.storage,
+            overlaps=self.options.overlaps,
             ranks=self.ranks,
             **chosen,
         )

@@ -25,7 +25,7 @@ def compiled(function: Any, **options: Any) -> Any:
 
 
 @intrinsic
-def _popcount(typing_context: Any, word: Any) -> Any:
+def popcount(typing_context: Any, word: Any) -> Any:
     """The number of set bits: one instruction, vectorised by the compiler."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -38,14 +38,14 @@ def _popcount(typing_context: Any, word: Any) -> Any:
 def count_bits(left, right, counts):
     """counts[p] = the bits that words p share."""
     for p in range(counts.shape[0]):
-        counts[p] = np.int32(_popcount(left[p] & right[p]))
+        counts[p] = np.int32(popcount(left[p] & right[p]))
 
 
 @compiled
 def count_more(left, right, counts):
     """counts[p] += the bits that words p share."""
     for p in range(counts.shape[0]):
-        counts[p] += np.int32(_popcount(left[p] & right[p]))
+        counts[p] += np.int32(popcount(left[p] & right[p]))
 
 
 @compiled
@@ -53,7 +53,7 @@ def count_all(left, right):
     """The bits that all words share."""
     total = np.int64(0)
     for p in range(left.shape[0]):
-        total += np.int64(_popcount(left[p] & right[p]))
+        total += np.int64(popcount(left[p] & right[p]))
     return total
 
 
@@ -61,14 +61,14 @@ def count_all(left, right):
 def weighted_bits(left, right, scale, carrier, target):
     """Target += scale · carrier · the bits that words share."""
     for p in range(target.shape[0]):
-        target[p] += scale * carrier[p] * np.int32(_popcount(left[p] & right[p]))
+        target[p] += scale * carrier[p] * np.int32(popcount(left[p] & right[p]))
 
 
 @compiled
 def weighted_bits_at(left, right, scale, carrier, at, target):
     """Target += scale · carrier(at) · the bits that words share."""
     for p in range(target.shape[0]):
-        shared = np.int32(_popcount(left[p] & right[p]))
+        shared = np.int32(popcount(left[p] & right[p]))
         target[p] += scale * carrier[at[p]] * shared
 
 
@@ -77,7 +77,7 @@ def weighted_total(left, right, carrier):
     """Σ carrier · the bits that words share."""
     total = carrier[0] * 0
     for p in range(carrier.shape[0]):
-        total += carrier[p] * np.int32(_popcount(left[p] & right[p]))
+        total += carrier[p] * np.int32(popcount(left[p] & right[p]))
     return total
 
 
