@@ -112,7 +112,8 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
     forward = min(passed, PASS_ENTRIES) * size * 6
     # the labels, their products with targets, and the vectors that are advanced together
     relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
-    gram = items * (items + min(tile, items)) // 2 * size
+    ranks = kernel.ranks.size
+    gram = items * (items + min(tile, items)) // 2 * size // ranks
     if kernel.options.storage != "memory":
         gram = min(tile, items) ** 2 * size
     if options.landmarks is not None:
@@ -132,12 +133,16 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
 
 
 def require_memory(
-    kernel: PathKernel, items: int, options: AuditOptions, progress: Progress = SILENT
+    kernel: PathKernel,
+    items: int,
+    options: AuditOptions,
+    progress: Progress = SILENT,
+    neighbours: int = 1,
 ) -> MemoryBudget:
     """What an audit may use where it fits into its limit, or into what the machine has free.
 
     A Gram matrix that does not fit is kept on disk where there is a cache, or formed anew in every
-    product; `progress` is told so.
+    product; `progress` is told so. What the machine has free is shared by `neighbours` processes.
 
     Raises
     ------
@@ -148,7 +153,9 @@ def require_memory(
     # the executor is chosen for all items, also where fewer would fit
     executor = kernel.executor(items, options.device)
     laid = replace(kernel.options, executor=executor, layout_bytes=layout)
-    allowed = available_bytes() if options.memory is None else options.memory
+    allowed = options.memory
+    if allowed is None and (free := available_bytes()) is not None:
+        allowed = free // neighbours
     refusal: InputError | None = None
     for storage in _storages(options):
         stored = replace(kernel, options=replace(laid, storage=storage))

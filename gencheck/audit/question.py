@@ -1,7 +1,7 @@
 """What one audit is asked: a model, two sets of items, and how to go about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -13,6 +13,7 @@ from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.path_kernel import PathKernel
+from gencheck.spectral.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Question:
         S and T, the latter standing in for the distribution.
     task
         ``classification`` (one-hot targets) or ``regression``.
+    ranks
+        The processes that share the work.
     """
 
     model: AuditedModel
@@ -47,6 +50,7 @@ class Question:
     task: str
     options: AuditOptions
     progress: Progress = SILENT
+    ranks: Ranks = ALONE
 
     @property
     def network(self) -> Network:
@@ -66,7 +70,8 @@ class Question:
 
     def kernel(self) -> PathKernel:
         """The path kernel of the network, under its own gates or another's."""
-        return PathKernel.of(self.network, gates=self.model.gates, options=self.options.kernel)
+        made = PathKernel.of(self.network, gates=self.model.gates, options=self.options.kernel)
+        return replace(made, ranks=self.ranks)
 
     def entering(self) -> Tensor:
         """The pooled tensors that enter the network: the items, or what the head makes of them."""

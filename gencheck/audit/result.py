@@ -224,11 +224,14 @@ class KernelFacts:
         ``memory``, ``disk`` or ``recompute``.
     overlaps
         How each layer's overlaps were formed and why, where there was a choice.
+    ranks
+        How many processes shared the work.
     """
 
     executor: str
     storage: str | None = None
     overlaps: "tuple[OverlapChoice, ...]" = ()
+    ranks: int = 1
 
 
 @dataclass(frozen=True)

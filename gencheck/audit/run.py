@@ -28,6 +28,7 @@ from gencheck.audit.summary import Measurements, summarise
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta2.sup_norm import SupNorm, sup_norms
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
+from gencheck.spectral.ranks import ALONE, Ranks
 
 
 @dataclass
@@ -52,6 +53,7 @@ def audit(
     *,
     progress: Progress = SILENT,
     load_seconds: float = 0.0,
+    ranks: Ranks = ALONE,
 ) -> ConcentrationResult:
     """β1, β2, β3, the data-dependent bound and the gap it bounds, for S and T under a model.
 
@@ -63,6 +65,8 @@ def audit(
         ``classification`` (one-hot targets; 0-1 errors are reported too) or ``regression``.
     load_seconds
         What loading took, for the record.
+    ranks
+        The processes that share the work, each with the same question; each has the result.
 
     Raises
     ------
@@ -81,6 +85,7 @@ def audit(
         task=task,
         options=options or AuditOptions(),
         progress=progress,
+        ranks=ranks,
     )
     return _answer(question, _Clock({"load": load_seconds}))
 
@@ -90,7 +95,9 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
     options = question.options
     options.require_consistency()
     kernel = question.kernel()
-    budget = require_memory(kernel, question.count, options, question.progress)
+    budget = require_memory(
+        kernel, question.count, options, question.progress, neighbours=question.ranks.neighbours
+    )
     kernel = budget.within(kernel)
     with clock.stage("gates"):
         items = _entering(question)

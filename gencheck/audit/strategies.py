@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from gencheck.audit.beta1 import Moments, moments_of_gram, moments_of_landmarks
@@ -48,7 +49,7 @@ class WholeGram:
     ) -> None:
         self.question, self.kernel, self.features, self.gram = question, kernel, features, gram
         executor = kernel.executor(question.count, question.options.device)
-        self.facts = KernelFacts(executor, kernel.options.storage, gram.overlaps)
+        self.facts = KernelFacts(executor, kernel.options.storage, gram.overlaps, kernel.ranks.size)
         self.tiles = tiles
         self._top: TopEigenvalue | None = None
 
@@ -59,7 +60,8 @@ class WholeGram:
         cache = None if folder is None else TileCache(folder, question.progress.report)
         gram = kernel.gram(features, cache, question.progress)
         if cache is not None:
-            tiles = CacheFacts(cache.reused, cache.computed, cache.rejected)
+            counts = torch.tensor([cache.reused, cache.computed, cache.rejected])
+            tiles = CacheFacts(*question.ranks.joined(counts).tolist())
         return cls(question, kernel, features, gram, tiles)
 
     @property

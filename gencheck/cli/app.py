@@ -24,6 +24,7 @@ from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.demo import demo
 from gencheck.cli.explain import explain
 from gencheck.cli.failures import require_address_space
+from gencheck.cli.launch import require_shareable
 from gencheck.cli.rank import rank
 from gencheck.cli.reproduce import reproduce
 from gencheck.cli.schema import schema
@@ -50,6 +51,7 @@ class _Command(TyperCommand):
         values = ctx.params.values()
         files = ", ".join(str(value) for value in values if isinstance(value, Path))
         with net(ctx.params.get("debug", False), files or f"gencheck {self.name}"):
+            require_shareable(str(self.name))
             if ctx.params.get("output") is not None or ctx.params.get("report"):
                 from gencheck.cli.destination import refuse_destinations
 

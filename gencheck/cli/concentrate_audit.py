@@ -59,33 +59,38 @@ def run_audit(
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
     from gencheck.audit.run import audit
+    from gencheck.cli.launch import require_same, shared
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.memory import memory_limit
+    from gencheck.progress import SILENT
 
     started = time.perf_counter()
-    with memory_limit(options.memory):
-        case = open_inputs(
-            checkpoint,
-            model,
-            choice,
-            options.dtype,
-            from_layer=from_layer,
-            gates=gates,
-            gates_independent=gates_independent,
-            key=key,
-            output=output,
+    with shared(options.device) as ranks:
+        with memory_limit(options.memory):
+            case = open_inputs(
+                checkpoint,
+                model,
+                choice,
+                options.dtype,
+                from_layer=from_layer,
+                gates=gates,
+                gates_independent=gates_independent,
+                key=key,
+                output=output,
+            )
+        options = replace(options, gates_independent=case.gates_independent)
+        if options.certificate is not None:
+            require_independent_gates(case.gates_independent)
+        require_same(ranks, case, options)
+        load_seconds = time.perf_counter() - started
+        result = audit(
+            case.subject,
+            case.sample,
+            case.reference,
+            case.task,
+            options,
+            progress=ProgressBars() if ranks.number == 0 else SILENT,
+            load_seconds=load_seconds,
+            ranks=ranks,
         )
-    options = replace(options, gates_independent=case.gates_independent)
-    if options.certificate is not None:
-        require_independent_gates(case.gates_independent)
-    load_seconds = time.perf_counter() - started
-    result = audit(
-        case.subject,
-        case.sample,
-        case.reference,
-        case.task,
-        options,
-        progress=ProgressBars(),
-        load_seconds=load_seconds,
-    )
     return result, case.record | options.record()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gencheck.cli.failures import foreseen
+from gencheck.cli.launch import launch
 from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
 from gencheck.printable import printable_document
 
@@ -39,7 +40,8 @@ def net(debug: bool, files: str) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except _UsageError as error:
-        _explain_usage(error)
+        if not launch().rank:
+            _explain_usage(error)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         # not 1, which means that a gate failed
@@ -49,7 +51,7 @@ def net(debug: bool, files: str) -> Iterator[None]:
         known = foreseen(error, files)
         if debug:
             say(traceback.format_exc())
-        say(str(known))
+        say(f"rank {launch().rank}: {known}" if launch().rank else str(known))
         raise typer.Exit(known.exit_code) from error
 
 
@@ -86,6 +88,9 @@ def deliver(
     from gencheck.atomic import write_whole
     from gencheck.report.json import to_json
 
+    if launch().rank:
+        # the first of several processes speaks and writes for all
+        return
     if output is not None:
         write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:

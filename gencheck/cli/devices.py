@@ -1,5 +1,6 @@
 """The device that a user asks for."""
 
+from gencheck.cli.launch import launch
 from gencheck.errors import InputError
 
 
@@ -13,8 +14,12 @@ def chosen_device(name: str) -> str:
     """
     import torch
 
+    own = launch()
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and own.size > 1:
+        # each process of a machine has a device of its own
+        name = f"cuda:{own.local_rank}"
     try:
         device = torch.device(name)
     except RuntimeError:

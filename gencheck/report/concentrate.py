@@ -102,6 +102,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
                 "bytes": result.nbytes,
                 "executor": result.kernel.executor,
                 **({} if result.kernel.storage is None else {"storage": result.kernel.storage}),
+                "ranks": result.kernel.ranks,
                 "overlaps": [asdict(choice) for choice in result.kernel.overlaps],
             },
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),

@@ -17,10 +17,19 @@ LANES = 24
 
 
 class Ranks(Protocol):
-    """The processes of one run, as one of them sees them."""
+    """The processes of one run, as one of them sees them.
+
+    Attributes
+    ----------
+    number, size
+        Which of how many it is.
+    neighbours
+        How many of them share its machine's memory.
+    """
 
     number: int
     size: int
+    neighbours: int
 
     def share(self, count: int) -> range:
         """Which of `count` things in a row are this rank's."""
@@ -45,7 +54,7 @@ class Ranks(Protocol):
 class Alone:
     """One process: every lane is its own."""
 
-    number, size = 0, 1
+    number, size, neighbours = 0, 1, 1
 
     def share(self, count: int) -> range:
         """All of them."""

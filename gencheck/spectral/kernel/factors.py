@@ -15,6 +15,7 @@ from gencheck.network.scaled import Scaled
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.grid import Grid, common_grid
+from gencheck.spectral.ranks import ALONE, Ranks, dealt
 
 # Entries of the largest tensor of one forward pass.
 PASS_ENTRIES = 2**25
@@ -212,6 +213,7 @@ def forward(
     progress: Progress = SILENT,
     folder: Path | None = None,
     gates: Network | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Factors, Tensor]:
     """The factors of `items` and the network's outputs on them, in batches.
 
@@ -226,6 +228,8 @@ def forward(
         kept in memory itself.
     gates
         The network of the same structure that decides the gates; by default `network` itself.
+    ranks
+        Who passes which batches; each ends with all gates.
 
     Returns
     -------
@@ -235,9 +239,11 @@ def forward(
     step = max(1, min(batch_size, PASS_ENTRIES // widest_pass(network)))
     outputs = torch.empty((len(items), network.output_count), dtype=torch.float64)
     planes: dict[tuple[int, int], Plane] = {}
-    progress.start("gates", len(items), "items")
-    for start in range(0, len(items), step):
-        rows = slice(start, min(start + step, len(items)))
+    parts = _parts(len(items), step, ranks)
+    own = parts[ranks.number]
+    progress.start("gates", own.stop - own.start, "items")
+    for start in range(own.start, own.stop, step):
+        rows = slice(start, min(start + step, own.stop))
         batch_outputs, batch_planes = outputs_and_planes(network, gates, items[rows])
         scale = torch.tensor(batch_outputs.exponent)
         outputs[rows] = torch.ldexp(batch_outputs.mantissa.double().cpu(), scale)
@@ -252,8 +258,22 @@ def forward(
                     planes[key] = Plane(space, flat.shape[1], values.shape[1], slope)
                 planes[key].stored[rows] = stored
         progress.advance(rows.stop - rows.start)
+    if own.stop - own.start < len(items):
+        for whole in (outputs, *(planes[key].stored for key in sorted(planes))):
+            ranks.completed(whole, parts)
     progress.finish()
     return Factors(items.reshape(len(items), -1), planes), outputs
+
+
+def _parts(count: int, step: int, ranks: Ranks) -> list[slice]:
+    """The items of each rank, in whole batches; all of them on every rank where batches are too few."""
+    batches = -(-count // step)
+    if batches < ranks.size:
+        return [slice(0, count)] * ranks.size
+    return [
+        slice(part.start * step, min(part.stop * step, count))
+        for part in dealt(batches, ranks.size)
+    ]
 
 
 def outputs_and_planes(

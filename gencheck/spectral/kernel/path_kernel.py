@@ -204,6 +204,7 @@ class PathKernel:
             progress,
             folder=folder,
             gates=self.gates,
+            ranks=self.ranks,
         )
         return PathFeatures(*made)
 

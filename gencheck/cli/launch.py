@@ -1,0 +1,195 @@
+"""One command on several processes, as torchrun starts them: one of them speaks, all end together."""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from gencheck.cli.failures import foreseen
+from gencheck.cli.terminal import say
+from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    from gencheck.audit.inputs import AuditInputs
+    from gencheck.audit.options import AuditOptions
+    from gencheck.spectral.process_ranks import ProcessRanks
+    from gencheck.spectral.ranks import Ranks
+
+# Commands that can be shared among processes.
+SHARED = ("concentrate",)
+
+# Seconds between two looks at whether another rank has failed, and that a failure waits to be heard.
+_LOOK, _HEARD = 0.2, 5.0
+
+_FAILURE, _SAID = "gencheck/failure", "gencheck/said"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Which of how many processes this one is, on all machines and on its own."""
+
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+
+
+def launch() -> Launch:
+    """As the environment has it that torchrun sets; one process of one where it sets nothing."""
+    names = {"rank": "RANK", "size": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}
+    found = {field: os.environ.get(name, "") for field, name in names.items()}
+    if not all(text.isdigit() for text in found.values()) or int(found["size"]) < 2:
+        return Launch(0, 1, 0, 1)
+    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    numbers = {field: int(text) for field, text in found.items()}
+    return Launch(**numbers, local_size=max(1, int(local) if local.isdigit() else 1))
+
+
+def require_shareable(command: str) -> None:
+    """Do nothing where one process runs `command`, or where several can.
+
+    Raises
+    ------
+    InputError
+        Several would each do all of it.
+    """
+    if launch().size > 1 and command not in SHARED:
+        raise InputError(
+            where="torchrun",
+            found=f"{launch().size} processes for gencheck {command}",
+            required=f"one, or the command {', '.join(SHARED)}",
+            remedy=f"Run it without torchrun: gencheck {command}",
+        )
+
+
+@contextmanager
+def shared(device: str) -> Iterator["Ranks"]:
+    """The ranks of this run; an error on one of them ends all, with its message and exit code."""
+    from gencheck.spectral.ranks import ALONE
+
+    own = launch()
+    if own.size == 1:
+        yield ALONE
+        return
+    from gencheck.spectral.process_ranks import ProcessRanks
+
+    ranks = ProcessRanks(own.rank, own.size, device, own.local_size)
+    watch = _Watch(own)
+    try:
+        yield ranks
+        ranks.leave()
+    except (Exception, KeyboardInterrupt) as error:
+        watch.fail(error)
+    finally:
+        watch.stop()
+
+
+def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -> None:
+    """Do nothing where all ranks ask the same question of the same items.
+
+    Raises
+    ------
+    InputError
+        They do not, or a part of the question cannot be shared.
+    """
+    if ranks.size == 1:
+        return
+    import torch
+
+    from gencheck import __version__
+
+    if options.landmarks is not None:
+        raise InputError(
+            where="torchrun with --landmarks",
+            found="both",
+            required="one of them: landmarks are few enough for one process",
+            remedy="Leave --landmarks out: the Gram matrix is dealt to the ranks.",
+        )
+    own = {"cache", "device", "memory"}
+    asked = {
+        name: value for name, value in (case.record | options.record()).items() if name not in own
+    }
+    digest = hashlib.sha256()
+    for part in (case.sample, case.reference):
+        for tensor in (part.items, part.targets):
+            digest.update(tensor.contiguous().numpy().data)
+    facts = {name: json.dumps(value, default=str) for name, value in asked.items()}
+    facts |= {"items": digest.hexdigest(), "gencheck": __version__, "torch": torch.__version__}
+    facts |= {"threads": str(torch.get_num_threads())}
+    processes: ProcessRanks = ranks  # type: ignore[assignment]
+    processes.require_agreement(facts)
+
+
+class _Watch:
+    """What tells the others of an error here, and ends this process on an error of theirs."""
+
+    def __init__(self, own: Launch) -> None:
+        from torch.distributed import TCPStore
+
+        self.own = own
+        # a connection of its own: the group's may be held by a collective that never returns
+        self.store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._ended.wait(_LOOK):
+            try:
+                failed = self.store.check([_FAILURE])
+            except RuntimeError:
+                # whoever kept the store is gone
+                os._exit(4)
+            if failed:
+                self._end()
+
+    def _end(self) -> None:
+        """Leave with the other rank's exit code; rank 0 says why."""
+        rank, code, message = json.loads(self.store.get(_FAILURE))
+        if rank == self.own.rank:
+            return
+        if self.own.rank == 0:
+            say(f"rank {rank}: {message}")
+        self.store.add(_SAID, 1)
+        os._exit(code)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the others of `error`, wait until they know, and raise what this rank ends with."""
+        from gencheck.spectral.process_ranks import LostRank
+
+        if isinstance(error, LostRank):
+            # the other's own error says more than the connection that it left
+            time.sleep(10 * _LOOK)
+        code, message = 130, "interrupted"
+        known: BaseException = error
+        if isinstance(error, Exception):
+            known = foreseen(error, "the command")
+            code, message = known.exit_code, str(known)
+        self._ended.set()
+        text = json.dumps([self.own.rank, code, message])
+        first = json.loads(self.store.compare_set(_FAILURE, "", text))[0] == self.own.rank
+        heard = self._heard() if first else True
+        if self.own.rank == 0 or not heard:
+            raise known from error
+        raise typer.Exit(code) from error
+
+    def _heard(self) -> bool:
+        """True once all other ranks know."""
+        until = time.monotonic() + _HEARD
+        while time.monotonic() < until:
+            if self.store.add(_SAID, 0) >= self.own.size - 1:
+                return True
+            time.sleep(_LOOK / 4)
+        return False
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()

@@ -1,0 +1,121 @@
+"""The ranks of a run as processes that torch.distributed connects, by plain collectives."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gencheck.errors import GencheckError, InputError
+from gencheck.spectral.ranks import LANES, dealt
+
+# A rank may compute for so long while the others wait for it; one that is gone is noticed at once.
+_PATIENCE = timedelta(days=7)
+
+
+class LostRank(GencheckError):  # noqa: N818 - states a condition, like the names of other errors
+    """Another rank is gone, and with it its part of the run."""
+
+    exit_code = 4
+
+
+class ProcessRanks:
+    """One process among those of a run, which are connected while it exists."""
+
+    def __init__(self, number: int, size: int, device: str, neighbours: int) -> None:
+        if size > LANES:
+            raise InputError(
+                where="torchrun", found=f"{size} processes", required=f"{LANES} at most"
+            )
+        self.number, self.size, self.neighbours = number, size, neighbours
+        backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+        with _noticing():
+            dist.init_process_group(backend, rank=number, world_size=size, timeout=_PATIENCE)
+
+    def share(self, count: int) -> range:
+        """Which of `count` things in a row are this rank's."""
+        return dealt(count, self.size)[self.number]
+
+    def summed(self, count: int, make: Callable[[int], Tensor], like: Tensor) -> Tensor:
+        """Σ_l make(l) over the lanes in their order.
+
+        Each rank adds up one part of the entries, for which it gets every lane's; then the parts go
+        round. An all_reduce would add in an order of its own.
+        """
+        own = self.share(count)
+        entries = dealt(like.numel(), self.size)
+        mine = len(entries[self.number])
+        flat = torch.zeros_like(like, memory_format=torch.contiguous_format).view(-1)
+        lanes = [make(lane).reshape(-1) for lane in own]
+        sent = [lane[part.start : part.stop] for part in entries for lane in lanes]
+        counts = [len(share) for share in dealt(count, self.size)]
+        received = flat.new_empty(count * mine)
+        with _noticing():
+            dist.all_to_all_single(
+                received,
+                torch.cat([flat[:0], *sent]),
+                [lanes * mine for lanes in counts],
+                [len(own) * len(part) for part in entries],
+            )
+        total = flat[entries[self.number].start : entries[self.number].stop]
+        for lane, part in enumerate(received.view(count, mine)):
+            # copied, for 0 + x is x but for the sign of 0
+            total.copy_(part) if lane == 0 else total.add_(part)
+        self.completed(flat, [slice(part.start, part.stop) for part in entries])
+        return flat.view(like.shape)
+
+    def joined(self, part: Tensor) -> Tensor:
+        """The sum of tensors of which each entry is 0 on all ranks but one."""
+        with _noticing():
+            dist.all_reduce(part)
+        return part
+
+    def completed(self, whole: Tensor, parts: Sequence[slice]) -> None:
+        """Fill in the rows of `whole` that the other ranks hold: rank r those of ``parts[r]``."""
+        with _noticing():
+            for rank, rows in enumerate(parts):
+                if rows.start < rows.stop and whole[rows].numel():
+                    dist.broadcast(whole[rows], src=rank)
+
+    def require_agreement(self, facts: Mapping[str, str]) -> None:
+        """Do nothing where all ranks have the same `facts`.
+
+        Raises
+        ------
+        InputError
+            They have not, on every rank; names what differs and between whom.
+        """
+        seen: list[Any] = [None] * self.size
+        with _noticing():
+            dist.all_gather_object(seen, dict(facts))
+        for rank, other in enumerate(seen):
+            differing = [name for name in facts if other.get(name) != seen[0].get(name)]
+            if differing:
+                raise InputError(
+                    where="torchrun",
+                    found=f"that ranks 0 and {rank} differ in {', '.join(differing)}",
+                    required="the same command, files and libraries on every rank",
+                    remedy="Give every rank the same options and the same files; "
+                    "--cache, --device and --memory may differ.",
+                )
+
+    def leave(self) -> None:
+        """Wait for the others, then part."""
+        with _noticing():
+            dist.barrier()
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _noticing() -> Iterator[None]:
+    """Make an error of a collective one that says what it means."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRank(
+            f"torchrun: lost the connection to another rank ({' '.join(str(error).split())[:200]}). "
+            "With --cache the same command goes on from the finished tiles."
+        ) from error
