@@ -65,7 +65,7 @@ def run_audit(
     from gencheck.progress import SILENT
 
     started = time.perf_counter()
-    with shared(options.device) as ranks:
+    with shared(options) as ranks:
         with memory_limit(options.memory):
             case = open_inputs(
                 checkpoint,

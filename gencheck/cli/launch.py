@@ -28,7 +28,7 @@ SHARED = ("concentrate",)
 # Seconds between two looks at whether another rank has failed, and that a failure waits to be heard.
 _LOOK, _HEARD = 0.2, 5.0
 
-_FAILURE, _SAID = "gencheck/failure", "gencheck/said"
+_FAILURE, _SAID = "failure", "said"
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,31 @@ def require_shareable(command: str) -> None:
 
 
 @contextmanager
-def shared(device: str) -> Iterator["Ranks"]:
-    """The ranks of this run; an error on one of them ends all, with its message and exit code."""
+def shared(options: "AuditOptions") -> Iterator["Ranks"]:
+    """The ranks of this run; an error on one of them ends all, with its message and exit code.
+
+    Raises
+    ------
+    InputError
+        Landmarks are asked for of several processes.
+    """
     from gencheck.spectral.ranks import ALONE
 
     own = launch()
     if own.size == 1:
         yield ALONE
         return
+    if options.landmarks is not None:
+        raise InputError(
+            where="torchrun with --landmarks",
+            found="both",
+            required="one of them: landmarks are few enough for one process",
+            remedy="Leave --landmarks out: the Gram matrix is dealt to the ranks.",
+        )
     from gencheck.spectral.process_ranks import ProcessRanks
 
-    ranks = ProcessRanks(own.rank, own.size, device, own.local_size)
-    watch = _Watch(own)
+    ranks = ProcessRanks(own.rank, own.size, options.device, own.local_size)
+    watch = _Watch(own, ranks.run)
     try:
         yield ranks
         ranks.leave()
@@ -97,7 +110,7 @@ def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -
     Raises
     ------
     InputError
-        They do not, or a part of the question cannot be shared.
+        They do not; names what differs.
     """
     if ranks.size == 1:
         return
@@ -105,13 +118,6 @@ def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -
 
     from gencheck import __version__
 
-    if options.landmarks is not None:
-        raise InputError(
-            where="torchrun with --landmarks",
-            found="both",
-            required="one of them: landmarks are few enough for one process",
-            remedy="Leave --landmarks out: the Gram matrix is dealt to the ranks.",
-        )
     own = {"cache", "device", "memory"}
     asked = {
         name: value for name, value in (case.record | options.record()).items() if name not in own
@@ -130,12 +136,13 @@ def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -
 class _Watch:
     """What tells the others of an error here, and ends this process on an error of theirs."""
 
-    def __init__(self, own: Launch) -> None:
-        from torch.distributed import TCPStore
+    def __init__(self, own: Launch, run: int) -> None:
+        from torch.distributed.distributed_c10d import PrefixStore, TCPStore
 
         self.own = own
         # a connection of its own: the group's may be held by a collective that never returns
-        self.store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        place = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        self.store = PrefixStore(f"gencheck watch {run}", place)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -175,6 +182,8 @@ class _Watch:
         self._ended.set()
         text = json.dumps([self.own.rank, code, message])
         first = json.loads(self.store.compare_set(_FAILURE, "", text))[0] == self.own.rank
+        if not first:
+            self.store.add(_SAID, 1)
         heard = self._heard() if first else True
         if self.own.rank == 0 or not heard:
             raise known from error

@@ -3,17 +3,25 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from gencheck.errors import GencheckError, InputError
 from gencheck.spectral.ranks import LANES, dealt
 
 # A rank may compute for so long while the others wait for it; one that is gone is noticed at once.
 _PATIENCE = timedelta(days=7)
+
+
+# The runs of this process: each has its own keys where the ranks meet.
+_RUNS = count()
 
 
 class LostRank(GencheckError):  # noqa: N818 - states a condition, like the names of other errors
@@ -31,9 +39,13 @@ class ProcessRanks:
                 where="torchrun", found=f"{size} processes", required=f"{LANES} at most"
             )
         self.number, self.size, self.neighbours = number, size, neighbours
+        self.run = next(_RUNS)
         backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
         with _noticing():
-            dist.init_process_group(backend, rank=number, world_size=size, timeout=_PATIENCE)
+            store = PrefixStore(f"gencheck {self.run}", _meeting_place(number, size))
+            dist.init_process_group(
+                backend, store=store, rank=number, world_size=size, timeout=_PATIENCE
+            )
 
     def share(self, count: int) -> range:
         """Which of `count` things in a row are this rank's."""
@@ -45,27 +57,28 @@ class ProcessRanks:
         Each rank adds up one part of the entries, for which it gets every lane's; then the parts go
         round. An all_reduce would add in an order of its own.
         """
-        own = self.share(count)
         entries = dealt(like.numel(), self.size)
-        mine = len(entries[self.number])
-        flat = torch.zeros_like(like, memory_format=torch.contiguous_format).view(-1)
+        mine, own = len(entries[self.number]), self.share(count)
         lanes = [make(lane).reshape(-1) for lane in own]
+        empty = like.new_empty(0)
         sent = [lane[part.start : part.stop] for part in entries for lane in lanes]
-        counts = [len(share) for share in dealt(count, self.size)]
-        received = flat.new_empty(count * mine)
+        received = empty.new_empty(count * mine)
+        # of the length of the longest part, so that all are alike
+        total = empty.new_zeros(max(len(part) for part in entries))
+        whole = [torch.empty_like(total) for _ in entries]
         with _noticing():
             dist.all_to_all_single(
                 received,
-                torch.cat([flat[:0], *sent]),
-                [lanes * mine for lanes in counts],
+                torch.cat([empty, *sent]),
+                [len(share) * mine for share in dealt(count, self.size)],
                 [len(own) * len(part) for part in entries],
             )
-        total = flat[entries[self.number].start : entries[self.number].stop]
-        for lane, part in enumerate(received.view(count, mine)):
-            # copied, for 0 + x is x but for the sign of 0
-            total.copy_(part) if lane == 0 else total.add_(part)
-        self.completed(flat, [slice(part.start, part.stop) for part in entries])
-        return flat.view(like.shape)
+            for lane, part in enumerate(received.view(count, mine)):
+                # copied, for 0 + x is x but for the sign of 0
+                total[:mine].copy_(part) if lane == 0 else total[:mine].add_(part)
+            dist.all_gather(whole, total)
+        parts = [part[: len(own)] for part, own in zip(whole, entries, strict=True)]
+        return torch.cat(parts).view(like.shape)
 
     def joined(self, part: Tensor) -> Tensor:
         """The sum of tensors of which each entry is 0 on all ranks but one."""
@@ -107,6 +120,13 @@ class ProcessRanks:
         with _noticing():
             dist.barrier()
         dist.destroy_process_group()
+
+
+@cache
+def _meeting_place(number: int, size: int) -> Store:
+    """Where MASTER_ADDR and MASTER_PORT say; kept, for it cannot be made twice."""
+    store, _, _ = next(iter(rendezvous("env://", number, size)))
+    return store
 
 
 @contextmanager

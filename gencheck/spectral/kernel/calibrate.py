@@ -103,7 +103,7 @@ class Calibration:
         if asked != "auto" or not ways:
             return None
         if len(ways) == 1:
-            return OverlapChoice(label, *ways, "the only way for such factors")
+            return OverlapChoice(label, next(iter(ways)), "the only way for such factors")
         seconds = self._tried(batch, ways)
         quickest = min(seconds, key=seconds.__getitem__)
         return OverlapChoice(label, quickest, "the quickest here", seconds)

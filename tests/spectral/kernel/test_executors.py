@@ -1,6 +1,7 @@
 """Both executors give the kernel that enumeration gives, and agree where it is too long."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,3 +185,30 @@ def test_counting_bits_leaves_torch_its_threads(threads: int) -> None:
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("place", ["writable", "a file", "nowhere"])
+def test_compiled_loops_are_kept_in_the_users_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    import numba
+    from numba.core import caching
+
+    from gencheck.spectral.kernel.bits import vector_loops
+
+    (tmp_path / "file").touch()
+    caches = tmp_path if place == "writable" else tmp_path / "file"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(caches))
+    if place == "nowhere":
+        monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    before = numba.config.CACHE_DIR
+
+    def double(number):  # type: ignore[no-untyped-def]
+        return 2 * number
+
+    # as one of the module's own, which lies in a folder
+    made = vector_loops.compiled(double)
+    assert made(4) == 8
+    assert before == numba.config.CACHE_DIR
+    kept = list((tmp_path / "gencheck" / "numba").rglob("*.nbi"))
+    assert len(kept) == (place == "writable")

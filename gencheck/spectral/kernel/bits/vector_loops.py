@@ -4,6 +4,9 @@ Every loop runs over slices of its own: only then does the compiler see that the
 that no index is negative, and uses vector instructions.
 """
 
+import os
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -13,15 +16,29 @@ from numba.extending import intrinsic
 # Sums may be split over the lanes of a vector; infinities and NaN keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 
+# Words that one pass over a row of counts takes: more of them in registers are no quicker.
+WORDS_AT_ONCE = 4
+
 
 def compiled(function: Any, **options: Any) -> Any:
-    """`function` compiled; the result is kept on disk where there is a place that can be written."""
+    """`function` compiled; the result is kept in the user's cache folder, or where numba finds room."""
     settings = {"fastmath": FAST, "error_model": "numpy", **options}
+    chosen = numba.config.CACHE_DIR
     try:
+        # numba reads the folder here, and looks for another where it cannot be written
+        numba.config.CACHE_DIR = chosen or str(cache_folder())
         return numba.njit(cache=True, **settings)(function)
     except RuntimeError:
         # no place for the cache: it is compiled anew in each process
         return numba.njit(**settings)(function)
+    finally:
+        numba.config.CACHE_DIR = chosen
+
+
+def cache_folder() -> Path:
+    """Where compiled loops are kept between processes."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "gencheck" / "numba"
 
 
 @intrinsic
@@ -229,3 +246,40 @@ def shortened(source, side, target):
         for d in range(1, side):
             total += source[side * p + d]
         target[p] = total
+
+
+@compiled
+def count_four(a, b, c, d, first, second, third, fourth, counts):
+    """counts[j] += the bits that four words share with each item's."""
+    for j in range(counts.shape[0]):
+        counts[j] += np.int32(
+            popcount(a & first[j])
+            + popcount(b & second[j])
+            + popcount(c & third[j])
+            + popcount(d & fourth[j])
+        )
+
+
+@partial(compiled, parallel=True)
+def fill_shared(left, right, out):
+    """`left` has shape (blocks, rows, words), `right` (blocks, words, columns): four words at a time."""
+    blocks, rows, words = left.shape
+    for task in numba.prange(blocks * rows):
+        block, row = task // rows, task % rows
+        counts = np.zeros(out.shape[2], np.int32)
+        own, other = left[block, row], right[block]
+        for w in range(0, words, WORDS_AT_ONCE):
+            count_four(
+                own[w],
+                own[w + 1],
+                own[w + 2],
+                own[w + 3],
+                other[w],
+                other[w + 1],
+                other[w + 2],
+                other[w + 3],
+                counts,
+            )
+        target = out[block, row]
+        for j in range(counts.shape[0]):
+            target[j] = counts[j]

@@ -1,0 +1,227 @@
+"""One audit on several processes: every figure to its last bit, and one end for all."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from gencheck.audit.memory_plan import memory_plan
+from gencheck.audit.options import AuditOptions
+from gencheck.cli.app import app
+from gencheck.cli.launch import Launch, launch
+from gencheck.spectral.kernel.path_kernel import PathKernel
+from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
+from gencheck.spectral.ranks import LANES, dealt
+from tests.cases import random_case
+from tests.networks import build
+
+_ITEMS = 40
+
+
+def write_case(folder: Path) -> None:
+    """A network with a pool, and data of some dozens of tiles."""
+    shape = tuple(random_case("conv_pool").sample.items.shape[1:])
+    program = torch.export.export(build("conv_pool").float(), (torch.zeros(3, *shape),))
+    torch.export.save(program, folder / "m.pt2")
+    generator = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
+    for name in ("train", "test"):
+        arrays[f"x_{name}"] = generator.normal(size=(_ITEMS, *shape)).astype(np.float32)
+        arrays[f"y_{name}"] = generator.integers(2, size=_ITEMS)
+    np.savez(folder / "d.npz", **arrays)
+
+
+def too_much_for_one(folder: Path) -> str:
+    """A limit on memory below which one process has no room for its Gram matrix, and two have."""
+    network = random_case("conv_pool").subject.network
+    options = AuditOptions(tile=16, batch_size=16)
+    kernel = PathKernel.of(network, options=replace(options.kernel, layout_bytes=2**26))
+    plan = memory_plan(kernel, 2 * _ITEMS, options)
+    return str(plan.total - plan.gates - plan.gram // 4)
+
+
+def commands(folder: Path, memory: str) -> dict[str, list[str]]:
+    common = [str(folder / "m.pt2"), str(folder / "d.npz"), "--json", "--tile", "16"]
+    common = ["concentrate", *common, "--batch-size", "16"]
+    plain = [*common, "--permutations", "9", "--beta2-permutation-budget", "5"]
+    common += ["--permutations", "0"]
+    return {
+        "plain": plain,
+        "bits": [*common, "--executor", "bits"],
+        "recompute": [*common, "--gram", "recompute", "--dtype", "float64"],
+        "cache": [*common, "--cache", str(folder / "cache")],
+        "memory": [*common, "--gram", "memory", "--memory", memory],
+        "gate": [*common, "--max-beta1", "1e-9"],
+        "landmarks": [*common, "--landmarks", "5"],
+        "other": ["val-bound", "--m-val", "100", "--n-models", "3", "--val-error", "0.1"],
+    }
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    """What each command gave on 1, 2 and 3 processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    write_case(folder)
+    asked = commands(folder, too_much_for_one(folder))
+    results: dict[int, dict[str, Any]] = {1: {}}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for name, command in asked.items():
+        if name != "cache":
+            done = CliRunner().invoke(app, command)
+            results[1][name] = {"code": done.exit_code, "stdout": done.stdout}
+    torch.set_num_threads(threads)
+    for size in (2, 3):
+        listed = folder / f"{size}.json"
+        listed.write_text(json.dumps(list(asked.values())), encoding="utf-8")
+        program = str(Path(__file__).with_name("torchrun_commands.py"))
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        done = subprocess.run(
+            [*launcher, "--nproc-per-node", str(size), program, str(listed)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        outcomes = json.loads(listed.with_suffix(".found").read_text(encoding="utf-8"))
+        results[size] = dict(zip(asked, outcomes, strict=True))
+    return results
+
+
+def figures(text: str) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(text).items() if name != "timing"}
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", ["plain", "bits", "recompute", "gate"])
+def test_every_figure_has_the_bits_of_one_process(
+    found: dict[int, dict[str, Any]], name: str, size: int
+) -> None:
+    alone, shared = found[1][name], found[size][name]
+    assert shared["code"] == alone["code"] == (1 if name == "gate" else 0), shared["stderr"]
+    assert figures(shared["stdout"]) == figures(alone["stdout"])
+    assert json.loads(shared["stdout"])["timing"]["gram"]["ranks"] == size
+
+
+@pytest.mark.distributed
+def test_tiles_of_two_processes_serve_three(found: dict[int, dict[str, Any]]) -> None:
+    first, second = (json.loads(found[size]["cache"]["stdout"]) for size in (2, 3))
+    every = len(upper_tiles(2 * _ITEMS, 16))
+    assert first["timing"]["tiles"] == {"reused": 0, "computed": every, "rejected": 0}
+    assert second["timing"]["tiles"] == {"reused": every, "computed": 0, "rejected": 0}
+    assert first["beta1"] == second["beta1"]
+
+
+@pytest.mark.distributed
+def test_a_matrix_too_large_for_one_process_fits_two(found: dict[int, dict[str, Any]]) -> None:
+    assert found[1]["memory"]["code"] == 2
+    for size in (2, 3):
+        done = found[size]["memory"]
+        assert done["code"] == 0, done["stderr"]
+        assert json.loads(done["stdout"])["timing"]["gram"]["storage"] == "memory"
+
+
+@pytest.mark.distributed
+def test_what_cannot_be_shared_is_refused(found: dict[int, dict[str, Any]]) -> None:
+    landmarks, other = found[2]["landmarks"], found[2]["other"]
+    assert landmarks["code"] == other["code"] == 2
+    assert "torchrun with --landmarks: found both" in landmarks["stderr"]
+    assert "torchrun: found 2 processes for gencheck val-bound" in other["stderr"]
+
+
+_TRANSFORM = """\
+import os, signal
+
+def same(item):
+    if os.environ["RANK"] == "1":
+        DO
+    return item
+"""
+
+
+def ended(folder: Path, *options: str, own: list[str]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of two ranks, of which the second has options of its `own`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    common = ["m.pt2", "d.npz", "--json", "--tile", "16", "--permutations", "0", *options]
+    running = []
+    for rank in range(2):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "gencheck", "concentrate", *common, *(own if rank else [])],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **place, **where},
+            )
+        )
+    outputs = [process.communicate() for process in running]
+    return [(p.returncode, *output) for p, output in zip(running, outputs, strict=True)]
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("fault", ["error", "kill", "options"])
+def test_a_fault_on_one_rank_ends_all(tmp_path: Path, fault: str) -> None:
+    write_case(tmp_path)
+    act = {"error": "raise ValueError('no such item')", "kill": "os.kill(os.getpid(), 9)"}
+    (tmp_path / "own.py").write_text(_TRANSFORM.replace("DO", act.get(fault, "pass")))
+    transform = ["--transform", "own:same"]
+    own = ["--seed", "7", "--top", "3"] if fault == "options" else []
+    (first, said, words), (second, nothing, others) = ended(tmp_path, *transform, own=own)
+    assert not said
+    assert not nothing
+    assert first != 0
+    if fault == "error":
+        assert first == second == 2
+        assert "rank 1: " in words
+        assert "no such item" in words
+        assert words.count("no such item") == 1
+        assert "no such item" not in others
+    elif fault == "kill":
+        assert (first, second) == (4, -9)
+        assert "torchrun: lost the connection to another rank" in words
+    else:
+        assert first == second == 2
+        assert "that ranks 0 and 1 differ in seed, top" in words
+
+
+def test_lanes_hold_every_tile_once_and_about_as_many_pairs() -> None:
+    for count, size in ((5, 16), (180, 16), (3000, 128), (10_000, 1024)):
+        tiles = upper_tiles(count, size)
+        lanes = lanes_of(tiles, LANES)
+        assert [number for lane in lanes for number in lane] == list(range(len(tiles)))
+        assert 1 <= len(lanes) <= LANES
+        for ranks in (2, 3, 4):
+            shares = [
+                sum(tiles[n].shape[0] * tiles[n].shape[1] for lane in part for n in lanes[lane])
+                for part in dealt(len(lanes), ranks)
+            ]
+            if count >= 3000:
+                assert max(shares) <= 1.06 * sum(shares) / ranks
+
+
+def test_how_a_process_knows_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "3"}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert launch() == Launch(0, 1, 0, 1)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert launch() == Launch(1, 3, 1, 3)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert launch() == Launch(0, 1, 0, 1)
