@@ -137,7 +137,8 @@ class _Watch:
     """What tells the others of an error here, and ends this process on an error of theirs."""
 
     def __init__(self, own: Launch, run: int) -> None:
-        from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+        from torch.distributed.distributed_c10d import PrefixStore
 
         self.own = own
         # a connection of its own: the group's may be held by a collective that never returns
