@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -165,7 +166,11 @@ class _Watch:
             return
         if self.own.rank == 0:
             say(f"rank {rank}: {message}")
+            sys.stderr.flush()
         self.store.add(_SAID, 1)
+        if self.own.rank == 0:
+            # it may keep the store that the others read this from
+            self._heard()
         os._exit(code)
 
     def fail(self, error: BaseException) -> None:
@@ -181,22 +186,33 @@ class _Watch:
             known = foreseen(error, "the command")
             code, message = known.exit_code, str(known)
         self._ended.set()
-        text = json.dumps([self.own.rank, code, message])
-        first = json.loads(self.store.compare_set(_FAILURE, "", text))[0] == self.own.rank
-        if not first:
-            self.store.add(_SAID, 1)
-        heard = self._heard() if first else True
+        heard = self._told(json.dumps([self.own.rank, code, message]))
         if self.own.rank == 0 or not heard:
-            raise known from error
+            # an error is not its own cause
+            raise known from (None if known is error else error)
         raise typer.Exit(code) from error
 
-    def _heard(self) -> bool:
-        """True once all other ranks know."""
-        until = time.monotonic() + _HEARD
-        while time.monotonic() < until:
-            if self.store.add(_SAID, 0) >= self.own.size - 1:
+    def _told(self, failure: str) -> bool:
+        """True once all other ranks know of a failure, of this one or of one that came before."""
+        try:
+            if self.store.compare_set(_FAILURE, "", failure).decode() != failure:
+                self.store.add(_SAID, 1)
                 return True
-            time.sleep(_LOOK / 4)
+        except RuntimeError:
+            # whoever kept the store is gone, and told nobody
+            return False
+        return self._heard()
+
+    def _heard(self) -> bool:
+        """True once all ranks but the one that failed know, or the first has said it and left."""
+        until = time.monotonic() + _HEARD
+        try:
+            while time.monotonic() < until:
+                if self.store.add(_SAID, 0) >= self.own.size - 1:
+                    return True
+                time.sleep(_LOOK / 4)
+        except RuntimeError:
+            return True
         return False
 
     def stop(self) -> None:

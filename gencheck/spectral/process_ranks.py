@@ -125,7 +125,7 @@ class ProcessRanks:
 @cache
 def _meeting_place(number: int, size: int) -> Store:
     """Where MASTER_ADDR and MASTER_PORT say; kept, for it cannot be made twice."""
-    store, _, _ = next(iter(rendezvous("env://", number, size)))
+    store: Store = next(iter(rendezvous("env://", number, size)))[0]
     return store
 
 

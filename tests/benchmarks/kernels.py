@@ -1,6 +1,7 @@
 """The Gram stage of three kinds of networks on real data, against the machine's own limits.
 
     GENCHECK_DATA=FOLDER python -m tests.benchmarks.kernels [--device cuda] [--items 4000] [--growth]
+    GENCHECK_DATA=FOLDER python -m tests.benchmarks.kernels --ways
 
 For each network: pairs per second, and the rate achieved over the limit. The limit of a pair is the
 larger of its FLOPs over the matrix-product rate and its bytes over the copy rate, both measured here
@@ -30,6 +31,7 @@ from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.executors import executor_for
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.overlaps import int8_product
 from tests.architectures import initialised, lenet5, lenet_like
 
 FOLDER = Path(os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder"))
@@ -197,6 +199,45 @@ def whole(device: str) -> None:
         )
 
 
+def ways() -> None:
+    """784-256-256-10 on one thread, by each way to form overlaps: processor seconds, in one run.
+
+    Processor time, since other processes of a shared machine stretch the other kind.
+    """
+    torch.set_num_threads(1)
+    items = mnist(4000)
+    network = model_of_module(fully_connected(256), [tuple(items.shape[1:])]).network
+    program = kernel_program(network)
+    factors, _ = forward(network, items, 1024)
+    flops = program.flops_per_pair * len(items) ** 2 / 2
+    a, out = torch.randn(1024, 784), torch.empty(1024, 1024)
+    print("| way | processor s | GFLOP/s | GEMM GFLOP/s | achieved/limit |")
+    print("|---|---|---|---|---|")
+    for way in ("float32", "bits"):
+        rates, seconds = [], []
+        gram_matrix(program, factors, 1024, overlaps=way)
+        for _ in range(5):
+            started = time.process_time()
+            for _ in range(10):
+                torch.mm(a, a.T, out=out)
+            rates.append(20 * 1024**2 * 784 / (time.process_time() - started))
+            started = time.process_time()
+            gram_matrix(program, factors, 1024, overlaps=way)
+            seconds.append(time.process_time() - started)
+        rate = flops / min(seconds)
+        print(
+            f"| {way} | {min(seconds):.2f} | {rate / 1e9:.0f} | {max(rates) / 1e9:.0f} |"
+            f" {rate / max(rates):.2f} |",
+            flush=True,
+        )
+    # so slow where the processor has no units for it that a whole matrix would take minutes
+    whole = torch.randint(-128, 128, (256, 784), dtype=torch.int8)
+    started = time.process_time()
+    int8_product(whole, whole)
+    rate = 2 * 256**2 * 784 / (time.process_time() - started)
+    print(f"\nint8: one product of 256 x 784 x 256 at {rate / 1e9:.1f} GOP/s")
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser()
@@ -204,7 +245,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=4000)
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--ways", action="store_true")
     arguments = parser.parse_args()
+    if arguments.ways:
+        ways()
+        return
     table(arguments.device, arguments.items)
     if arguments.growth:
         growth(arguments.device)
