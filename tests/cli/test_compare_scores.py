@@ -192,7 +192,7 @@ def test_torch_and_scipy_are_never_loaded(pair: tuple[Path, Path]) -> None:
         f"for line in ('compare-scores {pair[0]} {pair[1]}',"
         f" 'val-bound --scores {pair[0]} --n-models 1'):\n"
         "    app(line.split(), standalone_mode=False)\n"
-        "assert not {'torch', 'scipy', 'sqlite3', 'pyarrow'} & sys.modules.keys()\n"
+        "assert not {'torch', 'scipy', 'sqlite3', 'pyarrow', 'pydantic'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
