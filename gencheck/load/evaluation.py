@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from gencheck.errors import InputError
+from gencheck.load.helm_log import helm_scores
 from gencheck.load.inspect_log import inspect_scores
 from gencheck.load.item_ids import refuse_repeats
 from gencheck.load.item_scores import ItemScores, ScoreKeys, table_scores
 from gencheck.load.logs import (
     harness_scores,
-    helm_scores,
     json_lines,
     plain_scores,
 )

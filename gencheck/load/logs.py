@@ -1,4 +1,4 @@
-"""Evaluation logs, one score an item: lm-evaluation-harness, HELM, plain JSON lines."""
+"""Evaluation logs, one score an item: lm-evaluation-harness, plain JSON lines."""
 
 import json
 import re
@@ -186,32 +186,6 @@ def _metric_and_filter(
             required=f"one of them: --score-key {metric},{filters[0]}",
         )
     return metric, chosen or None
-
-
-def helm_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
-    """HELM's `per_instance_stats.json`: the mean of the statistic `keys.score_key` of each instance."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            where=str(path), found=f"no JSON ({error})", required="HELM's list of instances"
-        ) from error
-    rows = ScoreRows(str(path))
-    for number, record in enumerate(content if isinstance(content, list) else []):
-        at = f"{path}, instance {number}"
-        stats = {
-            str((stat.get("name") or {}).get("name")): stat.get("mean")
-            for stat in record.get("stats", [])
-        }
-        if keys.score_key is None:
-            raise InputError(
-                where=at,
-                found=f"the statistics {', '.join(sorted(stats)[:12])}",
-                required="the one to bound: --score-key NAME",
-            )
-        score = score_of(value_at(stats, keys.score_key, at), at, keys.score_key)
-        rows.add(record, score, str(record.get("instance_id", number)), keys, at)
-    return [rows.finished(path.parent.parent.name, path.parent.name, keys)]
 
 
 def plain_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
