@@ -86,4 +86,9 @@ def would_pass_sentence(gate: dict[str, Any]) -> str:
     if answer["m_val"] is None:
         return f"What would pass: {answer['reason']}."
     fewer = " (or fewer, by their variance)" if answer["counted_by"] == "hoeffding-bentkus" else ""
+    if "fresh" in answer:
+        return (
+            f"What would pass: {answer['m_val']:,} new items of the same mean loss, on which nothing was "
+            "chosen."
+        )
     return f"What would pass: {answer['m_val']:,} items{fewer} of the same mean loss."
