@@ -25,7 +25,7 @@ def helm_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
     records = _records(path)
     name, chosen = _statistic_and_label(path, records, keys.score_key)
     model, task = _model_and_task(path)
-    rows, without = ScoreRows(str(path)), {}
+    rows, without = ScoreRows(str(path)), dict[str, str]()
     for number, record in enumerate(records):
         identity, at = f"{task}/{record.get('instance_id', number)}", f"{path}, instance {number}"
         for stat in _stats(record, chosen):

@@ -18,6 +18,8 @@ Record = dict[str, Any]
 _SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
 # Inspect's own reading of a grade.
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+# The key of strata that every log has.
+TASK = "task"
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
@@ -39,8 +41,8 @@ class ScoreRows:
         if keys.cluster_key is not None:
             own = keys.cluster_key == "id"
             self.clusters.append(identity if own else str(value_at(record, keys.cluster_key, at)))
-        if keys.stratify_key is not None:
-            self.strata.append(str(value_at(record, keys.stratify_key, at)))
+        if keys.stratify_key not in (None, TASK):
+            self.strata.append(str(value_at(record, str(keys.stratify_key), at)))
         if keys.weight_key is not None:
             self.weights.append(
                 score_of(value_at(record, keys.weight_key, at), at, keys.weight_key)
@@ -50,6 +52,8 @@ class ScoreRows:
         """The losses, checked."""
         if not self.scores:
             raise InputError(where=self.where, found="no items", required="at least one")
+        if keys.stratify_key == TASK:
+            self.strata = [task] * len(self.scores)
         losses = keys.low + keys.high - np.array(self.scores)
         refuse_outside(losses, f"{self.where}, item", keys, score=True)
         return ItemScores(
