@@ -27,7 +27,8 @@ class AuditOptions:
     memory
         The most bytes that the run may take; None for a share of what the machine has free.
     beta2_budget
-        Seconds, at a nominal rate, that the enumeration of paths may take.
+        Seconds that β2 may take in all, at a nominal rate and on the clock: whichever ends first; 0 for
+        none, so that ‖v‖₂ alone bounds it.
     seed
         Seeds Lanczos' starting vector and the path search.
     cache
@@ -55,7 +56,7 @@ class AuditOptions:
     batch_size: int = 1024
     tile: int = 1024
     memory: int | None = None
-    beta2_budget: float = 10.0
+    beta2_budget: float = 1.0
     seed: int = 0
     cache: Path | None = None
     executor: str = "auto"

@@ -61,13 +61,22 @@ class Argmax:
 
 @dataclass(frozen=True)
 class Beta2:
-    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`."""
+    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`.
+
+    Attributes
+    ----------
+    argmax
+        Where the lower end is attained; its path is empty where no path was looked for.
+    stopped_by_clock
+        True where the time that was allowed decided the interval: another run may find another one.
+    """
 
     value: float
     lower: float
     upper: float
     exact: bool
     argmax: Argmax
+    stopped_by_clock: bool = False
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def summarise(
             upper=upper,
             exact=sup.exact,
             argmax=Argmax(sup.output, tuple(describe_path(sup.path, measured.windows))),
+            stopped_by_clock=sup.stopped_by_clock,
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),

@@ -111,9 +111,9 @@ def concentrate(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Spend at most this long on β2; its interval narrows with more.",
+            help="Spend at most this long on β2, which narrows with more; 0: take ‖v‖₂ for it.",
         ),
-    ] = 10.0,
+    ] = 1.0,
     certify: Annotated[
         bool,
         typer.Option(

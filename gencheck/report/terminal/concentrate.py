@@ -101,18 +101,23 @@ def _betas(doc: Document) -> RenderableType:
         f"excess of the reference along the path direction where it is largest "
         f"({_how_found(beta1)})",
     )
-    between = "" if beta2["exact"] else f"between {shown(beta2['lower'])} and this: the "
-    table.add_row(
-        "β2",
-        shown(beta2["value"]),
-        f"{between}largest difference of any path's correlation with a target"
-        f"{' (exact)' if beta2['exact'] else ''}",
-    )
+    table.add_row("β2", shown(beta2["value"]), _beta2_in_words(beta2))
     argmax = beta2["argmax"]
-    way = " → ".join([*argmax["path"], f"output {argmax['output']}"])
-    table.add_row("", "", Text(f"found at {way}", style="dim"))
+    if argmax["path"]:
+        way = " → ".join([*argmax["path"], f"output {argmax['output']}"])
+        table.add_row("", "", Text(f"found at {way}", style="dim"))
     table.add_row("β3", shown(doc["beta3"]["value"]), "difference of the targets' mean square")
     return table
+
+
+def _beta2_in_words(beta2: dict[str, Any]) -> str:
+    what = "the largest difference of any path's correlation with a target"
+    if beta2["exact"]:
+        return f"{what} (exact)"
+    if not beta2["argmax"]["path"]:
+        return f"at most {what} (no path was looked for, this is ‖v‖₂; see --beta2-budget)"
+    clock = " (stopped by --beta2-budget; another run may narrow it further)"
+    return f"between {shown(beta2['lower'])} and this: {what}{clock * beta2['stopped_by_clock']}"
 
 
 def _how_found(beta1: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ v_k is a vector over all paths; an extreme entry of it is found by enumeration w
 few, and is bracketed by the best path found and by norms that bound every entry beyond that.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from gencheck.network.program import Program, Slide
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta2.branch import BranchAndBound
+from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.paths import (
     BIAS,
     Columns,
@@ -24,8 +26,8 @@ from gencheck.spectral.beta2.paths import (
 from gencheck.spectral.beta2.search import best_path
 from gencheck.spectral.kernel.factors import Factors
 
-# Seconds of budget are counted at this rate and not on a clock, so that a run's result does not
-# depend on how fast the machine was.
+# Seconds of budget are operations at this rate, so that the result of a machine that keeps up with it
+# does not depend on how fast it is; on another the clock ends the search, and the result says so.
 NOMINAL_FLOPS_PER_SECOND = 5e10
 
 # Merging equal and dead paths is worth its time where enumeration is too long by at most this factor.
@@ -52,7 +54,9 @@ class SupNorm:
     output, path
         The output and the path that attain max_k `lower`.
     flops
-        What the enumeration took, or would have taken.
+        What the enumeration took, or would have taken; infinite where that is not known.
+    stopped_by_clock
+        True where another run, with more time or on a quicker machine, may find a narrower interval.
     """
 
     lower: list[float]
@@ -61,6 +65,12 @@ class SupNorm:
     output: int
     path: Path
     flops: float
+    stopped_by_clock: bool = False
+
+    @classmethod
+    def unsearched(cls, outputs: int) -> "SupNorm":
+        """Nothing is known: no path was looked at."""
+        return cls([0.0] * outputs, [math.inf] * outputs, False, 0, (), math.inf)
 
 
 def sup_norms(
@@ -71,6 +81,7 @@ def sup_norms(
     gates_lie_in_unit_interval: bool = True,
     seed: int = 0,
     progress: Progress = SILENT,
+    deadline: Deadline | None = None,
 ) -> SupNorm:
     """‖v_k‖_∞ = max_p |Σ_i c_ik z_p(x_i)| for every column k of `coefficients`.
 
@@ -89,29 +100,24 @@ def sup_norms(
         then infinite unless paths are enumerated.
     seed
         Seeds the random starts of the search where enumeration is too long.
+    deadline
+        When to stop with what has been found, whatever operations are left; none by default.
     """
     outputs = range(coefficients.shape[1])
-    flops = _enumeration_flops(program, factors, coefficients, budget)
+    deadline = deadline or Deadline(math.inf)
+    counting = deadline.share(1 / 4)
+    flops = _enumeration_flops(program, factors, coefficients, budget, counting)
+    search = _Search(flops, budget, len(outputs), gates_lie_in_unit_interval)
     progress.start("beta2", len(outputs), "outputs")
     found: list[tuple[float, Path]] = []
     upper: list[float] = []
+    struck = counting.struck
     for k in outputs:
         # built anew for each output: together they could take more memory than the data
         space, weights = _restricted(program, factors, coefficients[:, k])
-        path: Path = ()
-        if space.count == 0:
-            value, end = 0.0, 0.0
-        else:
-            enumerable, share = flops <= budget, budget / len(outputs)
-            value, path, end = 0.0, (), float("inf")
-            if not enumerable or (gates_lie_in_unit_interval and flops > _LONG_ENUMERATION):
-                allowed = min(share, flops / len(outputs)) if enumerable else share
-                value, path, end = _bracketed(
-                    space, weights, seed + k, allowed, gates_lie_in_unit_interval
-                )
-            if enumerable and end > value:
-                value, path = _enumerated(space, weights)
-                end = value
+        own = deadline.share(1 / (len(outputs) - k))
+        value, path, end = search.of(space, weights, seed + k, own)
+        struck = struck or own.struck
         found.append((value, path))
         upper.append(max(value, end))
         progress.advance(1)
@@ -125,27 +131,63 @@ def sup_norms(
         output=output,
         path=found[output][1],
         flops=flops,
+        stopped_by_clock=struck and lower != upper,
     )
 
 
-def _bracketed(
-    space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
-) -> tuple[float, Path, float]:
-    """|v_p| of the best path found, that path, and an upper end."""
-    value, path = best_path(space, weights, seed, budget / 4)
-    if not gates_lie_in_unit_interval:
-        return value, path, float("inf")
-    end = _parts_bound(space, weights)
-    bracket = BranchAndBound(space, weights, value, path).bracketed(3 * budget / 4)
-    return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
+@dataclass(frozen=True)
+class _Search:
+    """How ‖v_k‖_∞ of one output is found: what enumerating all takes, and what may be taken."""
+
+    flops: float
+    budget: float
+    outputs: int
+    gates_lie_in_unit_interval: bool
+
+    def of(
+        self, space: PathSpace, weights: Tensor, seed: int, deadline: Deadline
+    ) -> tuple[float, Path, float]:
+        """|v_p| of the best path found, that path, and an upper end."""
+        if space.count == 0:
+            return 0.0, (), 0.0
+        value, path, end = 0.0, (), math.inf
+        enumerable, share = self.flops <= self.budget, self.budget / self.outputs
+        unit = self.gates_lie_in_unit_interval
+        if not enumerable or (unit and self.flops > _LONG_ENUMERATION):
+            allowed = min(share, self.flops / self.outputs) if enumerable else share
+            value, path, end = self._bracketed(space, weights, seed, allowed, deadline)
+        if enumerable and end > value:
+            best, found, whole = _enumerated(space, weights, deadline)
+            if whole or best > value:
+                value, path = best, found
+            end = value if whole else end
+        return value, path, end
+
+    def _bracketed(
+        self, space: PathSpace, weights: Tensor, seed: int, budget: float, deadline: Deadline
+    ) -> tuple[float, Path, float]:
+        first = deadline.share(1 / 4)
+        value, path = best_path(space, weights, seed, budget / 4, first)
+        deadline.struck = deadline.struck or first.struck
+        if not self.gates_lie_in_unit_interval or deadline.has_passed():
+            return value, path, math.inf
+        end = _parts_bound(space, weights)
+        branches = BranchAndBound(space, weights, value, path)
+        bracket = branches.bracketed(3 * budget / 4, deadline)
+        return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
 
 
 def _enumeration_flops(
-    program: Program, factors: Factors, coefficients: Tensor, budget: float
+    program: Program,
+    factors: Factors,
+    coefficients: Tensor,
+    budget: float,
+    deadline: Deadline,
 ) -> float:
     """What enumeration takes: two operations for each distinct path, item and output.
 
     Where the paths are hopelessly many before equal and dead ones are merged, they are not merged.
+    Infinite once it is seen to be past the budget.
     """
     items = float((coefficients != 0).sum())
     flops = 2.0 * unmerged_path_count(program) * items
@@ -155,6 +197,8 @@ def _enumeration_flops(
     for column in coefficients.T:
         space, _ = _restricted(program, factors, column)
         flops += 2.0 * space.path_count() * space.count
+        if flops > budget or deadline.has_passed():
+            return math.inf
     return flops
 
 
@@ -170,8 +214,11 @@ def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
     return abs(float(weights.double() @ space.feature(path).double()))
 
 
-def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
-    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks."""
+def _enumerated(space: PathSpace, weights: Tensor, deadline: Deadline) -> tuple[float, Path, bool]:
+    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks.
+
+    False at the end where the deadline came before all paths were seen.
+    """
     best = -1.0
     found: Path = ()
     if space.program.maps[space.last].bias:
@@ -181,6 +228,8 @@ def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
     for b, batch, j in space.blocks(space.last, 0):
         columns = space.columns(space.last, b, j)
         for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
+            if deadline.has_passed():
+                return max(best, 0.0), found, False
             values = (features * narrow[:, None]).T @ columns.values
             if values.numel() == 0:
                 continue
@@ -193,7 +242,7 @@ def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
             value = entry(space, weights, candidate)
             if value > best:
                 best, found = value, candidate
-    return max(best, 0.0), found
+    return max(best, 0.0), found, True
 
 
 def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels: Tensor) -> Tensor:
