@@ -35,13 +35,11 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
         return ()
     found = []
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
-        in_sample = position < difference.sample_count
-        own = position if in_sample else position - difference.sample_count
-        places = (question.sample if in_sample else question.reference).indices
+        where, index = question.place(position)
         found.append(
             ItemShare(
-                set="sample" if in_sample else "reference",
-                index=own if places is None else int(places[own]),
+                set=where,
+                index=index,
                 label=_label(difference.targets[position], question.task),
                 share=float(terms[position]) / whole,
             )

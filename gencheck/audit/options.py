@@ -49,6 +49,8 @@ class AuditOptions:
         How many of the items that make up β1 are listed.
     gates_independent
         True where the gates are known to have seen neither set; it changes how p-values read.
+    softmax
+        True for the squared loss of the probabilities softmax(h) beside that of the outputs.
     """
 
     device: str = "cpu"
@@ -66,6 +68,7 @@ class AuditOptions:
     top: int = 10
     landmarks: int | None = None
     gates_independent: bool = False
+    softmax: bool = False
 
     def record(self) -> dict[str, Any]:
         """Every option as plain data, for the document of a run; the seed is recorded with the data."""

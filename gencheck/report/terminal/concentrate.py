@@ -14,6 +14,7 @@ from gencheck.report.answer import NAMES, answer, items_stand_out, size, statist
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
+from gencheck.report.terminal.warned import warnings_section
 
 _BAR_WIDTH = 40
 
@@ -25,6 +26,7 @@ def render(doc: Document) -> RenderableType:
         Text(size(doc)),
         Text(""),
         _heading(doc),
+        *warnings_section(doc),
         *_noise(doc),
         *_blame(doc),
         _section("How concentrated is the sample under this model?"),
@@ -212,6 +214,10 @@ def _costs(doc: Document) -> RenderableType:
     table.add_row("squared-loss risk on S", shown(gap["sample_risk"]), _error(gap["sample_error"]))
     table.add_row("on T", shown(gap["reference_risk"]), _error(gap["reference_error"]))
     table.add_row("gap, T − S", shown(gap["gap"]), "what the bounds are bounds on")
+    if "softmax" in gap:
+        of = gap["softmax"]
+        words = f"{shown(of['sample_risk'])} on S, {shown(of['reference_risk'])} on T"
+        table.add_row("gap of softmax", shown(of["gap"]), f"squared loss of probabilities: {words}")
     for label, which in (("bound", bound), ("tightest bound", bound["tightest"])):
         logs = which.get("log10", {})
         parts = zip(

@@ -150,7 +150,8 @@ class _Search:
         """|v_p| of the best path found, that path, and an upper end."""
         if space.count == 0:
             return 0.0, (), 0.0
-        value, path, end = 0.0, (), math.inf
+        value, end = 0.0, math.inf
+        path: Path = ()
         enumerable, share = self.flops <= self.budget, self.budget / self.outputs
         unit = self.gates_lie_in_unit_interval
         if not enumerable or (unit and self.flops > _LONG_ENUMERATION):
