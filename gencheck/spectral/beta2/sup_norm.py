@@ -5,22 +5,19 @@ few, and is bracketed by the best path found and by norms that bound every entry
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Program, Slide
+from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta2.branch import BranchAndBound
 from gencheck.spectral.beta2.deadline import Deadline
+from gencheck.spectral.beta2.enumeration import BLOCK_ENTRIES, blocks, enumerated, restricted
 from gencheck.spectral.beta2.paths import (
-    BIAS,
-    Columns,
     Path,
     PathSpace,
-    Step,
     unmerged_path_count,
 )
 from gencheck.spectral.beta2.search import best_path
@@ -36,9 +33,6 @@ _MERGE_HOPE = 1e4
 # Where enumeration takes more operations than this, branch and bound is tried first: it may give up
 # most paths, and takes no longer than the enumeration would.
 _LONG_ENUMERATION = 5e9
-
-# Entries of a block of path features that is held at one time.
-_BLOCK_ENTRIES = 2**23
 
 
 @dataclass(frozen=True)
@@ -114,7 +108,7 @@ def sup_norms(
     struck = counting.struck
     for k in outputs:
         # built anew for each output: together they could take more memory than the data
-        space, weights = _restricted(program, factors, coefficients[:, k])
+        space, weights = restricted(program, factors, coefficients[:, k])
         own = deadline.share(1 / (len(outputs) - k))
         value, path, end = search.of(space, weights, seed + k, own)
         struck = struck or own.struck
@@ -158,7 +152,7 @@ class _Search:
             allowed = min(share, self.flops / self.outputs) if enumerable else share
             value, path, end = self._bracketed(space, weights, seed, allowed, deadline)
         if enumerable and end > value:
-            best, found, whole = _enumerated(space, weights, deadline)
+            best, found, whole = enumerated(space, weights, deadline)
             if whole or best > value:
                 value, path = best, found
             end = value if whole else end
@@ -196,54 +190,11 @@ def _enumeration_flops(
         return flops
     flops = 0.0
     for column in coefficients.T:
-        space, _ = _restricted(program, factors, column)
+        space, _ = restricted(program, factors, column)
         flops += 2.0 * space.path_count() * space.count
         if flops > budget or deadline.has_passed():
             return math.inf
     return flops
-
-
-def _restricted(program: Program, factors: Factors, column: Tensor) -> tuple[PathSpace, Tensor]:
-    """The paths on the items with a nonzero coefficient, and those coefficients."""
-    rows = column.nonzero()[:, 0]
-    device = factors.items.device
-    return PathSpace(program, factors, rows.to(device)), column[rows].to(device)
-
-
-def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
-    """|v_p| = |Σ_i c_i z_p(x_i)| of one path, in float64."""
-    return abs(float(weights.double() @ space.feature(path).double()))
-
-
-def _enumerated(space: PathSpace, weights: Tensor, deadline: Deadline) -> tuple[float, Path, bool]:
-    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks.
-
-    False at the end where the deadline came before all paths were seen.
-    """
-    best = -1.0
-    found: Path = ()
-    if space.program.maps[space.last].bias:
-        found = (Step(space.last, BIAS, 0, 0),)
-        best = entry(space, weights, found)
-    narrow = weights.to(space.like.dtype)
-    for b, batch, j in space.blocks(space.last, 0):
-        columns = space.columns(space.last, b, j)
-        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
-            if deadline.has_passed():
-                return max(best, 0.0), found, False
-            values = (features * narrow[:, None]).T @ columns.values
-            if values.numel() == 0:
-                continue
-            at = int(values.abs().argmax())
-            row, column = divmod(at, values.shape[1])
-            candidate = (
-                Step(space.last, b, j, int(columns.units[column])),
-                *paths.path(row),
-            )
-            value = entry(space, weights, candidate)
-            if value > best:
-                best, found = value, candidate
-    return max(best, 0.0), found, True
 
 
 def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels: Tensor) -> Tensor:
@@ -260,7 +211,7 @@ def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels:
     """
     largest = torch.zeros(labels.shape[1], dtype=torch.float64, device=factors.items.device)
     for column in targets.T:
-        space, own = _restricted(program, factors, column)
+        space, own = restricted(program, factors, column)
         if space.count == 0:
             continue
         rows = column.nonzero()[:, 0]
@@ -269,60 +220,14 @@ def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels:
             largest = torch.maximum(largest, coefficients.sum(0).abs())
         for b, batch, j in space.blocks(space.last, 0):
             units = space.columns(space.last, b, j).values
-            wide = max(1, _BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
-            for features, _ in _blocks(space, batch.carrier, int(batch.at[j])):
+            wide = max(1, BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
+            for features, _ in blocks(space, batch.carrier, int(batch.at[j])):
                 for part in features.split(wide, 1):
                     made = (part[:, :, None] * units[:, None, :]).reshape(space.count, -1)
                     if made.numel():
                         entries = coefficients.T @ made.double()
                         largest = torch.maximum(largest, entries.abs().amax(1))
     return largest.cpu()
-
-
-@dataclass(frozen=True)
-class _BlockPaths:
-    """Which path each column of a block belongs to, worked out only for the columns asked for."""
-
-    step: Step | None
-    columns: Columns | None
-    first: int
-    before: "_BlockPaths | None"
-
-    def path(self, column: int) -> Path:
-        if self.step is None:
-            return ()
-        if self.columns is None or self.before is None:
-            return (self.step,)
-        row, unit = divmod(column, self.columns.values.shape[1])
-        step = replace(self.step, unit=int(self.columns.units[unit]))
-        return (step, *self.before.path(self.first + row))
-
-
-def _blocks(
-    space: PathSpace, carrier: int | None, cell: int
-) -> Iterator[tuple[Tensor, _BlockPaths]]:
-    """The feature columns (n, p) of all paths that reach a carrier's cell, block by block."""
-    if carrier is None:
-        yield space.ones(), _BlockPaths(None, None, 0, None)
-        return
-    node = space.program.maps[carrier]
-    if node.bias:
-        yield space.ones(), _BlockPaths(Step(carrier, BIAS, cell, 0), None, 0, None)
-    if isinstance(node, Slide):
-        for source in node.reads[cell].tolist():
-            if source >= 0:
-                yield from _blocks(space, node.source, source)
-        return
-    for b, batch, j in space.blocks(carrier, cell):
-        columns = space.columns(carrier, b, j)
-        width = max(columns.values.shape[1], 1)
-        rows = max(1, _BLOCK_ENTRIES // (max(space.count, 1) * width))
-        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
-            for start in range(0, features.shape[1], rows):
-                part = features[:, start : start + rows]
-                product = part[:, :, None] * columns.values[:, None, :]
-                label = _BlockPaths(Step(carrier, b, j, 0), columns, start, paths)
-                yield product.reshape(space.count, -1), label
 
 
 def _parts_bound(space: PathSpace, weights: Tensor) -> float:
