@@ -1,0 +1,180 @@
+"""One command on several processes, as torchrun starts them: one of them speaks, all end together."""
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from gencheck.cli.failures import foreseen
+from gencheck.cli.launch import Launch, launch
+from gencheck.cli.terminal import say
+from gencheck.errors import InputError
+
+if TYPE_CHECKING:
+    from gencheck.audit.inputs import AuditInputs
+    from gencheck.audit.options import AuditOptions
+    from gencheck.spectral.process_ranks import ProcessRanks
+    from gencheck.spectral.ranks import Ranks
+
+# Seconds between two looks at whether another rank has failed, and that a failure waits to be heard.
+_LOOK, _HEARD = 0.2, 5.0
+
+_FAILURE, _SAID = "failure", "said"
+
+
+@contextmanager
+def shared(options: "AuditOptions") -> Iterator["Ranks"]:
+    """The ranks of this run; an error on one of them ends all, with its message and exit code.
+
+    Raises
+    ------
+    InputError
+        Landmarks are asked for of several processes.
+    """
+    from gencheck.spectral.ranks import ALONE
+
+    own = launch()
+    if own.size == 1:
+        yield ALONE
+        return
+    if options.landmarks is not None:
+        raise InputError(
+            where="torchrun with --landmarks",
+            found="both",
+            required="one of them: landmarks are few enough for one process",
+            remedy="Leave --landmarks out: the Gram matrix is dealt to the ranks.",
+        )
+    from gencheck.spectral.process_ranks import ProcessRanks
+
+    ranks = ProcessRanks(own.rank, own.size, options.device, own.local_size)
+    watch = _Watch(own, ranks.run)
+    try:
+        yield ranks
+        ranks.leave()
+    except (Exception, KeyboardInterrupt) as error:
+        watch.fail(error)
+    finally:
+        watch.stop()
+
+
+def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -> None:
+    """Do nothing where all ranks ask the same question of the same items.
+
+    Raises
+    ------
+    InputError
+        They do not; names what differs.
+    """
+    if ranks.size == 1:
+        return
+    import torch
+
+    from gencheck import __version__
+
+    own = {"cache", "device", "memory"}
+    asked = {
+        name: value for name, value in (case.record | options.record()).items() if name not in own
+    }
+    digest = hashlib.sha256()
+    for part in (case.sample, case.reference):
+        for tensor in (part.items, part.targets):
+            digest.update(tensor.contiguous().numpy().data)
+    facts = {name: json.dumps(value, default=str) for name, value in asked.items()}
+    facts |= {"items": digest.hexdigest(), "gencheck": __version__, "torch": torch.__version__}
+    facts |= {"threads": str(torch.get_num_threads())}
+    processes: ProcessRanks = ranks  # type: ignore[assignment]
+    processes.require_agreement(facts)
+
+
+class _Watch:
+    """What tells the others of an error here, and ends this process on an error of theirs."""
+
+    def __init__(self, own: Launch, run: int) -> None:
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
+        from torch.distributed.distributed_c10d import PrefixStore
+
+        self.own = own
+        # a connection of its own: the group's may be held by a collective that never returns
+        place = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        self.store = PrefixStore(f"gencheck watch {run}", place)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._ended.wait(_LOOK):
+            try:
+                failed = self.store.check([_FAILURE])
+            except RuntimeError:
+                # whoever kept the store is gone
+                os._exit(4)
+            if failed:
+                self._end()
+
+    def _end(self) -> None:
+        """Leave with the other rank's exit code; rank 0 says why."""
+        rank, code, message = json.loads(self.store.get(_FAILURE))
+        if rank == self.own.rank:
+            return
+        if self.own.rank == 0:
+            say(f"rank {rank}: {message}")
+            sys.stderr.flush()
+        self.store.add(_SAID, 1)
+        if self.own.rank == 0:
+            # it may keep the store that the others read this from
+            self._heard()
+        os._exit(code)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the others of `error`, wait until they know, and raise what this rank ends with."""
+        from gencheck.spectral.process_ranks import LostRank
+
+        if isinstance(error, LostRank):
+            # the other's own error says more than the connection that it left
+            time.sleep(10 * _LOOK)
+        code, message = 130, "interrupted"
+        known: BaseException = error
+        if isinstance(error, Exception):
+            known = foreseen(error, "the command")
+            code, message = known.exit_code, str(known)
+        self._ended.set()
+        heard = self._told(json.dumps([self.own.rank, code, message]))
+        if self.own.rank == 0 or not heard:
+            # an error is not its own cause
+            raise known from (None if known is error else error)
+        raise typer.Exit(code) from error
+
+    def _told(self, failure: str) -> bool:
+        """True once all other ranks know of a failure, of this one or of one that came before."""
+        try:
+            if self.store.compare_set(_FAILURE, "", failure).decode() != failure:
+                self.store.add(_SAID, 1)
+                return True
+        except RuntimeError:
+            # whoever kept the store is gone, and told nobody
+            return False
+        return self._heard()
+
+    def _heard(self) -> bool:
+        """True once all ranks but the one that failed know, or the first has said it and left."""
+        until = time.monotonic() + _HEARD
+        try:
+            while time.monotonic() < until:
+                if self.store.add(_SAID, 0) >= self.own.size - 1:
+                    return True
+                time.sleep(_LOOK / 4)
+        except RuntimeError:
+            return True
+        return False
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
