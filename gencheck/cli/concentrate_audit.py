@@ -58,9 +58,10 @@ def run_audit(
     """
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
+    from gencheck.audit.ranks import require_same
     from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.cli.sharing import require_same, shared
+    from gencheck.cli.sharing import shared
     from gencheck.memory import memory_limit
     from gencheck.progress import SILENT
 

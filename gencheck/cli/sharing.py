@@ -1,6 +1,5 @@
 """One command on several processes, as torchrun starts them: one of them speaks, all end together."""
 
-import hashlib
 import json
 import os
 import sys
@@ -18,10 +17,8 @@ from gencheck.cli.terminal import say
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from gencheck.audit.inputs import AuditInputs
     from gencheck.audit.options import AuditOptions
-    from gencheck.spectral.process_ranks import ProcessRanks
-    from gencheck.spectral.ranks import Ranks
+    from gencheck.audit.ranks import Ranks
 
 # Seconds between two looks at whether another rank has failed, and that a failure waits to be heard.
 _LOOK, _HEARD = 0.2, 5.0
@@ -38,7 +35,7 @@ def shared(options: "AuditOptions") -> Iterator["Ranks"]:
     InputError
         Landmarks are asked for of several processes.
     """
-    from gencheck.spectral.ranks import ALONE
+    from gencheck.audit.ranks import ALONE
 
     own = launch()
     if own.size == 1:
@@ -51,7 +48,7 @@ def shared(options: "AuditOptions") -> Iterator["Ranks"]:
             required="one of them: landmarks are few enough for one process",
             remedy="Leave --landmarks out: the Gram matrix is dealt to the ranks.",
         )
-    from gencheck.spectral.process_ranks import ProcessRanks
+    from gencheck.audit.ranks import ProcessRanks
 
     ranks = ProcessRanks(own.rank, own.size, options.device, own.local_size)
     watch = _Watch(own, ranks.run)
@@ -62,35 +59,6 @@ def shared(options: "AuditOptions") -> Iterator["Ranks"]:
         watch.fail(error)
     finally:
         watch.stop()
-
-
-def require_same(ranks: "Ranks", case: "AuditInputs", options: "AuditOptions") -> None:
-    """Do nothing where all ranks ask the same question of the same items.
-
-    Raises
-    ------
-    InputError
-        They do not; names what differs.
-    """
-    if ranks.size == 1:
-        return
-    import torch
-
-    from gencheck import __version__
-
-    own = {"cache", "device", "memory"}
-    asked = {
-        name: value for name, value in (case.record | options.record()).items() if name not in own
-    }
-    digest = hashlib.sha256()
-    for part in (case.sample, case.reference):
-        for tensor in (part.items, part.targets):
-            digest.update(tensor.contiguous().numpy().data)
-    facts = {name: json.dumps(value, default=str) for name, value in asked.items()}
-    facts |= {"items": digest.hexdigest(), "gencheck": __version__, "torch": torch.__version__}
-    facts |= {"threads": str(torch.get_num_threads())}
-    processes: ProcessRanks = ranks  # type: ignore[assignment]
-    processes.require_agreement(facts)
 
 
 class _Watch:
@@ -134,7 +102,7 @@ class _Watch:
 
     def fail(self, error: BaseException) -> None:
         """Tell the others of `error`, wait until they know, and raise what this rank ends with."""
-        from gencheck.spectral.process_ranks import LostRank
+        from gencheck.audit.ranks import LostRank
 
         if isinstance(error, LostRank):
             # the other's own error says more than the connection that it left

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 
 from gencheck.errors import GencheckError, InputError
 from gencheck.spectral.ranks import LANES, dealt
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 # A rank may compute for so long while the others wait for it; one that is gone is noticed at once.
 _PATIENCE = timedelta(days=7)
@@ -39,6 +40,9 @@ class ProcessRanks:
                 where="torchrun", found=f"{size} processes", required=f"{LANES} at most"
             )
         self.number, self.size, self.neighbours = number, size, neighbours
+        # not at the top: torch may have been built without them, which one process need not notice
+        from torch.distributed.distributed_c10d import PrefixStore
+
         self.run = next(_RUNS)
         backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
         with _noticing():
@@ -123,8 +127,10 @@ class ProcessRanks:
 
 
 @cache
-def _meeting_place(number: int, size: int) -> Store:
+def _meeting_place(number: int, size: int) -> "Store":
     """Where MASTER_ADDR and MASTER_PORT say; kept, for it cannot be made twice."""
+    from torch.distributed.rendezvous import rendezvous
+
     store: Store = next(iter(rendezvous("env://", number, size)))[0]
     return store
 

@@ -1,0 +1,38 @@
+"""An audit on several processes: that all of them are asked the same."""
+
+import hashlib
+import json
+
+import torch
+
+from gencheck import __version__
+from gencheck.audit.inputs import AuditInputs
+from gencheck.audit.options import AuditOptions
+from gencheck.spectral.process_ranks import LostRank, ProcessRanks
+from gencheck.spectral.ranks import ALONE, Ranks
+
+__all__ = ["ALONE", "LostRank", "ProcessRanks", "Ranks", "require_same"]
+
+
+def require_same(ranks: Ranks, case: AuditInputs, options: AuditOptions) -> None:
+    """Do nothing where all ranks ask the same question of the same items.
+
+    Raises
+    ------
+    InputError
+        They do not; names what differs.
+    """
+    if not isinstance(ranks, ProcessRanks):
+        return
+    own = {"cache", "device", "memory"}
+    asked = {
+        name: value for name, value in (case.record | options.record()).items() if name not in own
+    }
+    digest = hashlib.sha256()
+    for part in (case.sample, case.reference):
+        for tensor in (part.items, part.targets):
+            digest.update(tensor.contiguous().numpy().data)
+    facts = {name: json.dumps(value, default=str) for name, value in asked.items()}
+    facts |= {"items": digest.hexdigest(), "gencheck": __version__, "torch": torch.__version__}
+    facts |= {"threads": str(torch.get_num_threads())}
+    ranks.require_agreement(facts)
