@@ -1,15 +1,12 @@
 """The results that the commands return: plain data, no computation, no printing."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gencheck.audit.image_grid import Picture
+from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.warned import Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude, total
-
-if TYPE_CHECKING:
-    from gencheck.spectral.kernel.calibrate import OverlapChoice
 
 # The level of the verdict on noise: how often it may speak of a difference where there is none.
 LEVEL = 0.05
@@ -226,35 +223,6 @@ class Direction:
     captured: float
     items: int
     picture: Picture | None
-
-
-@dataclass(frozen=True)
-class KernelFacts:
-    """How kernels were formed: by which executor, and where the Gram matrix was kept, if there is one.
-
-    Attributes
-    ----------
-    storage
-        ``memory``, ``disk`` or ``recompute``.
-    overlaps
-        How each layer's overlaps were formed and why, where there was a choice.
-    ranks
-        How many processes shared the work.
-    """
-
-    executor: str
-    storage: str | None = None
-    overlaps: "tuple[OverlapChoice, ...]" = ()
-    ranks: int = 1
-
-
-@dataclass(frozen=True)
-class CacheFacts:
-    """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
-
-    reused: int
-    computed: int
-    rejected: int
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,17 @@ from torch import Tensor
 
 from gencheck.audit.beta1 import Moments
 from gencheck.audit.certify import CertifiedBetas, certified
+from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.question import Question
 from gencheck.audit.result import (
     Argmax,
     Beta2,
-    CacheFacts,
     ConcentrationResult,
     DataFacts,
     Direction,
     GapFacts,
     ItemShare,
-    KernelFacts,
     ModelFacts,
     PathNorms,
     PermutationFacts,
