@@ -64,7 +64,14 @@ class SupNorm:
     @classmethod
     def unsearched(cls, outputs: int) -> "SupNorm":
         """Nothing is known: no path was looked at."""
-        return cls([0.0] * outputs, [math.inf] * outputs, False, 0, (), math.inf)
+        return cls(
+            lower=[0.0] * outputs,
+            upper=[math.inf] * outputs,
+            exact=False,
+            output=0,
+            path=(),
+            flops=math.inf,
+        )
 
 
 def sup_norms(
