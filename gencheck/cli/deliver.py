@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gencheck.cli.failures import foreseen
 from gencheck.cli.options import EXPLAINING
 from gencheck.cli.terminal import as_picture, print_plain, say, show
 from gencheck.printable import printable_document
@@ -47,8 +45,12 @@ def net(debug: bool, files: str) -> Iterator[None]:
         say("interrupted")
         raise typer.Exit(INTERRUPTED) from interrupt
     except Exception as error:
+        from gencheck.cli.failures import foreseen
+
         known = foreseen(error, files)
         if debug:
+            import traceback
+
             say(traceback.format_exc())
         say(str(known))
         raise typer.Exit(known.exit_code) from error

@@ -121,6 +121,20 @@ ClusterKey = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
 ]
+StratifyKey = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The stratum of an item; or task, of logs.")
+]
+WeightKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
+]
+MaxWeight = Annotated[
+    float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
+]
+MeanOver = Annotated[
+    Literal["groups", "items"],
+    typer.Option(help="Tasks or strata count the same, or by their items."),
+]
 Factory = Annotated[
     str | None,
     typer.Option(

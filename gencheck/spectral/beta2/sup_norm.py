@@ -64,14 +64,8 @@ class SupNorm:
     @classmethod
     def unsearched(cls, outputs: int) -> "SupNorm":
         """Nothing is known: no path was looked at."""
-        return cls(
-            lower=[0.0] * outputs,
-            upper=[math.inf] * outputs,
-            exact=False,
-            output=0,
-            path=(),
-            flops=math.inf,
-        )
+        lower, upper = [0.0] * outputs, [math.inf] * outputs
+        return cls(lower, upper, exact=False, output=0, path=(), flops=math.inf)
 
 
 def sup_norms(
