@@ -86,7 +86,7 @@ class Posterior:
     Attributes
     ----------
     scale
-        s > 0, the prior's deviation.
+        s, the prior's deviation; 0 for a mean without noise, whose divergence is infinite.
     shrinkage
         g, shape (d,), in [0, 1).
     mean
