@@ -72,7 +72,7 @@ def foreseen(error: BaseException, files: str) -> GencheckError:
         return InputError(
             where=f"this installation, for {files}",
             found=f"no {error.name}, which one without dependencies leaves out",
-            required=f"{error.name} for this command (val-bound, compare-scores and data-indep need none)",
+            required=f"{error.name} for this command (val-bound and compare-scores need none)",
             remedy="Install gencheck with its dependencies: pip install without --no-deps.",
         )
     if isinstance(error, OSError):
