@@ -12,6 +12,7 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     Factory,
     Key,
     Output,
@@ -94,6 +95,7 @@ def certify(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Certify a two-phase run: hold-out, margin and PAC-Bayes bounds on its classifiers' 0-1 risk.

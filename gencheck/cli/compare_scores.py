@@ -12,6 +12,7 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     IdKey,
     Loss,
     LossRange,
@@ -71,6 +72,7 @@ def compare_scores(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Compare models item by item: the difference with an exact interval, p-value, wins and losses.

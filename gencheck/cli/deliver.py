@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gencheck.cli.options import EXPLAINING
 from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
 from gencheck.printable import printable_document
 
@@ -98,13 +99,22 @@ def deliver(
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
     else:
-        show(renderer()(printable_document(doc)))
+        show(_long_form(renderer()(printable_document(doc)), doc))
     if not doc.get("gate", {"passed": True})["passed"]:
         if as_json:
             from gencheck.report.limits import failure_line
 
             say(failure_line(doc["gate"]))
         raise typer.Exit(GATE_FAILED)
+
+
+def _long_form(report: "RenderableType", doc: "Document") -> "RenderableType":
+    """With the words explained below the report where `--explain` asks for it."""
+    if not EXPLAINING.get():
+        return report
+    from gencheck.report.terminal.explained import explained
+
+    return explained(report, str(doc["schema"]).removeprefix("gencheck.").partition("/")[0])
 
 
 def _markdown(doc: "Document", renderer: "Renderer") -> str:

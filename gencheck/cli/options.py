@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,6 +81,23 @@ Report = Annotated[
     typer.Option(
         metavar="FILE",
         help="Write a report: .html, .md, .svg, .xml (JUnit, a test a gate) or .json; repeatable.",
+    ),
+]
+
+
+# Whether the command at hand was asked for its long form: `deliver` looks, and no command hands it on.
+EXPLAINING: ContextVar[bool] = ContextVar("explaining", default=False)
+
+
+def _explaining(asked: bool) -> bool:
+    EXPLAINING.set(asked)
+    return asked
+
+
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", callback=_explaining, help="Print the long form: every word explained."
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]

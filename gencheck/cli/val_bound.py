@@ -13,6 +13,7 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     IdKey,
     Loss,
     LossRange,
@@ -149,6 +150,7 @@ def val_bound(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Bound the true risk of the best of many models that were tried on one validation set.

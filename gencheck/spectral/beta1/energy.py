@@ -12,8 +12,9 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.evaluate import StripFactors, map_exponents, strip_factors
 from gencheck.spectral.kernel.factors import Factors
 
-# Bytes of maps and overlaps that one step holds: all of them are kept for the derivative.
-_STEP_BYTES = 2**28
+# Bytes of maps and overlaps that one step holds: all of them are kept for the derivative. Larger
+# steps get their memory from the system page by page, which costs more than the arithmetic.
+_STEP_BYTES = 2**26
 
 # Rows of a step at most: larger products are no quicker.
 _STEP_ROWS = 256
