@@ -285,9 +285,10 @@ TERMS: tuple[Term, ...] = (
         "how the loss varies within small regions, how it rises as weights are perturbed.",
     ),
     _term(
-        "hold-out",
+        "hold-out | hold-out-moved",
         ("certify",),
-        "The binomial bound on the gates' network from items that it never saw.",
+        "The binomial bound from items that a network never saw: on the gates' network, or (moved) on "
+        "ridge regression fitted to a share of the freeze items, tested by the others.",
     ),
     _term(
         "target | surrogate",
