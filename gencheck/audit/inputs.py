@@ -15,6 +15,7 @@ from gencheck.load.code import named_attribute
 from gencheck.load.dataset import DataFile, load_dataset
 from gencheck.load.digest import sha256_of
 from gencheck.load.hugging_face import is_pretrained_folder
+from gencheck.load.normalise import Normalisation
 from gencheck.load.prepare import (
     candidate_shapes,
     held_out,
@@ -47,6 +48,8 @@ class DataSelection:
         ``auto``, ``classification`` or ``regression``.
     transform
         ``MODULE:FUNCTION`` of the user's that makes the model's item of a stored one.
+    normalise
+        What is taken from every channel of the model's item, and what it is divided by.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class DataSelection:
     seed: int = 0
     task: str = "auto"
     transform: str | None = None
+    normalise: Normalisation | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,7 @@ def open_inputs(
     task = task_of(sample, choice.task)
     if task == "classification" and subject.network.output_count == 1:
         subject = as_two_classes(subject)
-    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice.transform)
+    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice)
     steps = [*notes, *steps]
     return AuditInputs(
         subject=subject,
@@ -223,14 +227,18 @@ def labelled_items(
     subject: AuditedModel,
     task: str,
     dtype: torch.dtype,
-    transform: str | None,
+    choice: DataSelection,
 ) -> tuple[list[Labelled], list[str]]:
     """The items of each split as the model takes them, and the steps that made them so."""
     name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
     labelled: list[Labelled] = []
     steps: list[str] = []
+    transform, normalise = choice.transform, choice.normalise
     for split in splits:
         items, taken = prepared(split, subject.item_shape, name, transform is None)
+        if normalise is not None:
+            items = normalise.applied(items, split.where)
+            taken = [*taken, normalise.words]
         labelled.append(
             Labelled(
                 items=torch.from_numpy(items),
@@ -276,6 +284,7 @@ def input_record(
         "seed": choice.seed,
         "task": choice.task,
         "transform": choice.transform,
+        "normalise": None if choice.normalise is None else vars(choice.normalise),
         "preprocessing": steps,
         "assumptions": list(subject.notes),
     }

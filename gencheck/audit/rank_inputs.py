@@ -56,7 +56,7 @@ def open_candidates(
         model = as_two_classes(model)
     # the reference is one file under one seed: the same items beside every candidate
     ordered = [*(sample for sample, _ in splits), splits[0][1]]
-    labelled, steps = labelled_items(ordered, model, task, dtype, choice.transform)
+    labelled, steps = labelled_items(ordered, model, task, dtype, choice)
     record = input_record(checkpoint, factory, chosen[0], steps, model)
     files = [{"path": name, "sha256": sha256_of(Path(name))} for name in names]
     del record["data"]

@@ -78,7 +78,7 @@ def _at_chance(classes: _Classes) -> Warned | None:
         f"The model is right on {rates[0]:.1%} of the sample and {rates[1]:.1%} of the reference, no "
         "more than who always names the most frequent class "
         f"({guesses[0]:.1%}, {guesses[1]:.1%}). Check that items are scaled and laid out as in "
-        "training (--transform), and that labels are numbered as there.",
+        "training (--normalise, --transform), and that labels are numbered as there.",
     )
 
 

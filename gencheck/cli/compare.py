@@ -18,6 +18,7 @@ from gencheck.cli.options import (
     Holdout,
     Key,
     Limit,
+    Normalise,
     Output,
     OutputName,
     Report,
@@ -66,6 +67,7 @@ def compare(
     x_key: XKey = None,
     y_key: YKey = None,
     transform: TransformName = None,
+    normalise: Normalise = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(
@@ -122,6 +124,7 @@ def compare(
     Example: gencheck compare model.pt2 data.npz
     """
     from gencheck.audit.inputs import DataSelection
+    from gencheck.load.normalise import normalisation
     from gencheck.report.compare import compare_body
     from gencheck.report.json import document
 
@@ -135,6 +138,7 @@ def compare(
         seed=seed,
         task=task,
         transform=transform,
+        normalise=normalisation(normalise),
     )
     level = delta_of(delta, confidence)
     options = replace(

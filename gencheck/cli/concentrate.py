@@ -18,6 +18,7 @@ from gencheck.cli.options import (
     Holdout,
     Key,
     Limit,
+    Normalise,
     Output,
     OutputName,
     Report,
@@ -83,6 +84,7 @@ def concentrate(
     x_key: XKey = None,
     y_key: YKey = None,
     transform: TransformName = None,
+    normalise: Normalise = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="By default whole-number targets are labels."),
@@ -209,6 +211,7 @@ def concentrate(
         require_p_values,
         require_relabelling,
     )
+    from gencheck.load.normalise import normalisation
     from gencheck.report.limits import maximum_check
 
     # of a run's folder it is known only once its data have been compared
@@ -225,6 +228,7 @@ def concentrate(
         seed=seed,
         task=task,
         transform=transform,
+        normalise=normalisation(normalise),
     )
     options = audit_options(
         device=device,

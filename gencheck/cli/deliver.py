@@ -11,7 +11,7 @@ import typer
 
 from gencheck.cli.launch import launch
 from gencheck.cli.options import EXPLAINING
-from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
+from gencheck.cli.terminal import as_picture, print_plain, say, show
 from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _long_form(report: "RenderableType", doc: "Document") -> "RenderableType":
 
 def _markdown(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.markdown import to_markdown
+    from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
     return to_markdown(plain, as_text(renderer()(plain)))
@@ -131,6 +132,7 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
 
 def _html(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.html import to_html
+    from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
     return to_html(plain, as_text(renderer()(plain)))

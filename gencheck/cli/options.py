@@ -163,6 +163,14 @@ XKey = Annotated[
     str | None, typer.Option(help="The array of items, or feature columns with commas.")
 ]
 YKey = Annotated[str | None, typer.Option(help="The array or column of targets.")]
+Normalise = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        metavar="MEAN STD",
+        help="Take MEAN from each item and divide by STD, as in training; one each, or by channel: "
+        "0.49,0.48,0.45 0.25,0.24,0.26.",
+    ),
+]
 TransformName = Annotated[
     str | None,
     typer.Option(

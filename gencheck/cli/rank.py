@@ -14,6 +14,7 @@ from gencheck.cli.options import (
     Factory,
     Key,
     Limit,
+    Normalise,
     Output,
     Report,
     TransformName,
@@ -55,6 +56,7 @@ def rank(
     x_key: XKey = None,
     y_key: YKey = None,
     transform: TransformName = None,
+    normalise: Normalise = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="What targets mean; auto: whole numbers are labels."),
@@ -94,6 +96,7 @@ def rank(
     from gencheck.audit.rank_inputs import open_candidates
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.load.normalise import normalisation
     from gencheck.memory import parse_bytes
     from gencheck.report.json import document
     from gencheck.report.rank import rank_body, require_candidate, require_first_check
@@ -117,6 +120,7 @@ def rank(
         seed=seed,
         task=task,
         transform=transform,
+        normalise=normalisation(normalise),
     )
     case = open_candidates(
         checkpoint, model, candidates, choice, options.dtype, from_layer=from_layer, key=key

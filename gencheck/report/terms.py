@@ -141,11 +141,7 @@ TERMS: tuple[Term, ...] = (
         _AUDITS,
         "The data set under audit: often the one that a model was or would be trained on.",
     ),
-    _term(
-        "reference | T",
-        _AUDITS,
-        "The items that stand in for what the model will meet.",
-    ),
+    _term("reference | T", _AUDITS, "The items that stand in for what the model will meet."),
     _term(
         "path | z | w | paths",
         _AUDITS,
@@ -180,11 +176,7 @@ TERMS: tuple[Term, ...] = (
         "path: exact where all paths could be seen, else between the best path found and an upper end. "
         "stopped_by_clock: --beta2-budget ended the search, and another run may find another interval.",
     ),
-    _term(
-        "‖v‖₂ | v_l2",
-        _AUDITS,
-        "The same over all paths together, for the worst output.",
-    ),
+    _term("‖v‖₂ | v_l2", _AUDITS, "The same over all paths together, for the worst output."),
     _term(
         "‖V‖_F | v_frobenius",
         _AUDITS,
@@ -275,11 +267,7 @@ TERMS: tuple[Term, ...] = (
         "Margin loss plus a complexity term 2 d_y² C_σ C_w/(ρ√m): for networks trained in two phases. "
         "The other names are other constants for the same term.",
     ),
-    _term(
-        "rademacher-path-norm | path-norm-margin",
-        ("compare",),
-        "Bounds through Σ|w| over all paths.",
-    ),
+    _term("rademacher-path-norm | path-norm-margin", ("compare",), "Bounds through Σ|w| of paths."),
     _term(
         "vc", ("compare",), "A bound from the number of weights alone, which data cannot improve."
     ),
@@ -297,9 +285,16 @@ TERMS: tuple[Term, ...] = (
         "how the loss varies within small regions, how it rises as weights are perturbed.",
     ),
     _term(
-        "hold-out",
+        "hold-out | hold-out-moved",
         ("certify",),
-        "The binomial bound on the gates' network from items that it never saw.",
+        "The binomial bound from items that a network never saw: on the gates' network, or (moved) on "
+        "ridge regression fitted to a share of the freeze items, tested by the others.",
+    ),
+    _term(
+        "target | surrogate",
+        ("certify",),
+        "A network trained elsewhere, on anything: it errs at most as often as the certified classifier "
+        "(its surrogate) does and as the two disagree, which items without labels bound.",
     ),
     _term(
         "two-phase | standard phase | freeze phase | ridge",
