@@ -22,6 +22,8 @@ _NO_MEMORY = re.compile(
     r"|failed to map segment|can't start new thread",
     re.IGNORECASE,
 )
+# What an installation for the bounds alone leaves out.
+_DEPENDENCIES = {"torch", "scipy"}
 _MODEL_ROOMS = ("gencheck.network.frontend", "gencheck.audit.model")
 
 
@@ -66,6 +68,13 @@ def foreseen(error: BaseException, files: str) -> GencheckError:
         )
     if isinstance(error, GencheckError):
         return error
+    if isinstance(error, ModuleNotFoundError) and error.name in _DEPENDENCIES:
+        return InputError(
+            where=f"this installation, for {files}",
+            found=f"no {error.name}, which one without dependencies leaves out",
+            required=f"{error.name} for this command (val-bound and compare-scores need none)",
+            remedy="Install gencheck with its dependencies: pip install without --no-deps.",
+        )
     if isinstance(error, OSError):
         return InputError(
             where=_place(error, files),

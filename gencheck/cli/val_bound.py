@@ -107,7 +107,9 @@ def val_bound(
     max_group_risk: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Fail (exit 1) unless each task's or stratum's risk is below."
+            metavar="X",
+            parser=share,
+            help="Fail (exit 1) unless each task's or stratum's risk is below.",
         ),
     ] = None,
     study: Annotated[

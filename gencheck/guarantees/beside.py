@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gencheck.bounds.validation import Evidence, certified_bound, with_items
+
+if TYPE_CHECKING:
+    from gencheck.guarantees.scored import Scored
 
 
 def two_sided(evidence: Evidence, log_models: float, delta: float) -> tuple[float, float]:
@@ -30,6 +33,26 @@ def intervals(evidence: Evidence, log_models: float, delta: float) -> dict[str, 
         "fixed": list(two_sided(evidence, 0.0, delta)),
         "all": list(two_sided(evidence, log_models, delta)),
     }
+
+
+def group_intervals(scored: "Scored", log_models: float, delta: float) -> dict[str, Any]:
+    """The same for the mean over several groups, both ends by `stratified-kl`."""
+    # numbers alone do not wait for numpy
+    import numpy as np
+
+    from gencheck.bounds.stratified import stratified_upper_end
+
+    groups, seen = list(scored.groups.values()), scored.evidence
+    means = np.array([group.mean for group in groups])
+    counts = np.array([group.m for group in groups], dtype=float)
+
+    def interval(log_class: float) -> list[float]:
+        level = log_class - math.log(delta / 2)
+        low = 1 - stratified_upper_end(1 - means, counts, scored.shares, level)
+        high = stratified_upper_end(means, counts, scored.shares, level)
+        return [seen.low + seen.width * low, seen.low + seen.width * high]
+
+    return {"fixed": interval(0.0), "all": interval(log_models)}
 
 
 def split_advice(evidence: Evidence, log_models: float, delta: float) -> dict[str, Any] | None:

@@ -86,8 +86,8 @@ class CertifiedRow:
     name, classifier
         The bound, and what it is a bound on the 0-1 risk of.
     error
-        Its 0-1 error on the freeze items; of the drawn classifier, in the mean over draws. None of a
-        target, which may have trained on them.
+        Its 0-1 error on the freeze items; of the drawn classifier, in the mean over draws; of
+        `hold-out-moved` on those that test it. None of a target, which may have trained on them.
     test_error
         The same on the test items, where there are some.
     terms

@@ -15,6 +15,7 @@ from gencheck.bounds.solve import strength
 from gencheck.bounds.stratified import stratified_upper_end
 from gencheck.bounds.validation import INDEPENDENT, Evidence, certified_bound
 from gencheck.errors import InputError
+from gencheck.guarantees.beside import two_sided
 from gencheck.guarantees.evidence import score_keys
 from gencheck.load.evaluation import load_scores
 from gencheck.load.item_scores import ItemScores, ScoreKeys
@@ -279,6 +280,7 @@ def group_rows(
             "loss": seen.low + seen.width * seen.mean,
             "risk": bound.risk,
             "bound": bound.name,
+            "interval": list(two_sided(seen, log_models, delta / count)),
         }
         if max_group_risk is not None:
             fixed = replace(seen, stakes_level=log_models - math.log(delta))

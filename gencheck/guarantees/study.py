@@ -1,6 +1,7 @@
 """The number of models and the score of the best, from the study in which they were tried."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,7 @@ def count_study(study: "Study", request: "ValidationRequest") -> StudyCount:
     """
     metric = _metric(study, request)
     compared = [trial for trial in study.trials if trial.counts(metric)]
-    states: dict[str, int] = {}
-    for trial in study.trials:
-        states[trial.state] = states.get(trial.state, 0) + 1
+    states = dict(Counter(trial.state for trial in study.trials))
     counted, why = "trials", "no scores in the store: every trial counts"
     scores = reachable = len(compared)
     direction = best = None
@@ -101,7 +100,7 @@ def _metric(study: "Study", request: "ValidationRequest") -> str | None:
             raise InputError(
                 where=f"--metric {asked}",
                 found=f"the metrics {', '.join(names) or 'none'} in {study.where}",
-                required="one of them",
+                required="one of them; a metric without any score is not among these",
             )
     elif len(names) == 1:
         asked = names[0]
@@ -115,14 +114,18 @@ def _metric(study: "Study", request: "ValidationRequest") -> str | None:
         if request.val_error is None:
             raise InputError(
                 where=f"--study {study.where}",
-                found="no scores",
-                required="the error of the chosen model: --val-error E",
-                remedy=f"{len(study.trials)} trials were counted.",
+                found=f"no score in any of {len(study.trials)} trials (states: {_states(study)})",
+                required="a trial that has ended, or the error of the chosen model: --val-error E",
             )
         return None
     ranged = request.loss_range is not None or request.loss == "bounded"
     refuse_no_mean(asked, f"--metric {asked} of {study.where}", ranged)
     return asked
+
+
+def _states(study: "Study") -> str:
+    counts = Counter(trial.state for trial in study.trials)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _direction(study: "Study", metric: str, request: "ValidationRequest") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gencheck.arguments import require_between
 from gencheck.errors import InputError
-from gencheck.guarantees.beside import intervals, split_advice
+from gencheck.guarantees.beside import group_intervals, intervals, split_advice
 from gencheck.guarantees.evidence import ValidationRequest
 from gencheck.guarantees.validation import ValidationResult
 from gencheck.report.limits import LimitCheck
@@ -64,6 +64,8 @@ def val_bound_body(result: ValidationResult, max_group_risk: float | None = None
         advice = split_advice(result.evidence, *level)
         if advice is not None:
             body["split"] = advice
+    if result.scored is not None and result.scored.groups:
+        body["intervals"] = group_intervals(result.scored, result.log_models, result.delta)
     if result.scored is not None:
         body["scores"] = _scores(result, result.scored, max_group_risk)
     if result.study is not None:

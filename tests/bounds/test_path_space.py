@@ -7,6 +7,7 @@ import pytest
 from scipy.special import ndtr
 
 from gencheck.bounds.binomial import kl_upper_end
+from gencheck.bounds.multiclass import margins_of
 from gencheck.bounds.path_space import (
     MARGIN_FACTORS,
     RATES,
@@ -16,6 +17,7 @@ from gencheck.bounds.path_space import (
     catoni_risk,
     drawn_bound,
     drawn_errors,
+    least_errors,
     mean_bound,
 )
 from gencheck.bounds.path_space_choice import Grid, Problem, best_drawn, best_mean
@@ -140,6 +142,20 @@ def test_where_the_mean_errs_drawn_margins_are_below_the_threshold() -> None:
                 assert bound.risk >= wrong.mean()
 
 
+@pytest.mark.parametrize("threshold", [None, 0.4])
+def test_the_nearest_output_alone_errs_less(threshold: float | None) -> None:
+    outputs, labels = RANDOM(0).normal(0, 1, (300, 5)), RANDOM(1).integers(5, size=300)
+    variances = RANDOM(2).uniform(0, 2, 300)
+    variances[:20] = 0
+    thresholds = None if threshold is None else np.full(300, threshold)
+    lower = least_errors(margins_of(outputs, labels), variances, thresholds)
+    errors = drawn_errors(outputs, labels, variances, thresholds)
+    assert (lower <= errors + 1e-12).all()
+    two = drawn_errors(outputs[:, :2], labels % 2, variances, thresholds)
+    alone = least_errors(margins_of(outputs[:, :2], labels % 2), variances, thresholds)
+    np.testing.assert_allclose(alone, two, atol=1e-11)
+
+
 class World:
     """Items uniform on 100 atoms with class probabilities, so that every risk is a finite sum."""
 
@@ -177,6 +193,27 @@ class World:
 
 
 SMALL = Grid(scales=(0, 2, 4), sharpness=(0.0, 100.0), penalties=(math.inf, 0.3, 1e-2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_search_finds_the_least_bound_of_its_grid(seed: int) -> None:
+    problem, _ = World(seed, 0.2).drawn(RANDOM(seed), 60)
+    level = Level(0.1, len(SMALL.scales))
+    points = [
+        Posterior(2.0**-power, problem.shrinkage(t), problem.mean(penalty))
+        for power in SMALL.scales
+        for t in SMALL.sharpness
+        for penalty in SMALL.penalties
+    ]
+    features, labels = problem.features, problem.labels
+    drawn = min(drawn_bound(point, features, labels, level).risk for point in points)
+    assert best_drawn(problem, 0.1, SMALL).bound.risk == pytest.approx(drawn, abs=1e-3)
+    mean = min(
+        mean_bound(point, features, labels, level, c).risk
+        for point in points
+        for c in MARGIN_FACTORS
+    )
+    assert best_mean(problem, 0.1, SMALL).bound.risk == pytest.approx(mean, abs=1e-3)
 
 
 def misses(noise: float, rounds: int, delta: float) -> tuple[float, float, float]:

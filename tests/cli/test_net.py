@@ -95,6 +95,16 @@ def test_memory_that_ran_out_in_a_reader_is_still_memory() -> None:
     assert foreseen(refused, "m.pt").exit_code == 2
 
 
+@pytest.mark.parametrize("library", ["torch", "scipy"])
+def test_an_installation_without_dependencies_says_so(library: str) -> None:
+    missing = ModuleNotFoundError(f"No module named {library!r}", name=library)
+    assert foreseen(missing, "m.pt").exit_code == 2
+    assert f"no {library}, which one without dependencies leaves out" in str(
+        foreseen(missing, "m.pt")
+    )
+    assert foreseen(ModuleNotFoundError("x", name="gencheck.nonsense"), "m.pt").exit_code == 4
+
+
 def test_every_command_takes_debug() -> None:
     for command in command_names():
         assert "debug" in callback_of(command).__annotations__, command

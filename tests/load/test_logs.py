@@ -139,6 +139,10 @@ def test_a_folder_of_tasks() -> None:
         )
     )
     assert doc["scores"]["groups"][0]["risk"] == pytest.approx(alone["certified"]["risk"])
+    low, high = doc["scores"]["groups"][0]["interval"]
+    assert 0 <= low < means[0] < high <= 1
+    for low, high in doc["intervals"].values():
+        assert 0 <= low < np.mean(means) < high <= 1
     report = " ".join(runner.invoke(app, ["val-bound", *map(str, taken)]).stdout.split())
     assert "the bounds of all tasks hold together (Bonferroni)" in report
     failed = document(*taken, "--max-group-risk", "0.3", code=1)

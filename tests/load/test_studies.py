@@ -256,7 +256,7 @@ def test_bad_options(tmp_path: Path) -> None:
     assert "--metric loss" in refused("--study", store, "--name", "last", "--metric", "loss")
     assert "2 metrics: val_accuracy, val_loss" in refused("--study", KEPT / "mlruns")
     assert "--direction max" in refused("--study", KEPT / "mlruns", "--metric", "val_accuracy")
-    assert "no scores" in refused("--study", KEPT / "wandb")
+    assert "no score in any of 4 trials" in refused("--study", KEPT / "wandb")
     assert "no --study" in refused("--name", "last", "--n-models", "3", "--val-error", "0")
     losses = tmp_path / "l.csv"
     losses.write_text("loss\n0\n1\n")
@@ -362,7 +362,7 @@ class TestDamage:
         path = tmp_path / "j.log"
         lines = (KEPT / "optuna.log").read_bytes().splitlines(keepends=True)
         path.write_bytes(b"".join(lines[:2]))
-        assert "no scores" in refused("--study", path)
+        assert "no score in any of 1 trials (states: 1 running)" in refused("--study", path)
         path.write_bytes(lines[0])
         assert "no trials in 'last'" in refused("--study", path)
 

@@ -122,10 +122,12 @@ def groups_table(doc: Document) -> list[RenderableType]:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(scores["kind"], overflow="fold")
     tested = "p_adjusted" in scores["groups"][0]
-    for name in ("items", "mean loss", "risk ≤", *(("p (Holm)",) if tested else ())):
+    columns = ("items", "mean loss", "interval", "risk ≤", *(("p (Holm)",) if tested else ()))
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for row in scores["groups"]:
-        cells = [f"{row['units']:,}", f"{row['loss']:.4g}", f"{row['risk']:.4g}"]
+        interval = " – ".join(f"{end:.3g}" for end in row["interval"])
+        cells = [f"{row['units']:,}", f"{row['loss']:.4g}", interval, f"{row['risk']:.4g}"]
         cells += [f"{row['p_adjusted']:.3g}"] if tested else []
         table.add_row(Text(row["name"]), *cells)
     note = f"the bounds of all {scores['kind']} hold together (Bonferroni)"
