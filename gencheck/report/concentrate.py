@@ -87,7 +87,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         **_v_l2(result),
         **_v_frobenius(result),
         "path_norms": numbers(vars(norms)),
-        "gap": _gap(result.gap),
+        "gap": gap_document(result.gap),
         "bound": bound_document(result, result.bound)
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
@@ -112,7 +112,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
     }
 
 
-def _gap(gap: GapFacts) -> dict[str, Any]:
+def gap_document(gap: GapFacts) -> dict[str, Any]:
     """The gap; of the probabilities only where they were asked for."""
     plain = {key: value for key, value in vars(gap).items() if key != "softmax"}
     if gap.softmax is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from gencheck.audit.rank import RankedSet, Ranking
 from gencheck.errors import InputError
-from gencheck.report.concentrate import numbers, permutation_document
+from gencheck.report.concentrate import gap_document, numbers, permutation_document
 from gencheck.report.limits import LimitCheck, LimitReport
 
 
@@ -33,7 +33,7 @@ def _set(place: int, found: RankedSet) -> dict[str, Any]:
         "items": found.items,
         **numbers(norms),
         "label_difference": found.label_difference,
-        "gap": vars(found.gap),
+        "gap": gap_document(found.gap),
         "permutation": permutation_document(found.permutation),
     }
 
