@@ -53,22 +53,22 @@ def audit_module(
     """
     options = options or AuditOptions()
     splits = [_split(sample, "sample"), _split(reference, "reference")]
-    subject = model_of_module(
+    model = model_of_module(
         module,
         candidate_shapes(tuple(splits[0].items.shape[1:])),
         from_layer=from_layer,
         gates=gates,
     )
     chosen = task_of(splits[0], task)
-    dtype = "int64" if subject.whole_numbers else str(options.dtype).removeprefix("torch.")
+    dtype = "int64" if model.whole_numbers else str(options.dtype).removeprefix("torch.")
     labelled = [
         Labelled(
-            torch.from_numpy(prepared(split, subject.item_shape, dtype)[0]),
-            torch.from_numpy(target_rows(split, chosen, subject.network.output_count)),
+            torch.from_numpy(prepared(split, model.item_shape, dtype)[0]),
+            torch.from_numpy(target_rows(split, chosen, model.network.output_count)),
         )
         for split in splits
     ]
-    return audit(subject, labelled[0], labelled[1], chosen, options, progress=progress)
+    return audit(model, labelled[0], labelled[1], chosen, options, progress=progress)
 
 
 def _split(pair: tuple[Any, Any], name: str) -> Split:

@@ -68,7 +68,7 @@ class DataSelection:
 class AuditInputs:
     """A model with a sample and a reference in its shape, and a record of how they were made."""
 
-    subject: AuditedModel
+    model: AuditedModel
     sample: Labelled
     reference: Labelled
     task: str
@@ -76,7 +76,7 @@ class AuditInputs:
     gates_independent: bool = False
 
 
-def select_splits(choice: DataSelection, run: RunFolder | None = None) -> tuple[Split, Split]:
+def select_splits(selection: DataSelection, run: RunFolder | None = None) -> tuple[Split, Split]:
     """The sample and the reference, before any preparation.
 
     Parameters
@@ -90,19 +90,19 @@ def select_splits(choice: DataSelection, run: RunFolder | None = None) -> tuple[
     InputError
         There is nothing to take as the reference, or two answers to that question.
     """
-    data = load_dataset(choice.path, choice.x_key, choice.y_key)
+    data = load_dataset(selection.path, selection.x_key, selection.y_key)
     main, apart = (data.main, None) if run is None else _parts_of_run(data.main, run)
-    if choice.reference is not None and choice.holdout is not None:
+    if selection.reference is not None and selection.holdout is not None:
         raise InputError(
             where="--reference and --holdout", found="both", required="one of them at most"
         )
-    if choice.holdout is not None:
-        sample, reference = held_out(main, choice.holdout, choice.seed)
+    if selection.holdout is not None:
+        sample, reference = held_out(main, selection.holdout, selection.seed)
     else:
-        sample, reference = main, _reference(choice, data, apart)
-    transform = _transform(choice.transform)
+        sample, reference = main, _reference(selection, data, apart)
+    transform = _transform(selection.transform)
     sample, reference = (
-        shuffled(split, choice.limit, choice.seed).loaded(transform)
+        shuffled(split, selection.limit, selection.seed).loaded(transform)
         for split in (sample, reference)
     )
     if sample.items.shape[1:] != reference.items.shape[1:]:
@@ -137,15 +137,17 @@ def _parts_of_run(main: Split | Rows, run: RunFolder) -> tuple[Split | Rows, Spl
     return freeze, main.taken(positions_of(run.held_out, main.indices, main.where))
 
 
-def _reference(choice: DataSelection, data: DataFile, apart: Split | Rows | None) -> Split | Rows:
-    if choice.reference is not None:
-        other = load_dataset(choice.reference, choice.x_key, choice.y_key)
+def _reference(
+    selection: DataSelection, data: DataFile, apart: Split | Rows | None
+) -> Split | Rows:
+    if selection.reference is not None:
+        other = load_dataset(selection.reference, selection.x_key, selection.y_key)
         return other.test or other.main
     if apart is not None:
         return apart
     if data.test is None:
         raise InputError(
-            where=str(choice.path),
+            where=str(selection.path),
             found="no test split to take as the reference",
             required="arrays x_test and y_test, --reference FILE, or --holdout FRACTION",
         )
@@ -155,7 +157,7 @@ def _reference(choice: DataSelection, data: DataFile, apart: Split | Rows | None
 def open_inputs(
     checkpoint: Path,
     factory: str | None,
-    choice: DataSelection,
+    selection: DataSelection,
     dtype: torch.dtype,
     from_layer: str | None = None,
     gates: Path | None = None,
@@ -192,25 +194,25 @@ def open_inputs(
     if checkpoint.is_dir() and not is_pretrained_folder(checkpoint):
         found = _run_of(checkpoint, gates)
         checkpoint, gates = found.weights, found.gates
-        if found.trained_on(sha256_of(choice.path)):
+        if found.trained_on(sha256_of(selection.path)):
             run, gates_independent = found, True
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
-    sample, reference = select_splits(choice, run)
+    sample, reference = select_splits(selection, run)
     stored = tuple(sample.items.shape[1:])
-    subject = load_model(
+    model = load_model(
         checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key, output=output
     )
-    task = task_of(sample, choice.task)
-    if task == "classification" and subject.network.output_count == 1:
-        subject = as_two_classes(subject)
-    labelled, steps = labelled_items((sample, reference), subject, task, dtype, choice)
+    task = task_of(sample, selection.task)
+    if task == "classification" and model.network.output_count == 1:
+        model = as_two_classes(model)
+    labelled, steps = labelled_items((sample, reference), model, task, dtype, selection)
     steps = [*notes, *steps]
     return AuditInputs(
-        subject=subject,
+        model=model,
         sample=labelled[0],
         reference=labelled[1],
         task=task,
-        record=input_record(checkpoint, factory, choice, steps, subject)
+        record=input_record(checkpoint, factory, selection, steps, model)
         | {
             "key": key,
             "output": output,
@@ -224,25 +226,25 @@ def open_inputs(
 
 def labelled_items(
     splits: Iterable[Split],
-    subject: AuditedModel,
+    model: AuditedModel,
     task: str,
     dtype: torch.dtype,
-    choice: DataSelection,
+    selection: DataSelection,
 ) -> tuple[list[Labelled], list[str]]:
     """The items of each split as the model takes them, and the steps that made them so."""
-    name = "int64" if subject.whole_numbers else str(dtype).removeprefix("torch.")
+    name = "int64" if model.whole_numbers else str(dtype).removeprefix("torch.")
     labelled: list[Labelled] = []
     steps: list[str] = []
-    transform, normalise = choice.transform, choice.normalise
+    transform, normalise = selection.transform, selection.normalise
     for split in splits:
-        items, taken = prepared(split, subject.item_shape, name, transform is None)
+        items, taken = prepared(split, model.item_shape, name, transform is None)
         if normalise is not None:
             items = normalise.applied(items, split.where)
             taken = [*taken, normalise.words]
         labelled.append(
             Labelled(
                 items=torch.from_numpy(items),
-                targets=torch.from_numpy(target_rows(split, task, subject.network.output_count)),
+                targets=torch.from_numpy(target_rows(split, task, model.network.output_count)),
                 indices=split.indices.tolist(),
                 stored_shape=tuple(split.items.shape[1:]) if transform is None else None,
             )
@@ -266,25 +268,25 @@ def _run_of(folder: Path, gates: Path | None) -> RunFolder:
 def input_record(
     checkpoint: Path,
     factory: str | None,
-    choice: DataSelection,
+    selection: DataSelection,
     steps: list[str],
-    subject: AuditedModel,
+    model: AuditedModel,
 ) -> dict[str, Any]:
     """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
-    other = choice.reference
+    other = selection.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
         "model": factory,
-        "data": {"path": str(choice.path), "sha256": sha256_of(choice.path)},
+        "data": {"path": str(selection.path), "sha256": sha256_of(selection.path)},
         "reference": None if other is None else {"path": str(other), "sha256": sha256_of(other)},
-        "holdout": choice.holdout,
-        "x_key": choice.x_key,
-        "y_key": choice.y_key,
-        "limit": choice.limit,
-        "seed": choice.seed,
-        "task": choice.task,
-        "transform": choice.transform,
-        "normalise": None if choice.normalise is None else vars(choice.normalise),
+        "holdout": selection.holdout,
+        "x_key": selection.x_key,
+        "y_key": selection.y_key,
+        "limit": selection.limit,
+        "seed": selection.seed,
+        "task": selection.task,
+        "transform": selection.transform,
+        "normalise": None if selection.normalise is None else vars(selection.normalise),
         "preprocessing": steps,
-        "assumptions": list(subject.notes),
+        "assumptions": list(model.notes),
     }

@@ -237,20 +237,20 @@ def load_model(
         graph = from_archive(checkpoint.document, checkpoint.weights, str(path), output)
         with sound_program(path):
             require_bounded(graph)
-            subject = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
-        return _guarded(subject, path)
+            model = _subject_of_graph(graph, graph.parameter_count, (), from_layer)
+        return _guarded(model, path)
     module, notes, shapes = module_of_state(checkpoint, factory, shapes, str(path))
     return model_of_module(module, shapes, notes, from_layer, output=output)
 
 
-def _guarded(subject: AuditedModel, path: Path) -> AuditedModel:
+def _guarded(model: AuditedModel, path: Path) -> AuditedModel:
     """With an own output that answers for the program in the file."""
 
     def own_output(items: Tensor) -> Tensor:
         with sound_program(path):
-            return subject.own_output(items)
+            return model.own_output(items)
 
-    return replace(subject, own_output=own_output)
+    return replace(model, own_output=own_output)
 
 
 def _load_pair(
@@ -270,8 +270,8 @@ def _load_pair(
         with sound_program(path):
             for graph in graphs:
                 require_bounded(graph)
-            subject = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
-        return _guarded(subject, path)
+            model = _subject_of_pair(graphs[0], graphs[1], graphs[0].parameter_count, ())
+        return _guarded(model, path)
     if isinstance(one, SavedProgram) or isinstance(two, SavedProgram):
         raise InputError(
             where=f"{path} and --gates {gates}",

@@ -31,13 +31,13 @@ def open_candidates(
     checkpoint: Path,
     factory: str | None,
     candidates: Sequence[Path],
-    choice: DataSelection,
+    selection: DataSelection,
     dtype: torch.dtype,
     *,
     from_layer: str | None = None,
     key: str | None = None,
 ) -> RankInputs:
-    """One model, candidate data sets by the names of their files, and the reference of `choice`.
+    """One model, candidate data sets by the names of their files, and the reference of `selection`.
 
     Raises
     ------
@@ -47,16 +47,16 @@ def open_candidates(
     names = [str(path) for path in candidates]
     if len(set(names)) < len(names):
         raise InputError(where="CANDIDATE", found="the same file twice", required="different files")
-    chosen = [replace(choice, path=path) for path in candidates]
+    chosen = [replace(selection, path=path) for path in candidates]
     splits = [select_splits(each) for each in chosen]
     shapes = candidate_shapes(tuple(splits[0][1].items.shape[1:]))
     model = load_model(checkpoint, factory, shapes, from_layer, key=key)
-    task = task_of(splits[0][1], choice.task)
+    task = task_of(splits[0][1], selection.task)
     if task == "classification" and model.network.output_count == 1:
         model = as_two_classes(model)
     # the reference is one file under one seed: the same items beside every candidate
     ordered = [*(sample for sample, _ in splits), splits[0][1]]
-    labelled, steps = labelled_items(ordered, model, task, dtype, choice)
+    labelled, steps = labelled_items(ordered, model, task, dtype, selection)
     record = input_record(checkpoint, factory, chosen[0], steps, model)
     files = [{"path": name, "sha256": sha256_of(Path(name))} for name in names]
     del record["data"]

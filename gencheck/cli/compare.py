@@ -128,7 +128,7 @@ def compare(
     from gencheck.report.compare import compare_body
     from gencheck.report.json import document
 
-    choice = DataSelection(
+    selection = DataSelection(
         path=data,
         reference=reference,
         holdout=holdout,
@@ -154,7 +154,7 @@ def compare(
         input_range=input_range,
         estimates=estimates,
     )
-    result, inputs = _run(checkpoint, model, choice, prior, options, key=key, output=output_name)
+    result, inputs = _run(checkpoint, model, selection, prior, options, key=key, output=output_name)
     inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
     deliver(
         document("compare", inputs, compare_body(result), None),
@@ -195,7 +195,7 @@ def _options(
 def _run(
     checkpoint: Path,
     model: str | None,
-    choice: "DataSelection",
+    selection: "DataSelection",
     prior: Path | None,
     options: "ComparisonOptions",
     *,
@@ -208,21 +208,21 @@ def _run(
     from gencheck.comparison.run import prior_network
     from gencheck.load.digest import sha256_of
 
-    _require_classification(choice.task)
-    case = open_inputs(checkpoint, model, choice, options.audit.dtype, key=key, output=output)
-    _require_classification(case.task)
+    _require_classification(selection.task)
+    opened = open_inputs(checkpoint, model, selection, options.audit.dtype, key=key, output=output)
+    _require_classification(opened.task)
     mean = None
     if prior is not None:
-        mean = prior_network(prior, model, case.subject, key=key, output=output)
+        mean = prior_network(prior, model, opened.model, key=key, output=output)
     result = compared(
-        case.subject,
-        case.sample,
-        reference=case.reference,
+        opened.model,
+        opened.sample,
+        reference=opened.reference,
         options=options,
         prior=mean,
         progress=ProgressBars(),
     )
-    return result, case.record | {
+    return result, opened.record | {
         "prior": None if prior is None else {"path": str(prior), "sha256": sha256_of(prior)},
         "delta": options.delta,
         "input_range": options.input_range,

@@ -218,7 +218,7 @@ def concentrate(
     independent = gates_independent or gates is not None or checkpoint.is_dir()
     probability = confidence_of(delta, confidence)
     request = certificate_request(certify, probability, input_range, target_range, independent)
-    choice = DataSelection(
+    selection = DataSelection(
         path=data,
         reference=reference,
         holdout=holdout,
@@ -264,7 +264,7 @@ def concentrate(
         checkpoint,
         model,
         from_layer=from_layer,
-        choice=choice,
+        selection=selection,
         options=options,
         gates=gates,
         gates_independent=gates_independent,

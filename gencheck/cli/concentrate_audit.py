@@ -41,7 +41,7 @@ def run_audit(
     checkpoint: Path,
     model: str | None,
     from_layer: str | None,
-    choice: Any,
+    selection: Any,
     options: "AuditOptions",
     gates: Path | None,
     gates_independent: bool,
@@ -68,10 +68,10 @@ def run_audit(
     started = time.perf_counter()
     with shared(options) as ranks:
         with memory_limit(options.memory):
-            case = open_inputs(
+            opened = open_inputs(
                 checkpoint,
                 model,
-                choice,
+                selection,
                 options.dtype,
                 from_layer=from_layer,
                 gates=gates,
@@ -79,19 +79,19 @@ def run_audit(
                 key=key,
                 output=output,
             )
-        options = replace(options, gates_independent=case.gates_independent)
+        options = replace(options, gates_independent=opened.gates_independent)
         if options.certificate is not None:
-            require_independent_gates(case.gates_independent)
-        require_same(ranks, case, options)
+            require_independent_gates(opened.gates_independent)
+        require_same(ranks, opened, options)
         load_seconds = time.perf_counter() - started
         result = audit(
-            case.subject,
-            case.sample,
-            case.reference,
-            case.task,
+            opened.model,
+            opened.sample,
+            opened.reference,
+            opened.task,
             options,
             progress=ProgressBars() if ranks.number == 0 else SILENT,
             load_seconds=load_seconds,
             ranks=ranks,
         )
-    return result, case.record | options.record()
+    return result, opened.record | options.record()

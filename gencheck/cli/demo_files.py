@@ -98,7 +98,7 @@ def _one_thread() -> Iterator[None]:
 
 def _trained(data: Path, folder: Path, decay: float, seed: int, progress: Progress) -> Path:
     training = Training(_EPOCHS, batch_size=32, weight_decay=decay)
-    choice = TrainRequest(
+    request = TrainRequest(
         data=data,
         architecture="mlp:32,32",
         out=folder / f"decay-{decay:g}",
@@ -110,8 +110,8 @@ def _trained(data: Path, folder: Path, decay: float, seed: int, progress: Progre
         safetensors=False,
         overwrite=True,
     )
-    write_record(choice, train(choice, progress=progress), {}, None)
-    return choice.out
+    write_record(request, train(request, progress=progress), {}, None)
+    return request.out
 
 
 def _predictions(run: Path, images: Array) -> Array:

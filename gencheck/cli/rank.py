@@ -111,7 +111,7 @@ def rank(
         permutations=permutations,
         gates_independent=True,
     )
-    choice = DataSelection(
+    selection = DataSelection(
         path=candidates[0],
         reference=reference,
         x_key=x_key,
@@ -122,13 +122,18 @@ def rank(
         transform=transform,
         normalise=normalisation(normalise),
     )
-    case = open_candidates(
-        checkpoint, model, candidates, choice, options.dtype, from_layer=from_layer, key=key
+    opened = open_candidates(
+        checkpoint, model, candidates, selection, options.dtype, from_layer=from_layer, key=key
     )
     found = ranking(
-        case.model, case.candidates, case.reference, case.task, options, progress=ProgressBars()
+        opened.model,
+        opened.candidates,
+        opened.reference,
+        opened.task,
+        options,
+        progress=ProgressBars(),
     )
-    inputs = case.record | {
+    inputs = opened.record | {
         "device": options.device,
         "dtype": dtype,
         "memory": options.memory,

@@ -141,7 +141,7 @@ def train(
         optimiser=optimiser,
         cosine=cosine,
     )
-    choice = TrainRequest(
+    request = TrainRequest(
         data=data,
         architecture=arch,
         out=out,
@@ -159,11 +159,11 @@ def train(
         device=chosen_device(device),
         overwrite=overwrite,
     )
-    result = run(choice, ProgressBars())
+    result = run(request, ProgressBars())
     test = (result.freeze or result.standard).test
     checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
     more = {"max_test_error": max_test_error}
-    doc = write_record(choice, result, more, LimitReport(tuple(checks)) if checks else None)
+    doc = write_record(request, result, more, LimitReport(tuple(checks)) if checks else None)
     deliver(doc, _report, as_json, output, report)
 
 

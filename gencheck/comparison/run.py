@@ -71,7 +71,7 @@ class ComparisonOptions:
 
 
 def compare(
-    subject: AuditedModel,
+    model: AuditedModel,
     sample: Labelled,
     reference: Labelled,
     options: ComparisonOptions | None = None,
@@ -95,7 +95,7 @@ def compare(
     SelfCheckError
         The network is not the model: a defect of ours.
     """
-    if subject.gates is not None:
+    if model.gates is not None:
         raise InputError(
             where="compare",
             found="a two-phase network",
@@ -103,11 +103,11 @@ def compare(
             remedy="Compare one of its checkpoints (weights.pt2); gencheck data-indep --checkpoint and "
             "gencheck concentrate --certify say what holds for both phases.",
         )
-    _require_own_gates(subject.network)
+    _require_own_gates(model.network)
     options = options or ComparisonOptions()
     run = options.audit
-    study = _study(subject, sample, reference, options)
-    mean = None if prior is None else _prior_mean(subject.network, prior, study.sample)
+    study = _study(model, sample, reference, options)
+    mean = None if prior is None else _prior_mean(model.network, prior, study.sample)
     seconds: dict[str, float] = {}
     rows: list[TheoryRow] = []
 
@@ -118,7 +118,7 @@ def compare(
         rows.append(row)
 
     def concentration() -> TheoryRow:
-        audited, reason = _audited(subject, sample, reference, run, progress)
+        audited, reason = _audited(model, sample, reference, run, progress)
         return concentration_row(study, audited, reason)
 
     timed(lambda: validation_row(study, options.log_models))
@@ -136,7 +136,7 @@ def compare(
         timed(lambda: robustness_row(study))
         timed(lambda: sharpness_row(study, progress))
     return ComparisonResult(
-        model=model_facts(subject),
+        model=model_facts(model),
         data=DataFacts(len(sample.items), len(reference.items), "classification"),
         delta=options.delta,
         sample_error=study.sample_error,
@@ -167,37 +167,37 @@ def _require_own_gates(network: Network) -> None:
 def prior_network(
     path: Path,
     factory: str | None,
-    subject: AuditedModel,
+    model: AuditedModel,
     *,
     key: str | None = None,
     output: str | None = None,
 ) -> Network:
-    """The network of the checkpoint that gives the PAC-Bayes prior its mean, read as `subject` is.
+    """The network of the checkpoint that gives the PAC-Bayes prior its mean, read as `model` is.
 
     Raises
     ------
     InputError, UnsupportedModel
         As the reader raises them.
     """
-    prior = load_model(path, factory, [subject.item_shape], key=key, output=output)
-    if prior.network.output_count == 1 and subject.network.output_count == 2:
+    prior = load_model(path, factory, [model.item_shape], key=key, output=output)
+    if prior.network.output_count == 1 and model.network.output_count == 2:
         prior = as_two_classes(prior)
     return prior.network
 
 
 def _study(
-    subject: AuditedModel, sample: Labelled, reference: Labelled, options: ComparisonOptions
+    model: AuditedModel, sample: Labelled, reference: Labelled, options: ComparisonOptions
 ) -> Study:
     run = options.audit
     items = [part.items.to(run.device, run.dtype) for part in (sample, reference)]
     if options.input_range is not None:
         require_input_range(torch.cat(items), options.input_range)
-    output_deviation(subject, torch.cat(items))
-    outputs = [batched_outputs(subject.network, part, run.batch_size) for part in items]
+    output_deviation(model, torch.cat(items))
+    outputs = [batched_outputs(model.network, part, run.batch_size) for part in items]
     require_finite_outputs(torch.cat(outputs), run.dtype)
     labels = [part.targets.argmax(1).to(run.device) for part in (sample, reference)]
     return Study(
-        network=subject.network,
+        network=model.network,
         sample=items[0],
         sample_labels=labels[0],
         sample_outputs=outputs[0].double().cpu(),
@@ -212,7 +212,7 @@ def _study(
 
 
 def _audited(
-    subject: AuditedModel,
+    model: AuditedModel,
     sample: Labelled,
     reference: Labelled,
     run: AuditOptions,
@@ -220,7 +220,7 @@ def _audited(
 ) -> tuple[ConcentrationResult | None, str | None]:
     """The audit, or why there is none: the other theories do not need its Gram matrix."""
     try:
-        return audit(subject, sample, reference, "classification", run, progress=progress), None
+        return audit(model, sample, reference, "classification", run, progress=progress), None
     except (InputError, SolverError) as error:
         return None, str(error)
 

@@ -19,7 +19,7 @@ _NEEDS_WHOLE_KERNEL = (
 
 
 def write_record(
-    choice: TrainRequest, result: TrainResult, more: dict[str, Any], gate: LimitReport | None
+    request: TrainRequest, result: TrainResult, more: dict[str, Any], gate: LimitReport | None
 ) -> Document:
     """The document of a run, which is also written into its folder: ``run.json``, last of all files.
 
@@ -28,10 +28,10 @@ def write_record(
     more
         Inputs beyond those of the choice.
     """
-    inputs = request_record(choice) | {"identity": result.identity} | more
+    inputs = request_record(request) | {"identity": result.identity} | more
     doc = document("train", inputs, train_body(result), gate)
-    write_whole(choice.out / RECORD, to_json(doc).encode(), "--out")
-    release(choice.out)
+    write_whole(request.out / RECORD, to_json(doc).encode(), "--out")
+    release(request.out)
     return doc
 
 

@@ -67,7 +67,7 @@ class TrainRequest:
     overwrite: bool = False
 
 
-def select_data(choice: TrainRequest) -> tuple[Split, Split | None]:
+def select_data(request: TrainRequest) -> tuple[Split, Split | None]:
     """The items to train on, and those to tell by where there are some.
 
     Raises
@@ -75,12 +75,12 @@ def select_data(choice: TrainRequest) -> tuple[Split, Split | None]:
     InputError
         As the readers raise it.
     """
-    data = load_dataset(choice.data, choice.x_key, choice.y_key)
+    data = load_dataset(request.data, request.x_key, request.y_key)
     main: Split | Rows = data.main
     test: Split | Rows | None = data.test
-    if choice.holdout is not None:
-        main, test = held_out(main, choice.holdout, choice.seed)
-    main = shuffled(main, choice.limit, choice.seed)
+    if request.holdout is not None:
+        main, test = held_out(main, request.holdout, request.seed)
+    main = shuffled(main, request.limit, request.seed)
     return main.loaded(), None if test is None else test.loaded()
 
 
@@ -112,7 +112,7 @@ def class_count(main: Split, test: Split | None) -> int:
 
 
 def build_model(
-    choice: TrainRequest, stored: tuple[int, ...], outputs: int
+    request: TrainRequest, stored: tuple[int, ...], outputs: int
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """The model to train, its weights drawn from the seed, and the shape of the items it takes.
 
@@ -121,14 +121,14 @@ def build_model(
     InputError
         The architecture is unknown, its factory fails, or it does not fit the items.
     """
-    name = choice.architecture
+    name = request.architecture
     known = name.startswith("mlp:") or ":" not in name
     if known:
-        return named_architecture(name, stored, outputs, choice.seed)
+        return named_architecture(name, stored, outputs, request.seed)
     required = "MODULE:FACTORY, an importable function without arguments"
     factory = named_attribute(name, "--arch", required)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(choice.seed)
+        torch.manual_seed(request.seed)
         try:
             module = factory()
         except Exception as error:
@@ -164,28 +164,28 @@ def _accepted_shape(
     )
 
 
-def request_record(choice: TrainRequest) -> dict[str, Any]:
+def request_record(request: TrainRequest) -> dict[str, Any]:
     """Everything that is needed to repeat the run, as plain data."""
     return {
-        "data": {"path": str(choice.data), "sha256": sha256_of(choice.data)},
-        "x_key": choice.x_key,
-        "y_key": choice.y_key,
-        "holdout": choice.holdout,
-        "limit": choice.limit,
-        "arch": choice.architecture,
-        "alpha": choice.alpha,
-        "solver": choice.solver if choice.alpha is not None else None,
-        "training": asdict(choice.training),
-        "freeze": asdict(choice.freeze) if choice.solver == "sgd" else asdict(choice.ridge),
-        "darc1": choice.darc1,
-        "seed": choice.seed,
-        "device": choice.device,
-        "out": str(choice.out),
+        "data": {"path": str(request.data), "sha256": sha256_of(request.data)},
+        "x_key": request.x_key,
+        "y_key": request.y_key,
+        "holdout": request.holdout,
+        "limit": request.limit,
+        "arch": request.architecture,
+        "alpha": request.alpha,
+        "solver": request.solver if request.alpha is not None else None,
+        "training": asdict(request.training),
+        "freeze": asdict(request.freeze) if request.solver == "sgd" else asdict(request.ridge),
+        "darc1": request.darc1,
+        "seed": request.seed,
+        "device": request.device,
+        "out": str(request.out),
     }
 
 
 def identity(
-    choice: TrainRequest, model: nn.Module, shape: tuple[int, ...], sets: Mapping[str, Tensor]
+    request: TrainRequest, model: nn.Module, shape: tuple[int, ...], sets: Mapping[str, Tensor]
 ) -> dict[str, str]:
     """Everything that decides the result of a run, by name.
 
@@ -196,12 +196,12 @@ def identity(
     sets
         Items, labels and positions of every set, by name.
     """
-    record = request_record(choice)
+    record = request_record(request)
     facts = {name: record[name] for name in ("arch", "alpha", "solver", "darc1", "seed")}
     facts |= {name: record[name] for name in ("holdout", "limit")}
     for phase in ("training", "freeze"):
         facts |= {f"{phase} {name}": value for name, value in record[phase].items()}
-    if ":" in choice.architecture and not choice.architecture.startswith("mlp:"):
+    if ":" in request.architecture and not request.architecture.startswith("mlp:"):
         # the user's code may compute another function of the same weights
         graph = str(exported(model, shape).graph)
         facts["forward"] = hashlib.sha256(graph.encode()).hexdigest()
@@ -209,6 +209,6 @@ def identity(
         **{name: str(value) for name, value in facts.items()},
         **{name: digest_of(values) for name, values in sets.items()},
         **model_facts(model),
-        **machine_facts(choice.device),
-        "safetensors": str(choice.safetensors),
+        **machine_facts(request.device),
+        "safetensors": str(request.safetensors),
     }

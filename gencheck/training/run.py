@@ -83,8 +83,8 @@ class _Data:
         return _Data(self.items[chosen], self.targets[chosen], self.indices[part])
 
 
-def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
-    """Train as chosen and write checkpoints, split and solution into the folder `choice.out`.
+def train(request: TrainRequest, progress: Progress = SILENT) -> TrainResult:
+    """Train as chosen and write checkpoints, split and solution into the folder `request.out`.
 
     The folder is unfinished, and refused by every reader, until the record of this result is written
     into it. A run that was killed goes on from the last finished epoch when it is started again.
@@ -96,11 +96,11 @@ def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
         run, or cannot be written.
     """
     started = time.perf_counter()
-    if choice.safetensors:
+    if request.safetensors:
         require_safetensors()
-    main, test = select_data(choice)
+    main, test = select_data(request)
     outputs = class_count(main, test)
-    model, shape = build_model(choice, tuple(main.items.shape[1:]), outputs)
+    model, shape = build_model(request, tuple(main.items.shape[1:]), outputs)
     steps: list[str] = []
     sets = []
     for split in (main, test):
@@ -108,12 +108,12 @@ def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
             items, taken = prepared(split, shape, "float32")
             steps += [step for step in taken if step not in steps]
             rows = torch.from_numpy(target_rows(split, "classification", outputs))
-            values = torch.from_numpy(items).to(choice.device)
-            sets.append(_Data(values, rows.to(choice.device), split.indices))
+            values = torch.from_numpy(items).to(request.device)
+            sets.append(_Data(values, rows.to(request.device), split.indices))
     own, unseen = sets[0], (sets[1] if test is not None else None)
-    facts = identity(choice, model, shape, _named(own, "") | _named(unseen, "test "))
-    claim(choice.out, facts, choice.overwrite)
-    made = _Run(choice, model.to(choice.device), own, unseen, progress).made()
+    facts = identity(request, model, shape, _named(own, "") | _named(unseen, "test "))
+    claim(request.out, facts, request.overwrite)
+    made = _Run(request, model.to(request.device), own, unseen, progress).made()
     return TrainResult(
         parameters=sum(p.numel() for p in model.parameters()),
         item_shape=shape,
@@ -124,7 +124,7 @@ def train(choice: TrainRequest, progress: Progress = SILENT) -> TrainResult:
         standard=made.standard,
         freeze=made.freeze,
         ridge=made.ridge,
-        digests={name: sha256_of(choice.out / name) for name in made.files},
+        digests={name: sha256_of(request.out / name) for name in made.files},
         identity=facts,
         seconds=time.perf_counter() - started,
     )
@@ -142,7 +142,7 @@ class _Made:
 class _Run:
     """What was asked for, the model, its own items, and those that tell how good it is."""
 
-    choice: TrainRequest
+    request: TrainRequest
     model: nn.Module
     own: _Data
     unseen: _Data | None
@@ -150,9 +150,9 @@ class _Run:
 
     def made(self) -> _Made:
         """Train, and write all files but the record."""
-        if self.choice.alpha is None:
+        if self.request.alpha is None:
             return self._plain()
-        return self._ridge() if self.choice.solver == "ridge" else self._two_phase()
+        return self._ridge() if self.request.solver == "ridge" else self._two_phase()
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -160,7 +160,7 @@ class _Run:
 
     @property
     def _regulariser(self) -> Regulariser | None:
-        return DARC1(self.choice.darc1) if self.choice.darc1 else None
+        return DARC1(self.request.darc1) if self.request.darc1 else None
 
     def _plain(self) -> _Made:
         losses = self._standard_losses(self.own)
@@ -168,16 +168,16 @@ class _Run:
         return _Made(self._phase(self.model, losses, self.own), None, None, files)
 
     def _two_phase(self) -> _Made:
-        assert self.choice.alpha is not None
+        assert self.request.alpha is not None
         run = two_phase(
             self.model,
             (self.own.items, self.own.targets.float()),
-            alpha=self.choice.alpha,
-            training=self.choice.training,
-            freeze=self.choice.freeze,
-            seed=self.choice.seed,
+            alpha=self.request.alpha,
+            training=self.request.training,
+            freeze=self.request.freeze,
+            seed=self.request.seed,
             regulariser=self._regulariser,
-            folder=self.choice.out,
+            folder=self.request.out,
             progress=self.progress,
         )
         standard, frozen = self.own[run.standard], self.own[run.freeze]
@@ -189,8 +189,8 @@ class _Run:
         return _Made(self._phase(run.gates, run.standard_losses, standard), freeze, None, files)
 
     def _ridge(self) -> _Made:
-        assert self.choice.alpha is not None
-        first, second = phase_positions(len(self.own.items), self.choice.alpha, self.choice.seed)
+        assert self.request.alpha is not None
+        first, second = phase_positions(len(self.own.items), self.request.alpha, self.request.seed)
         if not len(second):
             raise InputError(
                 where="--alpha",
@@ -208,7 +208,7 @@ class _Run:
             unseen = self.unseen.targets.cpu()
             freeze = replace(freeze, test=_fit_of(solved.outputs[len(second) :], unseen))
             targets = torch.cat([targets, unseen])
-        facts = ridge_facts(network, solved, targets, len(second), self.choice.ridge)
+        facts = ridge_facts(network, solved, targets, len(second), self.request.ridge)
         files = self._save_model(self.model, GATES) + self._save_split(standard, frozen)
         files += self._save_solution(solved, frozen)
         return _Made(self._phase(self.model, losses, standard), freeze, facts, files)
@@ -219,7 +219,7 @@ class _Run:
             frozen.items,
             targets=frozen.targets.cpu(),
             test_items=frozen.items[:0] if self.unseen is None else self.unseen.items,
-            plan=self.choice.ridge,
+            plan=self.request.ridge,
             progress=self.progress,
         )
 
@@ -229,10 +229,10 @@ class _Run:
             self.model,
             part.items,
             targets=part.targets.float(),
-            training=self.choice.training,
-            seed=self.choice.seed,
+            training=self.request.training,
+            seed=self.request.seed,
             regulariser=self._regulariser,
-            state=self.choice.out / "standard.state",
+            state=self.request.out / "standard.state",
             progress=self.progress,
             stage="standard",
         )
@@ -243,15 +243,15 @@ class _Run:
         return Phase(losses, fits[0], fits[1] if len(fits) > 1 else None)
 
     def _save_model(self, model: nn.Module, name: str) -> list[str]:
-        return save_model(model, self._shape, self.choice.out / name, self.choice.safetensors)
+        return save_model(model, self._shape, self.request.out / name, self.request.safetensors)
 
     def _save_split(self, standard: _Data, freeze: _Data) -> list[str]:
         """Which items of the file each phase had, and which were held out of it."""
         apart = standard.indices[:0]
-        if self.choice.holdout is not None and self.unseen is not None:
+        if self.request.holdout is not None and self.unseen is not None:
             apart = self.unseen.indices
         return _save_arrays(
-            self.choice.out / SPLIT,
+            self.request.out / SPLIT,
             standard=standard.indices,
             freeze=freeze.indices,
             held_out=apart,
@@ -259,11 +259,11 @@ class _Run:
 
     def _save_solution(self, solved: PathRidge, frozen: _Data) -> list[str]:
         return _save_arrays(
-            self.choice.out / SOLUTION,
+            self.request.out / SOLUTION,
             coefficients=solved.solution.coefficients.numpy(),
             landmarks=frozen.indices[solved.landmarks.numpy()],
             exponent=np.array(solved.exponent),
-            centred=np.array(self.choice.ridge.centred),
+            centred=np.array(self.request.ridge.centred),
         )
 
 
