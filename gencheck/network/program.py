@@ -10,7 +10,7 @@ map has one cell: the kernel. The same program read with explicit columns of fea
 numbers enumerates the paths.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -95,6 +95,9 @@ class Batch:
     vocabulary
         Where the one column holds tokens: how many there are. Each unit then stands for one unit a
         token, with the factor [the token stands here]: an overlap is [both tokens are equal].
+    in_place
+        True where the factors of an item lie side by side in what is kept of it, block after block at
+        equal distances: they are read there, and nothing is copied.
     """
 
     carrier: int | None
@@ -105,6 +108,7 @@ class Batch:
     origin: Origin
     repeat: int = 1
     vocabulary: int = 0
+    in_place: bool = False
 
     @property
     def blocks(self) -> int:
@@ -203,6 +207,12 @@ class Program:
         return sum(b.blocks * b.width for _, _, b in self.batches() if b.columns)
 
     @property
+    def copies_per_item(self) -> int:
+        """Those of them that are copied out of what is kept of an item."""
+        batches = [b for _, _, b in self.batches() if b.columns and not b.in_place]
+        return sum(b.blocks * b.width for b in batches)
+
+    @property
     def live_cells(self) -> int:
         """The most cells that are held at one time, with room for one map of overlaps."""
         last = {source: m for m, made in enumerate(self.maps) for source in made.sources}
@@ -211,6 +221,42 @@ class Program:
             held = [s for s, reader in last.items() if s < m <= reader]
             most = max(most, sum(self.maps[s].cells for s in held) + 2 * made.cells)
         return most
+
+
+def channels_last(units: Index, width: int, channels: int) -> Index:
+    """Where flat units of a tensor are kept, channels counted last; −1 stays."""
+    positions = width // channels
+    return np.where(units < 0, -1, units % positions * channels + units // positions)
+
+
+def read_in_place(program: Program, numbers: Mapping[int, Shape]) -> Program:
+    """The program whose batches know which of them are read where they are kept.
+
+    Parameters
+    ----------
+    numbers
+        The shapes of the planes of those nodes whose gates are kept as numbers, and of the input.
+    """
+    maps = [
+        replace(made, batches=tuple(_placed(b, numbers) for b in made.batches))
+        if isinstance(made, Collapse)
+        else made
+        for made in program.maps
+    ]
+    return Program(tuple(maps))
+
+
+def _placed(batch: Batch, numbers: Mapping[int, Shape]) -> Batch:
+    if len(batch.columns) != 1 or batch.columns[0].node not in numbers:
+        return batch
+    column, shape = batch.columns[0], numbers[batch.columns[0].node]
+    places = column.index
+    if column.node:
+        places = channels_last(places, prod(shape), shape[0])
+    steps = np.diff(places[:, 0])
+    even = bool((steps == steps[:1]).all()) and bool((steps >= 0).all())
+    beside = bool((np.diff(places, axis=1) == 1).all())
+    return replace(batch, in_place=even and beside and bool((places >= 0).all()))
 
 
 def without_dead_blocks(program: Program) -> Program:

@@ -38,7 +38,8 @@ class CrossKernel:
     ) -> None:
         self.program = program
         self.factors = replace(factors, items=factors.items.double(), placed={})
-        self.cuts = matrix_cuts(program, torch.float64, _TILE, factor_bytes)
+        copied = factors.items.dtype != torch.float64
+        self.cuts = matrix_cuts(program, torch.float64, _TILE, factor_bytes, copied=copied)
         exponents = map_exponents(program, self.factors, self.cuts.strip)
         self._kernel = Kernel(program, exponents)
         self.exponent = exponents[-1]

@@ -9,9 +9,10 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Collapse, Map, Program, Slide
+from gencheck.network.program import Batch, Collapse, Map, Program, Slide
 from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_of
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.narrow import NarrowLoops
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
@@ -84,8 +85,8 @@ class Singles:
             out.fill_(1.0)
             return
         part = self.factors[key][first:stop]
-        # in the run's own dtype: counts are whole numbers, and only powers of two are wanted
-        out.copy_(part.square() @ part.new_ones(part.shape[2]))
+        # one pass in the run's own dtype: only powers of two are wanted of it
+        out.copy_(torch.linalg.vector_norm(part, dim=2).square_())
 
 
 class Kernel:
@@ -95,9 +96,15 @@ class Kernel:
     arithmetic.
     """
 
-    def __init__(self, program: Program, exponents: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        exponents: list[int] | None = None,
+        narrow: NarrowLoops | None = None,
+    ) -> None:
         self.program = program
         self.exponents = exponents
+        self.narrow = narrow
         self.found: list[int] = []
         self.layouts = {
             (m, b): layout_of(batch, program.maps[m].cells) for m, b, batch in program.batches()
@@ -174,20 +181,51 @@ class Kernel:
         bias = one if node.bias else 0.0
         written = False
         for b, batch in enumerate(node.batches):
-            layout = self.layouts[position, b]
-            if not written and not (layout.covers and batch.columns):
+            key, layout = (position, b), self.layouts[position, b]
+            narrow = self._is_narrow(key, batch, made, overlaps, out)
+            starts = layout.starts_cells(batch)
+            if narrow:
+                assert self.narrow is not None
+                starts = self.narrow.covers(key, node.cells)
+            if not written and not starts:
                 out.fill_(bias)
                 written = True
             carrier = None if batch.carrier is None else made[batch.carrier]
             scale = scales[batch.carrier] * batch.repeat
-            step = CollapseStep((position, b), batch, layout, carrier, scale)
-            if batch.columns:
-                self._add_overlaps(step, overlaps, out, None if written else bias)
+            step = CollapseStep(key, batch, layout, carrier, scale)
+            before = None if written else bias
+            if narrow:
+                self._add_narrow(step, overlaps, out, before)
+            elif batch.columns:
+                self._add_overlaps(step, overlaps, out, before)
             else:
-                add_counts(step, out)
+                add_counts(step, out, before)
             written = True
         if not written:
             out.fill_(bias)
+
+    def _is_narrow(
+        self,
+        key: tuple[int, int],
+        batch: Batch,
+        made: dict[int, Tensor],
+        overlaps: Overlaps,
+        out: Tensor,
+    ) -> bool:
+        if self.narrow is None or batch.carrier is None or not isinstance(overlaps, Pairs):
+            return False
+        return self.narrow.suits(key, made[batch.carrier], out)
+
+    def _add_narrow(
+        self, step: CollapseStep, overlaps: Overlaps, out: Tensor, before: float | None
+    ) -> None:
+        """Overlap, product and sum in one pass."""
+        assert isinstance(overlaps, Pairs)
+        assert self.narrow is not None
+        assert step.carrier is not None
+        left = overlaps.left[step.key][:, overlaps.rows]
+        right = overlaps.right[step.key][:, overlaps.columns]
+        self.narrow.add(step.key, (left, right), step.scale, step.carrier, before, out)
 
     def _add_overlaps(
         self, step: CollapseStep, overlaps: Overlaps, out: Tensor, constant: float | None

@@ -178,8 +178,7 @@ def gram_matrix(
     make = _EXECUTORS[executor]
     work = make(program, factors, tile_size, factor_bytes)
     if cache is not None:
-        settings = f"{work.name} {work.cuts.step} {tile_size}"
-        cache.identity = kernel_identity(program, factors, settings)
+        cache.identity = kernel_identity(program, factors, f"{work.settings} {tile_size}")
     strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
     tiles = upper_tiles(factors.count, tile_size)
     progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
