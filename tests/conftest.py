@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -27,11 +26,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if config.args and all("::" in str(argument) for argument in config.args):
         return 0
     return None
-
-
-# no test's verdict depends on how fast a machine is
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

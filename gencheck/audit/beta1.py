@@ -55,7 +55,7 @@ def moments_of_gram(
         v_l2=[Magnitude.of(square, gram.exponent).sqrt() for square in squares],
         v_l2_lower=None,
         pairs=gram.count * (gram.count + 1) / 2,
-        nbytes=float(sum(b.numel() * b.element_size() for b in gram.blocks)),
+        nbytes=float(gram.nbytes),
     )
 
 

@@ -9,6 +9,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.errors import InputError
 from gencheck.memory import available_bytes, shown_bytes
 from gencheck.network.ir import is_smooth
+from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta1.batched_lanczos import VECTOR_BYTES
 from gencheck.spectral.kernel.evaluate import OVERLAP_BYTES
 from gencheck.spectral.kernel.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
@@ -65,16 +66,22 @@ class MemoryBudget:
         What unpacked factors may take.
     gates_on_disk
         True where the packed gates do not fit into memory beside the rest.
+    storage
+        Where the Gram matrix is kept: ``memory``, ``disk``, or nowhere: ``recompute``.
     """
 
     layout_bytes: int
     kept_bytes: int
     gates_on_disk: bool
+    storage: str = "memory"
 
     def within(self, kernel: PathKernel) -> PathKernel:
         """The same kernel, laid out for what it may take."""
         options = replace(
-            kernel.options, layout_bytes=self.layout_bytes, kept_bytes=self.kept_bytes
+            kernel.options,
+            layout_bytes=self.layout_bytes,
+            kept_bytes=self.kept_bytes,
+            storage=self.storage,
         )
         return replace(kernel, options=options)
 
@@ -106,6 +113,8 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
     # the labels, their products with targets, and the vectors that are advanced together
     relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
     gram = items * (items + min(tile, items)) // 2 * size
+    if kernel.options.storage != "memory":
+        gram = min(tile, items) ** 2 * size
     if options.landmarks is not None:
         # coordinates of all items and a copy as they grow; a few square matrices; items in float64
         marks = min(options.landmarks, items)
@@ -122,47 +131,88 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
     )
 
 
-def require_memory(kernel: PathKernel, items: int, options: AuditOptions) -> MemoryBudget:
+def require_memory(
+    kernel: PathKernel, items: int, options: AuditOptions, progress: Progress = SILENT
+) -> MemoryBudget:
     """What an audit may use where it fits into its limit, or into what the machine has free.
+
+    A Gram matrix that does not fit is kept on disk where there is a cache, or formed anew in every
+    product; `progress` is told so.
 
     Raises
     ------
     InputError
         It does not fit; says how much it needs and how many items would fit.
     """
-    limit, landmarks = options.memory, options.landmarks
-    layout = _layout_bytes(limit)
+    layout = _layout_bytes(options.memory)
     # the executor is chosen for all items, also where fewer would fit
     executor = kernel.executor(items, options.device)
     laid = replace(kernel.options, executor=executor, layout_bytes=layout)
-    kernel = replace(kernel, options=laid)
+    allowed = available_bytes() if options.memory is None else options.memory
+    refusal: InputError | None = None
+    for storage in _storages(options):
+        stored = replace(kernel, options=replace(laid, storage=storage))
+        found = _budget(stored, items, options, allowed)
+        if isinstance(found, MemoryBudget):
+            if refusal is not None:
+                progress.report(f"{refusal.required}: {_ANNOUNCED[storage]}")
+            return found
+        refusal = refusal or found
+    assert refusal is not None
+    raise refusal
 
-    def planned(count: int) -> MemoryPlan:
-        return memory_plan(kernel, count, options)
 
-    plan = planned(items)
-    allowed = available_bytes() if limit is None else limit
+# How a Gram matrix that does not fit into memory is dealt with.
+_ANNOUNCED = {
+    "disk": "its tiles are read from --cache in every product (--gram disk)",
+    "recompute": "its tiles are formed anew in every product (--gram recompute), which takes the "
+    "time of one Gram matrix each; --cache DIR keeps them on disk, --landmarks L does without",
+}
+
+
+def _storages(options: AuditOptions) -> list[str]:
+    """Where the Gram matrix may be kept, what is preferred first."""
+    if options.landmarks is not None:
+        return ["memory"]
+    if options.gram != "auto":
+        return [options.gram]
+    return ["memory", "recompute" if options.cache is None else "disk"]
+
+
+def _budget(
+    kernel: PathKernel, items: int, options: AuditOptions, allowed: int | None
+) -> MemoryBudget | InputError:
+    """What the audit may use, or why it cannot be done."""
+    layout, storage = kernel.options.layout_bytes, kernel.options.storage
+    plan = memory_plan(kernel, items, options)
     if allowed is None:
-        return MemoryBudget(layout, max(layout, plan.factors), False)
+        return MemoryBudget(layout, max(layout, plan.factors), False, storage)
     on_disk = plan.total > allowed
     room = allowed - plan.total + (plan.gates if on_disk else 0)
     if room >= 0:
         kept = plan.factors + min(room, max(0, layout - plan.factors))
-        return MemoryBudget(layout, kept, on_disk)
-    fitting = _largest(lambda n: planned(n).total - planned(n).gates <= allowed, items)
+        return MemoryBudget(layout, kept, on_disk, storage)
+
+    def fits(count: int) -> bool:
+        plan = memory_plan(kernel, count, options)
+        return plan.total - plan.gates <= allowed
+
+    fitting = _largest(fits, items)
     advice = [f"--limit {fitting // 2} (per set) fits"] if fitting >= 2 else []
     if options.dtype == torch.float64:
         advice.append("--dtype float32 halves the Gram matrix")
-    if landmarks is None:
+    if options.gram == "memory":
+        advice.append("--gram recompute does not keep the Gram matrix")
+    if options.landmarks is None:
         advice.append("--landmarks 1000 does without the Gram matrix")
     advice.append("or allow more with --memory")
-    raise InputError(
-        where="--memory" if limit is not None else "free memory",
+    return InputError(
+        where="--memory" if options.memory is not None else "free memory",
         found=shown_bytes(allowed),
         required=(
             f"{shown_bytes(plan.total - plan.gates)} for {items} items "
             f"({shown_bytes(plan.gram)} of it "
-            f"{'the Gram matrix' if landmarks is None else 'for landmarks'})"
+            f"{'the Gram matrix' if options.landmarks is None else 'for landmarks'})"
         ),
         remedy=f"{', '.join(advice)}.",
     )

@@ -32,6 +32,9 @@ class AuditOptions:
         Seeds Lanczos' starting vector and the path search.
     cache
         A folder for finished tiles; a run that was killed goes on from them.
+    gram
+        Where the Gram matrix is kept: in ``memory``, on ``disk`` (in `cache`), nowhere
+        (``recompute``: formed anew in every product), or ``auto``: the first of these that fits.
     executor
         How kernels are formed: ``matrix`` products, counted ``bits``, or ``auto``: the quicker one.
     certificate
@@ -58,6 +61,7 @@ class AuditOptions:
     beta2_budget: float = 10.0
     seed: int = 0
     cache: Path | None = None
+    gram: str = "auto"
     executor: str = "auto"
     certificate: CertificateRequest | None = None
     permutations: int = 0
@@ -91,8 +95,23 @@ class AuditOptions:
         Raises
         ------
         InputError
-            Landmarks are asked for with something that needs the whole Gram matrix.
+            Landmarks are asked for with something that needs the whole Gram matrix, or the matrix is
+            to be kept where it cannot be.
         """
+        if self.gram == "disk" and self.cache is None:
+            raise InputError(
+                where="--gram disk",
+                found="no folder for the tiles",
+                required="one with room for all of them",
+                remedy="Pass --cache DIR, or --gram recompute, which keeps nothing.",
+            )
+        if self.gram == "recompute" and self.cache is not None:
+            raise InputError(
+                where="--gram recompute with --cache",
+                found="both",
+                required="one of them: recomputed tiles are not kept",
+                remedy="Pass --gram disk to read the tiles from the folder.",
+            )
         if self.landmarks is None:
             return
         needing = {
@@ -100,6 +119,7 @@ class AuditOptions:
             "--certify": self.certificate is not None,
             "--cache": self.cache is not None,
             "--executor bits": self.executor == "bits",
+            f"--gram {self.gram}": self.gram != "auto",
         }
         for name, asked in needing.items():
             if asked:

@@ -75,7 +75,8 @@ def rank(
     SelfCheckError, SolverError
         As `audit` raises them.
     """
-    options = replace(options or AuditOptions(), beta2_permutation_budget=0.0)
+    # every pair of sets takes its part out of the one matrix
+    options = replace(options or AuditOptions(), beta2_permutation_budget=0.0, gram="memory")
     if options.landmarks is not None or not candidates:
         raise InputError(
             where="rank",

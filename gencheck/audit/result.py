@@ -211,6 +211,17 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class KernelFacts:
+    """How kernels were formed: by which executor, and where the Gram matrix was kept, if there is one.
+
+    `storage` is ``memory``, ``disk`` or ``recompute``.
+    """
+
+    executor: str
+    storage: str | None = None
+
+
+@dataclass(frozen=True)
 class CacheFacts:
     """How many tiles were taken from the cache, computed, and found there damaged or foreign."""
 
@@ -277,7 +288,7 @@ class ConcentrationResult:
     pairs_per_second: float
     flops: float
     nbytes: float
-    executor: str
+    kernel: KernelFacts
     tiles: CacheFacts | None = None
     certified: Certified | None = None
     v_l2_lower: tuple[Magnitude, ...] | None = None

@@ -90,7 +90,7 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
     options = question.options
     options.require_consistency()
     kernel = question.kernel()
-    budget = require_memory(kernel, question.count, options)
+    budget = require_memory(kernel, question.count, options, question.progress)
     kernel = budget.within(kernel)
     with clock.stage("gates"):
         items = _entering(question)
@@ -113,13 +113,13 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
         with clock.stage("direction"):
             direction = _direction(question, kernel, features, moments)
     measured = Measurements(
-        program=kernel.program(view.executor),
+        program=kernel.program(view.facts.executor),
         windows=kernel.windows,
         outputs=features.outputs,
         moments=moments,
         sup=sup,
         self_check=self_check,
-        executor=view.executor,
+        kernel=view.facts,
         tiles=view.tiles,
         permutation=permutation,
         attribution=largest_shares(question, moments),

@@ -8,7 +8,7 @@ from gencheck.audit.beta1 import Moments, moments_of_gram, moments_of_landmarks
 from gencheck.audit.certify import CertifiedBetas, certified_betas
 from gencheck.audit.permutation_test import permutation_test
 from gencheck.audit.question import Question
-from gencheck.audit.result import CacheFacts, PermutationFacts
+from gencheck.audit.result import CacheFacts, KernelFacts, PermutationFacts
 from gencheck.spectral.beta1.lanczos import TopEigenvalue, top_eigenvalue
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.kernel.cache import TileCache
@@ -19,7 +19,7 @@ from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 class KernelView(Protocol):
     """What an audit asks of the kernel between its pooled items."""
 
-    executor: str
+    facts: KernelFacts
     tiles: CacheFacts | None
 
     def moments(self) -> Moments:
@@ -47,7 +47,8 @@ class WholeGram:
         tiles: CacheFacts | None = None,
     ) -> None:
         self.question, self.kernel, self.features, self.gram = question, kernel, features, gram
-        self.executor = kernel.executor(question.count, question.options.device)
+        executor = kernel.executor(question.count, question.options.device)
+        self.facts = KernelFacts(executor, kernel.options.storage)
         self.tiles = tiles
         self._top: TopEigenvalue | None = None
 
@@ -110,7 +111,7 @@ class WholeGram:
 class FromLandmarks:
     """β1 and ‖v_k‖₂ as intervals from a few items, linear in the number of all."""
 
-    executor = "matrix"
+    facts = KernelFacts("matrix")
     tiles: CacheFacts | None = None
 
     def __init__(self, question: Question, kernel: PathKernel, features: PathFeatures) -> None:

@@ -18,6 +18,7 @@ from gencheck.audit.result import (
     Direction,
     GapFacts,
     ItemShare,
+    KernelFacts,
     ModelFacts,
     PathNorms,
     PermutationFacts,
@@ -49,7 +50,7 @@ class Measurements:
     moments: Moments
     sup: SupNorm
     self_check: float
-    executor: str
+    kernel: KernelFacts
     tiles: CacheFacts | None
     permutation: PermutationFacts | None
     attribution: tuple[ItemShare, ...]
@@ -105,7 +106,7 @@ def summarise(
         seconds=seconds,
         pairs_per_second=moments.pairs / seconds["gram"],
         flops=moments.pairs * measured.program.flops_per_pair,
-        executor=measured.executor,
+        kernel=measured.kernel,
         tiles=measured.tiles,
         certified=None if betas is None else certified(betas, norms, gap.sample_risk, largest),
         permutation=measured.permutation,

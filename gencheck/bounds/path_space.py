@@ -46,6 +46,8 @@ _SURE = 10.0
 # The trapezoidal rule for one output's noise errs by less than 1e-12 at this step, by less than 1e-4 at
 # the step that is enough to compare posteriors.
 STEP, COARSE_STEP, _REACH = 0.125, 0.5, 8.5
+# Items whose squares are formed at one time.
+_ROWS = 2048
 # Numerical error of a mean of integrals, added to it.
 QUADRATURE_ERROR = 1e-10
 
@@ -109,9 +111,19 @@ class Posterior:
 
     def variances(self, items: Features) -> Array:
         """v(x) ≥ 0, shape (m,)."""
-        taken = items.coordinates**2 @ self.shrinkage
-        result: Array = self.scale**2 * np.clip(items.squares - taken, 0.0, None)
+        result: Array = self.scale**2 * room_left(items, self.shrinkage)
         return result
+
+
+def room_left(items: Features, shrinkage: Array) -> Array:
+    """K(x, x) − Σ_a g_a φ_a(x)² ≥ 0: the variance in units of s², shape (m,)."""
+    moved = np.flatnonzero(shrinkage)
+    if not len(moved):
+        return items.squares
+    parts = np.array_split(items.coordinates, 1 + len(items.coordinates) // _ROWS)
+    taken = np.concatenate([np.square(rows[:, moved]) @ shrinkage[moved] for rows in parts])
+    result: Array = np.clip(items.squares - taken, 0.0, None)
+    return result
 
 
 def drawn_errors(
@@ -135,11 +147,9 @@ def drawn_errors(
     step
         Of the trapezoidal rule, in deviations.
     """
-    rows = np.arange(len(labels))
-    apart: Array = outputs[rows, labels][:, None] - outputs
+    apart = _apart(outputs, labels)
     if thresholds is not None:
         apart -= thresholds[:, None]
-    apart[rows, labels] = np.inf
     least = apart.min(1)
     errors: Array = (least <= 0).astype(float)
     deviation = np.sqrt(variances)
@@ -159,6 +169,31 @@ def drawn_errors(
         kept = ndtr(standard[:, :, None] + nodes).prod(1) @ weights
         errors[part] = np.clip(1 - kept, 0.0, 1.0)
     return np.asarray(errors, dtype=np.float64)
+
+
+def _apart(outputs: Array, labels: NDArray[np.int64]) -> Array:
+    """μ_y − μ_j, shape (m, K); infinite at j = y."""
+    rows = np.arange(len(labels))
+    apart: Array = outputs[rows, labels][:, None] - outputs
+    apart[rows, labels] = np.inf
+    return apart
+
+
+def least_errors(margins: Array, variances: Array, thresholds: Array | None = None) -> Array:
+    """A lower bound on `drawn_errors`: that the nearest output alone overtakes; shape (m,).
+
+    Parameters
+    ----------
+    margins
+        μ_y − max_{j≠y} μ_j, shape (m,).
+    """
+    apart = margins if thresholds is None else margins - thresholds
+    deviation = np.sqrt(2 * variances)
+    ratio = np.divide(
+        apart, deviation, out=np.where(apart > 0, np.inf, -np.inf), where=deviation > 0
+    )
+    result: Array = ndtr(-ratio)
+    return result
 
 
 def catoni_risk(empirical: float, nats: float, items: int) -> float:

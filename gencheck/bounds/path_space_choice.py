@@ -6,8 +6,9 @@ what the prior, the bound or the loss depends on is paid for: s, β, and c for t
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,9 @@ from gencheck.bounds.path_space import (
     catoni_risk,
     drawn_bound,
     drawn_errors,
+    least_errors,
     mean_bound,
+    room_left,
 )
 
 # λ in units of the mean of K(x, x); infinite for the standard phase's own weights.
@@ -60,9 +63,15 @@ class Problem:
     residuals: Array
     scale_unit: float
 
+    @cached_property
+    def products(self) -> Array:
+        """Φᵀ r, shape (d, K)."""
+        result: Array = self.features.coordinates.T @ self.residuals
+        return result
+
     def mean(self, penalty: float) -> Array:
         """θ = (Γ + mλ)⁻¹ Φᵀ r, λ in units of the mean of K(x, x); 0 for an infinite one."""
-        products: Array = self.features.coordinates.T @ self.residuals
+        products = self.products
         if math.isinf(penalty):
             return np.zeros_like(products)
         shift = penalty * float(self.features.squares.mean()) * len(self.labels)
@@ -118,83 +127,103 @@ def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chos
     """The least bound of the drawn classifier, which holds with probability 1 − δ whatever is chosen."""
     grid = grid or Grid()
     level = Level(delta, len(grid.scales))
-    chosen, posterior = _least(problem, level, grid, None)
+    found = _Search(problem, level, grid).least((None,))
+    posterior = _posterior(problem, grid, found)
     bound = drawn_bound(posterior, problem.features, problem.labels, level)
-    return Chosen(
-        posterior=posterior,
-        bound=bound,
-        error=bound.empirical,
-        penalty=chosen.penalty,
-        sharpness=chosen.sharpness,
-        scale_power=chosen.power,
-    )
+    return _chosen(problem, grid, found, bound, bound.empirical)
 
 
 def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
     """The least bound of the posterior's mean, as `best_drawn`."""
     grid = grid or Grid()
     level = Level(delta, len(grid.scales))
-    found = [(*_least(problem, level, grid, c), c) for c in MARGIN_FACTORS]
-    chosen, posterior, c = min(found, key=lambda one: one[0].risk)
-    bound = mean_bound(posterior, problem.features, problem.labels, level, c)
+    found = _Search(problem, level, grid).least(MARGIN_FACTORS)
+    assert found.c is not None
+    posterior = _posterior(problem, grid, found)
+    bound = mean_bound(posterior, problem.features, problem.labels, level, found.c)
     margins = margins_of(posterior.outputs(problem.features), problem.labels)
-    error = float((margins <= 0).mean())
-    return Chosen(
-        posterior=posterior,
-        bound=bound,
-        error=error,
-        penalty=chosen.penalty,
-        sharpness=chosen.sharpness,
-        scale_power=chosen.power,
-    )
+    return _chosen(problem, grid, found, bound, float((margins <= 0).mean()))
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    risk: float
+    """A point of all grids, and what its bound is at least on the items searched."""
+
+    lower: float
     power: int
-    sharpness: float
-    penalty: float
+    j: int
+    i: int
+    c: float | None
 
 
-def _least(
-    problem: Problem, level: Level, grid: Grid, c: float | None
-) -> tuple[_Candidate, Posterior]:
-    """The candidate of the least bound on some of the items, and its posterior."""
-    *_, best = _tried(problem, level, grid, c)
-    posterior = Posterior(
-        problem.scale_unit * 2.0**-best.power,
-        problem.shrinkage(best.sharpness),
-        problem.mean(best.penalty),
+def _chosen(
+    problem: Problem, grid: Grid, found: _Candidate, bound: PathSpaceBound, error: float
+) -> Chosen:
+    return Chosen(
+        posterior=_posterior(problem, grid, found),
+        bound=bound,
+        error=error,
+        penalty=grid.penalties[found.i],
+        sharpness=grid.sharpness[found.j],
+        scale_power=found.power,
     )
-    return best, posterior
 
 
-def _tried(problem: Problem, level: Level, grid: Grid, c: float | None) -> Iterator[_Candidate]:
-    """Candidates, each better than all before it."""
-    part = problem.part(SEARCHED)
-    items, classes = part.features, part.residuals.shape[1]
-    squared = items.coordinates**2
-    shrinkages = [problem.shrinkage(t) for t in grid.sharpness]
-    spreads = [classes * float((-g - np.log1p(-g)).sum()) / 2 for g in shrinkages]
-    rooms = [np.clip(items.squares - squared @ g, 0.0, None) for g in shrinkages]
-    means = [problem.mean(penalty) for penalty in grid.penalties]
-    outputs = [items.base + items.coordinates @ mean for mean in means]
-    sizes = [float((mean**2).sum()) / 2 for mean in means]
-    fixed, count = level.price(c) - math.log(level.delta), len(problem.labels)
-    factor = 1.0 if c is None else 1 / float(ndtr(c))
-    least = math.inf
-    for power in grid.scales:
-        scale = problem.scale_unit * 2.0**-power
-        threshold = None if c is None else c * math.sqrt(2) * scale * np.sqrt(items.squares)
-        for j, sharpness in enumerate(grid.sharpness):
-            for i, penalty in enumerate(grid.penalties):
-                nats = fixed + spreads[j] + sizes[i] / scale**2
-                if factor * catoni_risk(0.0, nats, count) > least:
-                    continue
-                room = scale**2 * rooms[j]
-                errors = drawn_errors(outputs[i], part.labels, room, threshold, COARSE_STEP)
-                risk = factor * catoni_risk(float(errors.mean()), nats, count)
-                if risk < least:
-                    least = risk
-                    yield _Candidate(risk, power, sharpness, penalty)
+def _posterior(problem: Problem, grid: Grid, found: _Candidate) -> Posterior:
+    return Posterior(
+        problem.scale_unit * 2.0**-found.power,
+        problem.shrinkage(grid.sharpness[found.j]),
+        problem.mean(grid.penalties[found.i]),
+    )
+
+
+class _Search:
+    """Bounds of all candidates on some of the items, the same blocks used again and again."""
+
+    def __init__(self, problem: Problem, level: Level, grid: Grid) -> None:
+        self.problem, self.level, self.grid = problem, level, grid
+        self.part = problem.part(SEARCHED)
+        items, classes = self.part.features, self.part.residuals.shape[1]
+        shrinkages = [problem.shrinkage(t) for t in grid.sharpness]
+        means = [problem.mean(penalty) for penalty in grid.penalties]
+        self.spreads = [classes * float((-g - np.log1p(-g)).sum()) / 2 for g in shrinkages]
+        self.rooms = [room_left(items, g) for g in shrinkages]
+        self.outputs = [items.base + items.coordinates @ mean for mean in means]
+        self.margins = [margins_of(rows, self.part.labels) for rows in self.outputs]
+        self.sizes = [float((mean**2).sum()) / 2 for mean in means]
+        self.norms = np.sqrt(items.squares)
+
+    def least(self, factors: tuple[float | None, ...]) -> _Candidate:
+        """The candidate of the least bound, the most promising ones tried first."""
+        points = product(
+            factors, self.grid.scales, range(len(self.spreads)), range(len(self.sizes))
+        )
+        tried = [_Candidate(0.0, power, j, i, c) for c, power, j, i in points]
+        # the nearest output alone, which costs a hundredth, rules out nearly all
+        known = sorted(
+            (replace(one, lower=self._risk(one, exact=False)) for one in tried),
+            key=lambda one: one.lower,
+        )
+        best, risk = known[0], math.inf
+        for one in known:
+            if one.lower >= risk:
+                break
+            found = self._risk(one, exact=True)
+            if found < risk:
+                best, risk = one, found
+        return best
+
+    def _risk(self, one: _Candidate, *, exact: bool) -> float:
+        """The bound on the items searched, or at least a number below it."""
+        scale = self.problem.scale_unit * 2.0**-one.power
+        nats = self.level.price(one.c) - math.log(self.level.delta)
+        nats += self.spreads[one.j] + self.sizes[one.i] / scale**2
+        threshold = None if one.c is None else one.c * math.sqrt(2) * scale * self.norms
+        room = scale**2 * self.rooms[one.j]
+        if exact:
+            labels = self.part.labels
+            errors = drawn_errors(self.outputs[one.i], labels, room, threshold, COARSE_STEP)
+        else:
+            errors = least_errors(self.margins[one.i], room, threshold)
+        factor = 1.0 if one.c is None else 1 / float(ndtr(one.c))
+        return factor * catoni_risk(float(errors.mean()), nats, len(self.problem.labels))

@@ -102,6 +102,13 @@ def concentrate(
             metavar="DIR", help="Keep finished tiles here; the same command goes on from them."
         ),
     ] = None,
+    gram: Annotated[
+        Literal["auto", "memory", "disk", "recompute"],
+        typer.Option(
+            help="Where the Gram matrix is: on disk (--cache) or formed anew in every product where "
+            "it does not fit into memory."
+        ),
+    ] = "auto",
     executor: Annotated[
         Literal["auto", "matrix", "bits"],
         typer.Option(help="How kernels are formed: matrix products, counted bits, the quicker."),
@@ -226,6 +233,7 @@ def concentrate(
         beta2_budget=beta2_budget,
         seed=seed,
         cache=cache,
+        gram=gram,
         executor=executor,
         permutations=rounds_of(permutations, landmarks),
         beta2_permutation_budget=beta2_permutation_budget,

@@ -9,7 +9,7 @@ from gencheck.atomic import is_stream
 from gencheck.errors import InputError
 
 # What a command writes itself, and what else it writes into; every other path is an input.
-_WRITTEN = {"output", "report", "plot", "cache", "save"}
+_WRITTEN = {"output", "report", "plot", "cache", "save", "save_predictions"}
 _REPORTS = {".html", ".svg", ".md", ".xml", ".json"}
 
 

@@ -12,10 +12,8 @@ from gencheck.audit.model import load_model
 from gencheck.bounds.path_space import Features, Posterior
 from gencheck.errors import InputError
 from gencheck.guarantees.path_space import Span
-from gencheck.guarantees.two_phase_table import DRAWN, MEAN, CertifyResult
 from gencheck.load.digest import sha256_of
 from gencheck.load.files import reading
-from gencheck.load.run_folder import read_run_folder
 from gencheck.load.split import Array
 from gencheck.network.ir import Network
 from gencheck.spectral.kernel.path_kernel import PathKernel
@@ -141,40 +139,3 @@ class DrawnClassifier:
         span = Span(landmarks, torch.from_numpy(found["basis"]), int(found["exponent"]))
         posterior = Posterior(float(found["scale"]), found["shrinkage"], found["mean"])
         return DrawnClassifier(network, span, posterior)
-
-
-def require_classifier_file(path: Path, verdict: str, run: Path) -> None:
-    """Do nothing where the verdict is of a classifier that may be written to `path`.
-
-    Raises
-    ------
-    InputError
-        The verdict is of a network that the run has already, or the file is in the run's folder.
-    """
-    if verdict not in (DRAWN, MEAN):
-        raise InputError(
-            where=f"--save with --verdict {verdict}",
-            found="a verdict on a network that is in the run's folder already",
-            required=f"--verdict {DRAWN} or {MEAN}",
-        )
-    if run.resolve() in path.resolve().parents:
-        raise InputError(
-            where=f"--save {path}",
-            found="a file in the run's folder",
-            required="a file elsewhere: the certificate names the run by the SHA-256 of its folder",
-        )
-
-
-def save_classifier(result: CertifyResult, path: Path) -> None:
-    """Write the classifier that the verdict is about, for `DrawnClassifier.load`.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    found = result.certificate
-    chosen = found.mean if result.request.verdict == MEAN else found.drawn
-    run = read_run_folder(result.request.folder)
-    classifier = DrawnClassifier(result.gates, found.blocks.span, chosen.posterior)
-    classifier.save(path, run.gates)

@@ -33,6 +33,7 @@ from gencheck.guarantees.two_phase_run import (
 from gencheck.load.files import reading
 from gencheck.load.run_folder import positions_of
 from gencheck.load.split import Array
+from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.path_kernel import PathKernel
 
@@ -147,15 +148,30 @@ def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Wei
     return _Scores(held.outputs, run.items.freeze.labels, size, run.items.units), weights
 
 
+def run_outputs(run: TwoPhaseRun, items: Tensor, progress: Progress = SILENT) -> Array:
+    """Outputs h of the run's own network at other items, gates held, shape (N, K)."""
+    outputs: Array
+    if not run.solved:
+        kernel = PathKernel.of(run.model.network, gates=run.items.gates)
+        outputs = kernel.features(items, progress).outputs.numpy()
+        return outputs
+    found, marks, centred = _solution(run)
+    features = run.items.kernel.features(
+        torch.cat([run.items.freeze.items[marks], items]), progress
+    )
+    columns = run.items.kernel.columns(features, len(marks), progress)
+    _, own = found.outputs(columns)
+    outputs = (own + features.outputs if centred else own)[len(marks) :].numpy()
+    return outputs
+
+
 def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
     found, marks, centred = _solution(run)
     order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
     features = run.items.pooled(order, progress)
     columns = run.items.kernel.columns(features, len(marks), progress)
     kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
-    # the run's kernel was of more items, so perhaps in other units
-    coefficients = torch.ldexp(found.values, torch.tensor(exponent - found.exponent))
-    own = torch.cat([rows.double() @ coefficients for rows in kernel.split(_BATCH)])
+    coefficients, own = found.outputs(columns)
     outputs = own + base if centred else own
     count = len(marks)
     solution = Solution(coefficients, kernel[:count], exponent, base[:count])
@@ -176,6 +192,13 @@ class _Coefficients:
 
     values: Tensor
     exponent: int
+
+    def outputs(self, columns: Scaled) -> tuple[Tensor, Tensor]:
+        """The coefficients in the units of some columns, and these columns times them, (N, K)."""
+        # the run's kernel was of other items, so perhaps in other units
+        own = torch.ldexp(self.values, torch.tensor(columns.exponent - self.exponent))
+        parts = [rows.double() @ own for rows in columns.mantissa.split(_BATCH)]
+        return own, torch.cat(parts)
 
 
 def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:

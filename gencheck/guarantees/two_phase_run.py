@@ -114,11 +114,14 @@ class TwoPhaseRun:
         The weights under the gates; the gates' own network where the freeze phase was solved.
     items
         The gates, and what each phase had.
+    test
+        The test items as they are stored, where there are some.
     """
 
     folder: RunFolder
     model: AuditedModel
     items: TwoPhaseItems
+    test: Split | None
 
     @property
     def solved(self) -> bool:
@@ -179,7 +182,7 @@ def read_two_phase_run(
         standard=_phase_items(model, at(run.standard)),
         test=None if test is None or not len(test) else _phase_items(model, test),
     )
-    return TwoPhaseRun(run, model, items)
+    return TwoPhaseRun(run, model, items, test)
 
 
 def _phase_items(model: AuditedModel, split: Split) -> PhaseItems:

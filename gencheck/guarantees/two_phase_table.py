@@ -2,29 +2,29 @@
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import assumptions, margins_of
 from gencheck.bounds.path_space import MARGIN_FACTORS, RATES, SCALE_POWERS
 from gencheck.bounds.path_space_choice import Chosen
+from gencheck.guarantees.certificate import (
+    HOLD_OUT,
+    MARGIN,
+    TARGET,
+    CertifiedRow,
+    CertifyRequest,
+)
 from gencheck.guarantees.path_space import (
-    LANDMARKS,
     KernelBlocks,
     PathSpaceCertificate,
     kernel_blocks,
     path_space_certificate,
 )
+from gencheck.guarantees.target import read_target, target_row
 from gencheck.guarantees.two_phase_margin import margin_certificate
 from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
-from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
-
-# The rows of the table, in order.
-HOLD_OUT, MARGIN, DRAWN, MEAN = "hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"
-NAMES = (HOLD_OUT, MARGIN, DRAWN, MEAN)
 
 _COMMON = (
     "the gates are independent of the freeze phase's items (two-phase training)",
@@ -38,66 +38,6 @@ _FREE = "the posterior's mean, covariance and span may depend on the items in an
 
 
 @dataclass(frozen=True)
-class CertifyRequest:
-    """What to certify.
-
-    Attributes
-    ----------
-    folder, data, x_key, y_key
-        The run and the data that it was trained on.
-    delta
-        Each row holds with probability 1 − δ by itself.
-    runs
-        How many runs were compared on these items; each gets δ over their number.
-    verdict
-        The row that is the verdict, named before anything is computed.
-    landmarks, seed
-        How many freeze items span the posterior, and what draws them.
-    """
-
-    folder: Path
-    data: Path
-    x_key: str | None = None
-    y_key: str | None = None
-    delta: float = 0.05
-    runs: int = 1
-    verdict: str = MEAN
-    landmarks: int = LANDMARKS
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class CertifiedRow:
-    """One certificate.
-
-    Attributes
-    ----------
-    name, classifier
-        The bound, and what it is a bound on the 0-1 risk of.
-    error
-        Its 0-1 error on the freeze items; of the drawn classifier, in the mean over draws.
-    test_error
-        The same on the test items, where there are some.
-    terms
-        What the bound is made of.
-    """
-
-    name: str
-    classifier: str
-    risk: float
-    error: float
-    test_error: float | None
-    terms: Mapping[str, float | int | str | None]
-    assumes: tuple[str, ...]
-    source: str
-
-    @property
-    def vacuous(self) -> bool:
-        """True from a risk of 1 on."""
-        return self.risk >= 1
-
-
-@dataclass(frozen=True)
 class CertifyResult:
     """The table, and what it was made from."""
 
@@ -108,39 +48,51 @@ class CertifyResult:
     rank: int
     rows: tuple[CertifiedRow, ...]
     certificate: PathSpaceCertificate
-    gates: Network
+    run: TwoPhaseRun
     seconds: dict[str, float]
 
     @property
     def verdict(self) -> CertifiedRow:
-        """The row that was named beforehand."""
-        (row,) = (row for row in self.rows if row.name == self.request.verdict)
-        return row
+        """The target's row where there is one; otherwise the one that was named beforehand."""
+        named = TARGET if self.request.target is not None else self.request.verdict
+        return row_of(self.rows, named)
+
+
+def row_of(rows: tuple[CertifiedRow, ...], name: str) -> CertifiedRow:
+    """The row of that name."""
+    (row,) = (row for row in rows if row.name == name)
+    return row
 
 
 def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResult:
-    """Every certificate for a two-phase run, each with probability 1 − δ.
+    """Every certificate for a two-phase run, each with probability 1 − δ by itself.
+
+    With a target each has 1 − δ/2, and the target's, which adds a disagreement to one of them, 1 − δ.
 
     Raises
     ------
     InputError
-        The folder is none of a finished two-phase run, the data are not its own, or no landmark was
-        asked for.
+        The folder is none of a finished two-phase run, the data are not its own, no landmark was
+        asked for, or as `read_target` raises it.
     """
     marks = [time.perf_counter()]
     run = read_two_phase_run(request.folder, request.data, request.x_key, request.y_key)
-    delta = request.delta / request.runs
+    delta, asked = request.row_delta, request.target
+    target = None if asked is None else read_target(asked, run, request.x_key)
     marks.append(time.perf_counter())
     blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress)
     marks.append(time.perf_counter())
     labels = None if run.items.test is None else run.items.test.labels
     found = path_space_certificate(blocks, labels, delta)
-    rows = (
+    rows: tuple[CertifiedRow, ...] = (
         _hold_out(run, blocks, delta, request.runs),
         _margin(run, delta, request.runs, progress),
         _path_space(found.drawn, found.drawn_test_error, request),
         _path_space(found.mean, found.mean_test_error, request),
     )
+    if target is not None:
+        surrogate = row_of(rows, request.verdict)
+        rows = (*rows, target_row(target, run, found, surrogate, request))
     marks.append(time.perf_counter())
     names = ("load", "kernel", "bounds")
     return CertifyResult(
@@ -151,7 +103,7 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
         rank=blocks.problem.features.coordinates.shape[1],
         rows=rows,
         certificate=found,
-        gates=run.items.gates,
+        run=run,
         seconds={n: b - a for n, a, b in zip(names, marks[:-1], marks[1:], strict=True)},
     )
 

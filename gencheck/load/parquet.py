@@ -11,6 +11,7 @@ from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading
 from gencheck.load.images import decode_image
 from gencheck.load.split import Array, Chosen, Rows
+from gencheck.load.table import filled
 from gencheck.memory import require_memory
 
 TARGET_COLUMNS = ("label", "y", "target")
@@ -152,20 +153,8 @@ def _parts(path: Path, columns: list[str], positions: Array, rows: int) -> Itera
 
 
 def _plain(part: Any, name: str, path: Path) -> Array:
-    """One column of a batch as an array, refused where a value is missing."""
     batch, positions = part
-    column = batch.column(batch.schema.get_field_index(name))
-    if column.null_count:
-        row = int(positions[column.is_null().to_pylist().index(True)])
-        raise InputError(
-            where=f"{path}, column {name!r}, row {row}",
-            found="no value",
-            required="a value in every row",
-        )
-    values: Array = column.to_numpy(zero_copy_only=False)
-    if values.dtype.kind in "iu" and values.dtype != np.uint64:
-        return values.astype(np.int64)
-    return values.astype(np.float64) if values.dtype.kind in "uf" else values
+    return filled(batch.column(batch.schema.get_field_index(name)), path, name, positions)
 
 
 def numbers(column: Array, path: Path, name: str, positions: Array) -> None:

@@ -76,12 +76,37 @@ def _npy(path: Path) -> dict[str, Column]:
             required="numbers in one or two dimensions",
         )
     rows = array[:, None] if array.ndim == 1 else array
-    return {str(i): _widened(rows[:, i]) for i in range(rows.shape[1])}
+    return {str(i): widened(rows[:, i]) for i in range(rows.shape[1])}
 
 
-def _widened(column: Column) -> Column:
+def widened(column: Column) -> Column:
+    """Numbers as int64 where they are whole and fit, else as float64."""
     fits = column.dtype.kind != "f" and (column.dtype != np.uint64 or column.max(initial=0) < 2**63)
     return column.astype(np.int64 if fits else np.float64)
+
+
+def filled(column: Any, path: Path, name: str, positions: Column | None = None) -> Column:
+    """One column of pyarrow as an array: whole numbers int64 where they fit, others float64.
+
+    Parameters
+    ----------
+    positions
+        The rows of the file that it holds; None for all of them.
+
+    Raises
+    ------
+    InputError
+        A value is missing; the message names its row.
+    """
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise InputError(
+            where=f"{path}, column {name!r}, row {row if positions is None else positions[row]}",
+            found="no value",
+            required="a value in every row",
+        )
+    values = np.asarray(column)
+    return widened(values) if values.dtype.kind in "iuf" else values
 
 
 def _parquet(path: Path) -> dict[str, Column]:
@@ -96,16 +121,8 @@ def _parquet(path: Path) -> dict[str, Column]:
     _refuse_repeated(path, content.column_names)
     columns = {}
     for name in content.column_names:
-        column = content.column(name)
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise InputError(
-                where=f"{path}, column {name!r}, row {row}",
-                found="no value",
-                required="a value in every row",
-            )
-        values = column.to_numpy()
-        columns[name] = _widened(values) if values.dtype.kind in "biuf" else _text(values)
+        values = filled(content.column(name), path, name)
+        columns[name] = widened(values) if values.dtype.kind in "biuf" else _text(values)
     return columns
 
 

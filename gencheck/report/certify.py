@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gencheck.guarantees.two_phase_table import CertifiedRow, CertifyRequest, CertifyResult
+from gencheck.guarantees.certificate import CertifiedRow, CertifyRequest, TargetRequest
+from gencheck.guarantees.two_phase_table import CertifyResult
 from gencheck.load.digest import sha256_of
 
 
@@ -18,6 +19,17 @@ def certify_inputs(request: CertifyRequest) -> dict[str, Any]:
         "verdict": request.verdict,
         "landmarks": request.landmarks,
         "seed": request.seed,
+        "drawn": request.drawn,
+        "target": None if request.target is None else _target(request.target),
+    }
+
+
+def _target(target: TargetRequest) -> dict[str, Any]:
+    return {
+        "model": {"path": str(target.model), "sha256": sha256_of(target.model)},
+        "unlabelled": {"path": str(target.unlabelled), "sha256": sha256_of(target.unlabelled)},
+        "factory": target.factory,
+        "key": target.key,
     }
 
 

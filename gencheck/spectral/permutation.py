@@ -1,5 +1,6 @@
 """Is it noise? Statistics of the pooled items under random relabelling, and their exact p-values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.tiles import Tile
 
 # Values this close, relative to the sums that they are differences of, are ties: only rounding
 # tells them apart.
@@ -94,44 +96,54 @@ def norms_of_differences(
     labels
         Shape (N, 1 + B); its first column is the observed one.
     """
-    largest, together = torch.zeros((2, labels.shape[1]), dtype=torch.float64)
-    scale, scales = 0.0, 0.0
     lengths = gram.diagonal().clamp(min=0).sqrt()
-    for column in targets.T:
-        rows = column.nonzero()[:, 0]
-        coefficients = labels[rows] * column[rows, None]
-        forms = quadratic_forms(gram, rows, coefficients)
-        largest, together = torch.maximum(largest, forms), together + forms
-        own = float(coefficients[:, 0].abs() @ lengths[rows]) ** 2
-        scale, scales = max(scale, own), scales + own
-    return compared(largest, scale), compared(together, scales)
+    groups = [(column.nonzero()[:, 0], column) for column in targets.T]
+    forms = quadratic_forms(gram, groups, labels)
+    sizes = torch.stack(
+        [(labels[rows, 0] * column[rows]).abs() @ lengths[rows] for rows, column in groups]
+    )
+    largest = compared(forms.amax(0), float(sizes.max()) ** 2)
+    return largest, compared(forms.sum(0), float(sizes.square().sum()))
 
 
-def quadratic_forms(gram: Gram, rows: Tensor, coefficients: Tensor) -> Tensor:
-    """``2**-exponent`` cᵀKc over the items `rows`, for each column c. Shape (k,), on the CPU.
+def quadratic_forms(gram: Gram, groups: list[tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
+    """``2**-exponent`` cᵀKc for each group and each column d of `labels`. Shape (groups, k), CPU.
 
-    Tile by tile: no copy of K is made.
+    Tile by tile, all groups at once: no copy of K is made, and each block is read once.
 
     Parameters
     ----------
-    rows
-        Increasing positions of items, shape (n,).
-    coefficients
-        Shape (n, k), float64.
+    groups
+        Increasing positions of some items, shape (n,), and y, shape (N,): there c = d y, else 0.
+    labels
+        Shape (N, k), float64.
     """
-    device = gram.blocks[0].device
-    coefficients = coefficients.to(device)
-    total = coefficients.new_zeros(coefficients.shape[1])
-    for tile, block in zip(gram.tiles, gram.blocks, strict=True):
-        (top, bottom), (left, right) = (
-            torch.searchsorted(rows, torch.tensor([part.start, part.stop])).tolist()
-            for part in (tile.rows, tile.columns)
-        )
-        if top == bottom or left == right:
-            continue
-        down = (rows[top:bottom] - tile.rows.start).to(device)
-        across = (rows[left:right] - tile.columns.start).to(device)
-        part = block.index_select(0, down).index_select(1, across).double()
-        form = (coefficients[top:bottom] * (part @ coefficients[left:right])).sum(0)
-        total += form if tile.on_diagonal else 2 * form
-    return total.clamp(min=0).cpu()
+    device, like = gram.device, labels.new_zeros((len(groups), labels.shape[1]))
+    return gram.summed(lambda parts: _forms(parts, groups, labels, device), like).clamp(min=0).cpu()
+
+
+def _forms(
+    parts: Iterator[tuple[Tile, Tensor]],
+    groups: list[tuple[Tensor, Tensor]],
+    labels: Tensor,
+    device: torch.device,
+) -> Tensor:
+    """What some tiles add."""
+    total = labels.new_zeros((len(groups), labels.shape[1]), device=device)
+    for tile, block in parts:
+        for form, (rows, column) in zip(total, groups, strict=True):
+            down, across = (_between(rows, part) for part in (tile.rows, tile.columns))
+            if len(down) and len(across):
+                top, side = (
+                    (labels[chosen] * column[chosen, None]).to(device) for chosen in (down, across)
+                )
+                part = block.index_select(0, (down - tile.rows.start).to(device))
+                part = part.index_select(1, (across - tile.columns.start).to(device)).double()
+                form += (top * (part @ side)).sum(0) * (1 if tile.on_diagonal else 2)
+    return total
+
+
+def _between(rows: Tensor, part: slice) -> Tensor:
+    """Those of the increasing `rows` that lie in `part`."""
+    first, last = torch.searchsorted(rows, torch.tensor([part.start, part.stop])).tolist()
+    return rows[first:last]

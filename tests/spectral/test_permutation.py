@@ -168,10 +168,15 @@ def test_what_stays_undecided_is_an_error() -> None:
 @pytest.mark.parametrize("rows", [[], [4], [0, 1, 2, 11, 22], list(range(23))])
 def test_forms_over_some_items(rows: list[int]) -> None:
     gram = gram_of(np.random.default_rng(0).normal(size=(23, 4)), tile=6)
-    c = torch.randn(len(rows), 3, dtype=torch.float64)
+    labels, target = torch.randn(23, 3).double(), torch.randn(23).double()
+    c = labels[rows] * target[rows, None]
     part = gram.dense()[rows][:, rows]
     expected = (c * (part @ c)).sum(0)
-    torch.testing.assert_close(quadratic_forms(gram, torch.tensor(rows).long(), c), expected)
+    every = torch.arange(23)
+    whole = (labels * (gram.dense() @ labels)).sum(0)
+    groups = [(torch.tensor(rows).long(), target), (every, torch.ones(23).double())]
+    forms = quadratic_forms(gram, groups, labels)
+    torch.testing.assert_close(forms, torch.stack([expected, whole]))
 
 
 def test_ties_count_against_rejection() -> None:

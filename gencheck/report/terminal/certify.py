@@ -40,7 +40,12 @@ def _facts(doc: Document) -> RenderableType:
     )
     facts.add_row("span", f"{measured['rank']:,} dimensions, of {inputs['landmarks']:,} items")
     shared = f", over {inputs['runs']:,} for each run compared" if inputs["runs"] > 1 else ""
-    facts.add_row("delta", f"{inputs['delta']:g} for each row by itself{shared}")
+    each = f"{inputs['delta']:g} for each row by itself"
+    if inputs["target"] is not None:
+        each = f"{inputs['delta']:g}: half for each row by itself, half for the disagreement"
+        facts.add_row("target", inputs["target"]["model"]["path"])
+        facts.add_row("unlabelled", inputs["target"]["unlabelled"]["path"])
+    facts.add_row("delta", f"{each}{shared}")
     return facts
 
 
@@ -53,16 +58,19 @@ def _table(rows: list[dict[str, Any]], verdict: str) -> RenderableType:
     for row in rows:
         marks = ["verdict"] if row["name"] == verdict else []
         marks += ["vacuous"] if row["vacuous"] else []
-        test = "–" if row["test_error"] is None else f"{row['test_error']:.4f}"
         table.add_row(
             row["name"],
-            f"{row['error']:.4f}",
-            test,
+            _rate(row["error"]),
+            _rate(row["test_error"]),
             at_most(row["risk"], 4),
             " · ".join(marks),
             style="bold" if row["name"] == verdict else "",
         )
     return table
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _terms(row: dict[str, Any]) -> str:

@@ -129,6 +129,33 @@ class TileCache:
         self.reused += 1
         return True
 
+    def read(self, tile: Tile, block: Tensor) -> None:
+        """Fill `block` from a file that this run wrote or found sound.
+
+        Raises
+        ------
+        InputError
+            It is gone, or shorter than it was.
+        """
+        path = self._path(tile)
+        values = block if block.device.type == "cpu" else torch.empty_like(block, device="cpu")
+        payload = values.numpy().data.cast("B")
+        try:
+            with path.open("rb") as file:
+                file.readline(), file.readline()
+                found = file.readinto(payload)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        if found != len(payload):
+            raise InputError(
+                where=f"--cache, {path}",
+                found=f"{found} bytes of a tile",
+                required=f"the {len(payload)} that this run wrote: the folder was changed meanwhile",
+                remedy="Run the same command again, with nothing else that writes to the folder.",
+            )
+        if values is not block:
+            block.copy_(values)
+
     def save(self, tile: Tile, block: Tensor) -> None:
         """Write `block`.
 

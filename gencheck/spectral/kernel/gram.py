@@ -1,6 +1,7 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ from torch import Tensor
 from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.kernel.blocks import (
+    Blocks,
+    RecomputedBlocks,
+    StoredBlocks,
+    held_blocks,
+)
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity
 from gencheck.spectral.kernel.executors import (
     FACTOR_BYTES,
@@ -20,8 +27,9 @@ from gencheck.spectral.kernel.executors import (
 )
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.operator import NormalisedGram
-from gencheck.spectral.kernel.strips import Strips, cut, fill_tile, within
-from gencheck.spectral.kernel.tiles import Tile, upper_tiles
+from gencheck.spectral.kernel.strips import Strips, fill_tile, within
+from gencheck.spectral.kernel.tiles import Tile, lanes_of, upper_tiles
+from gencheck.spectral.ranks import ALONE, LANES, Ranks
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
 _WIDE_ENTRIES = 2**18
@@ -39,18 +47,35 @@ class Gram(LinearOperator):
     Attributes
     ----------
     tiles
-        Where each stored block lies.
+        Where each block lies.
     blocks
-        The blocks, in the run's dtype and on its device.
+        The blocks by the numbers of their tiles, in the run's dtype and on its device; of the tiles
+        in `ranks`' own lanes.
     count
         The number N of items.
     exponent
         The power of two left out of the blocks.
+    like
+        A tensor of the blocks' dtype on their device.
+    ranks
+        Who holds the other blocks.
     """
 
-    def __init__(self, tiles: list[Tile], blocks: list[Tensor], count: int, exponent: int) -> None:
+    def __init__(
+        self,
+        tiles: list[Tile],
+        blocks: Blocks,
+        count: int,
+        exponent: int,
+        *,
+        like: Tensor | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         super().__init__(np.float64, (count, count))
         self.tiles, self.blocks, self.count, self.exponent = tiles, blocks, count, exponent
+        self.like = (blocks[0] if like is None else like)[:0]
+        self.ranks = ranks
+        self._lanes = lanes_of(tiles, LANES)
 
     def _matmat(self, right: Any) -> Any:
         return self.matmul(torch.from_numpy(np.ascontiguousarray(right, np.float64))).cpu().numpy()
@@ -60,22 +85,44 @@ class Gram(LinearOperator):
 
     _transpose = _adjoint
 
+    def _own(self) -> Iterator[tuple[Tile, Tensor]]:
+        """The tiles that this process holds, with their blocks."""
+        for number in own_tiles(self._lanes, self.ranks):
+            yield self.tiles[number], self.blocks[number]
+
+    def _lane(self, lane: int) -> Iterator[tuple[Tile, Tensor]]:
+        return ((self.tiles[number], self.blocks[number]) for number in self._lanes[lane])
+
+    def summed(
+        self, over: Callable[[Iterator[tuple[Tile, Tensor]]], Tensor], like: Tensor
+    ) -> Tensor:
+        """Σ over lanes, in their order, of what `over` makes of the tiles and blocks of each.
+
+        On every rank, with the same bits on any number of them; of the shape and dtype of `like`.
+        """
+        return self.ranks.summed(len(self._lanes), lambda lane: over(self._lane(lane)), like)
+
     def matmul(self, right: Tensor) -> Tensor:
         """``2**-exponent`` K A for `right` = A of shape (N, k), formed and returned in float64.
 
         The blocks are widened one at a time: float64 sums cost little beside reading K, and leave
         its own rounding as the only one.
         """
-        right = right.to(self.blocks[0].device, torch.float64)
-        product = _Product(right, max(block.numel() for block in self.blocks))
-        for tile, block in zip(self.tiles, self.blocks, strict=True):
-            product.add(tile, block)
-        return product.sum
+        right = right.to(self.device, torch.float64)
+        largest = max(rows * columns for rows, columns in (tile.shape for tile in self.tiles))
+        buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
+        return self.summed(lambda parts: _product(parts, right, buffer), right)
 
     @property
     def device(self) -> torch.device:
         """Where the blocks are."""
-        return self.blocks[0].device
+        return self.like.device
+
+    @property
+    def nbytes(self) -> int:
+        """What all blocks take, wherever they are kept."""
+        sizes = (rows * columns for rows, columns in (tile.shape for tile in self.tiles))
+        return sum(sizes) * self.like.element_size()
 
     def normalised(self) -> "NormalisedGram":
         """K_ij / √(K_ii K_jj): cosines between path features, whatever their lengths."""
@@ -83,21 +130,26 @@ class Gram(LinearOperator):
 
     def diagonal(self) -> Tensor:
         """``2**-exponent`` K(i, i) for every item, float64, on the CPU. Shape (N,)."""
-        parts = [
-            block.diagonal().double().cpu()
-            for tile, block in zip(self.tiles, self.blocks, strict=True)
-            if tile.on_diagonal
-        ]
-        return torch.cat(parts)
+        return self._diagonal
+
+    @cached_property
+    def _diagonal(self) -> Tensor:
+        # read once: blocks may be far away
+        found = self.like.new_zeros(self.count, dtype=torch.float64)
+        for number in own_tiles(self._lanes, self.ranks):
+            tile = self.tiles[number]
+            if tile.on_diagonal:
+                found[tile.rows] = self.blocks[number].diagonal().double()
+        return self.ranks.joined(found).cpu()
 
     def submatrix(self, rows: slice, columns: slice) -> Tensor:
         """``2**-exponent`` K(i, j) for i in `rows` and j in `columns`, in the blocks' dtype."""
-        matrix = self.blocks[0].new_empty((rows.stop - rows.start, columns.stop - columns.start))
-        for tile, block in zip(self.tiles, self.blocks, strict=True):
+        matrix = self.like.new_zeros((rows.stop - rows.start, columns.stop - columns.start))
+        for tile, block in self._own():
             _copied(matrix, rows, columns, tile, block)
             if not tile.on_diagonal:
                 _copied(matrix.T, columns, rows, tile, block)
-        return matrix
+        return self.ranks.joined(matrix)
 
     def restricted(self, parts: Sequence[slice]) -> "Gram":
         """The Gram matrix of the items in `parts` alone, in their order, as one tile."""
@@ -108,30 +160,23 @@ class Gram(LinearOperator):
 
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
-        matrix = self.blocks[0].new_empty((self.count, self.count))
-        for tile, block in zip(self.tiles, self.blocks, strict=True):
-            matrix[tile.rows, tile.columns] = block
-            matrix[tile.columns, tile.rows] = block.T
-        return matrix
+        every = slice(0, self.count)
+        return self.submatrix(every, every)
 
 
-class _Product:
-    """K A, added up tile by tile."""
-
-    def __init__(self, right: Tensor, largest: int) -> None:
-        self.right, self.sum = right, torch.zeros_like(right)
-        self._buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
-
-    def add(self, tile: Tile, block: Tensor) -> None:
-        """What one tile, and its mirror image, add."""
-        height = max(1, len(self._buffer) // block.shape[1])
+def _product(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor) -> Tensor:
+    """What some tiles, and their mirror images, add to K A; their blocks widened in `buffer`."""
+    total = torch.zeros_like(right)
+    for tile, block in parts:
+        height = max(1, len(buffer) // block.shape[1])
         for start in range(0, len(block), height):
             part = block[start : start + height]
-            wide = self._buffer[: part.numel()].view(part.shape).copy_(part)
+            wide = buffer[: part.numel()].view(part.shape).copy_(part)
             rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
-            self.sum[rows] += wide @ self.right[tile.columns]
+            total[rows] += wide @ right[tile.columns]
             if not tile.on_diagonal:
-                self.sum[tile.columns] += wide.T @ self.right[rows]
+                total[tile.columns] += wide.T @ right[rows]
+    return total
 
 
 def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tensor) -> None:
@@ -143,7 +188,7 @@ def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tens
         matrix[within(down, rows), within(across, columns)] = part
 
 
-_EXECUTORS: dict[str, Callable[[Program, Factors, int, int], Executor]] = {
+EXECUTORS: dict[str, Callable[[Program, Factors, int, int], Executor]] = {
     "matrix": MatrixExecutor,
     "bits": BitExecutor,
 }
@@ -157,6 +202,8 @@ def gram_matrix(
     kept_bytes: int | None = None,
     executor: str = "matrix",
     cache: TileCache | None = None,
+    storage: str = "memory",
+    ranks: Ranks = ALONE,
     progress: Progress = SILENT,
 ) -> Gram:
     """The Gram matrix of the path kernel for all items of `factors`.
@@ -174,95 +221,51 @@ def gram_matrix(
         ``matrix``: products in torch; ``bits``: compiled loops, for gates of 0 and 1 on the CPU.
     cache
         Where finished tiles are kept.
+    storage
+        ``memory``; ``disk``: tiles are read from the cache in every product; ``recompute``: they are
+        formed anew in every product. The last two are linear in memory and give the same bits.
+    ranks
+        Who forms which tiles, and holds them.
     """
-    make = _EXECUTORS[executor]
-    work = make(program, factors, tile_size, factor_bytes)
+    work = EXECUTORS[executor](program, factors, tile_size, factor_bytes)
     if cache is not None:
         cache.identity = kernel_identity(program, factors, f"{work.settings} {tile_size}")
     strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
-    tiles = upper_tiles(factors.count, tile_size)
-    progress.start("gram", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
-    blocks = _allocated(tiles, factors.items)
-    for tile, block in zip(tiles, blocks, strict=True):
+    tiles, like = upper_tiles(factors.count, tile_size), factors.items
+    own = own_tiles(lanes_of(tiles, LANES), ranks)
+
+    def place(tile: Tile, block: Tensor) -> None:
         if cache is not None and cache.load(tile, block):
             progress.advance(float(block.numel()))
-            continue
+            return
         fill_tile(work, strips, tile, block, progress)
         if cache is not None:
             cache.save(tile, block)
+
+    def fill(tile: Tile, block: Tensor) -> None:
+        fill_tile(work, strips, tile, block, SILENT)
+
+    sizes = (tiles[number].shape for number in own)
+    progress.start("gram", float(sum(a * b for a, b in sizes)), "pairs")
+    blocks: Blocks
+    if storage == "recompute":
+        blocks = RecomputedBlocks(tiles, like, fill)
+    elif storage == "disk":
+        if cache is None:
+            raise ValueError("tiles on disk need a cache")
+        blocks = StoredBlocks(tiles, like, cache)
+        blocks.form(own, place)
+    else:
+        blocks = held_blocks(tiles, own, like, place)
+    gram = Gram(tiles, blocks, factors.count, work.exponent, like=like, ranks=ranks)
+    require_in_range(gram.diagonal(), like.dtype)
     progress.finish()
-    gram = Gram(tiles, blocks, factors.count, work.exponent)
-    require_in_range(gram.diagonal(), factors.items.dtype)
     return gram
 
 
-def kernel_columns(
-    program: Program,
-    factors: Factors,
-    count: int,
-    tile_size: int,
-    executor: str = "matrix",
-    progress: Progress = SILENT,
-) -> tuple[Tensor, int]:
-    """K(i, j) for all N items i and the first `count` items j, linear in N.
-
-    Returns
-    -------
-    columns, exponent
-        Shape (N, count), in the run's dtype, and the power of two left out.
-    """
-    work = _EXECUTORS[executor](program, factors, tile_size, FACTOR_BYTES)
-    strips = Strips(work, factors.count, FACTOR_BYTES)
-    columns = factors.items.new_empty((factors.count, count))
-    progress.start("kernel", float(columns.numel()), "pairs")
-    for right in cut(slice(0, count), tile_size):
-        for left in cut(slice(0, factors.count), tile_size):
-            tile = Tile(left, slice(right.start, right.stop))
-            block = columns[left, right]
-            if tile.on_diagonal:
-                # the loops leave what lies below the diagonal of such a tile to its mirror image
-                block = factors.items.new_empty(tile.shape)
-            fill_tile(work, strips, tile, block, progress)
-            if tile.on_diagonal:
-                columns[left, right] = block
-    progress.finish()
-    require_in_range(columns.diagonal(), factors.items.dtype)
-    return columns, work.exponent
-
-
-def kernel_product(
-    program: Program,
-    factors: Factors,
-    right: Tensor,
-    tile_size: int,
-    factor_bytes: int = FACTOR_BYTES,
-    kept_bytes: int | None = None,
-    executor: str = "matrix",
-    progress: Progress = SILENT,
-) -> tuple[Tensor, int]:
-    """K A for `right` = A of shape (N, k) with one tile of K in memory at a time.
-
-    The same numbers as `Gram.matmul` gives, for the tiles are the same and come in the same order.
-
-    Returns
-    -------
-    product, exponent
-        Shape (N, k), float64, and the power of two left out.
-    """
-    work = _EXECUTORS[executor](program, factors, tile_size, factor_bytes)
-    strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
-    tiles = upper_tiles(factors.count, tile_size)
-    largest = max(a * b for a, b in (tile.shape for tile in tiles))
-    product = _Product(right.to(factors.items.device, torch.float64), largest)
-    (memory,) = _allocated([max(tiles, key=lambda t: t.shape[0] * t.shape[1])], factors.items)
-    progress.start("kernel", float(sum(a * b for a, b in (t.shape for t in tiles))), "pairs")
-    for tile in tiles:
-        rows, columns = tile.shape
-        block = memory.view(-1)[: rows * columns].view(rows, columns)
-        fill_tile(work, strips, tile, block, progress)
-        product.add(tile, block)
-    progress.finish()
-    return product.sum, work.exponent
+def own_tiles(lanes: list[range], ranks: Ranks) -> list[int]:
+    """The numbers of the tiles that this process forms and holds."""
+    return [number for lane in ranks.share(len(lanes)) for number in lanes[lane]]
 
 
 def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
@@ -292,19 +295,3 @@ def require_in_range(diagonal: Tensor, dtype: torch.dtype) -> None:
         remedy="Divide the items by a constant near their size"
         + (", or pass --dtype float64." if dtype == torch.float32 else "."),
     )
-
-
-def _allocated(tiles: list[Tile], like: Tensor) -> list[Tensor]:
-    """Memory for all blocks, in one piece.
-
-    On the CPU it comes from numpy, which asks for huge pages: with small ones, page faults take as
-    long as the arithmetic.
-    """
-    sizes = [rows * columns for rows, columns in (tile.shape for tile in tiles)]
-    if like.device.type == "cpu":
-        dtype = str(like.dtype).removeprefix("torch.")
-        storage = torch.from_numpy(np.empty(sum(sizes), dtype))
-    else:
-        storage = like.new_empty(sum(sizes))
-    parts = storage.split(sizes)
-    return [part.view(tile.shape) for part, tile in zip(parts, tiles, strict=True)]

@@ -1,7 +1,7 @@
 """The path kernel ⟨z(x), z(x′)⟩ of one network as an object: Gram matrix, columns, diagonal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gencheck.network.terms import kernel_program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.cache import TileCache
+from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
 from gencheck.spectral.kernel.executors import (
     FACTOR_BYTES,
@@ -24,7 +25,8 @@ from gencheck.spectral.kernel.executors import (
     executor_for,
 )
 from gencheck.spectral.kernel.factors import Factors, forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix, kernel_columns, kernel_product
+from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class KernelOptions:
         should not depend on what happens to be free.
     kept_bytes
         How much they may take in all; None for `layout_bytes`.
+    storage
+        Where the Gram matrix is: in ``memory``; on ``disk``: tiles are read from the cache in every
+        product; or nowhere, ``recompute``: they are formed anew in every product. The last two are
+        linear in memory and give the same bits.
     """
 
     executor: str = "auto"
@@ -52,6 +58,7 @@ class KernelOptions:
     batch_size: int = 1024
     layout_bytes: int = FACTOR_BYTES
     kept_bytes: int | None = None
+    storage: str = "memory"
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,14 @@ class PathKernel:
         its gates.
     gates
         The network of the same structure that decides the gates; None where `network` does.
+    ranks
+        The processes that share the work.
     """
 
     network: Network
     gates: Network | None = None
     options: KernelOptions = field(default_factory=KernelOptions)
+    ranks: Ranks = ALONE
     _programs: dict[bool, Program] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -214,8 +224,14 @@ class PathKernel:
             Where finished tiles are kept.
         """
         features, chosen = self._ready(items, progress)
+        program = self.program(chosen["executor"])
         return gram_matrix(
-            self.program(chosen["executor"]), features.factors, cache=cache, **chosen
+            program,
+            features.factors,
+            cache=cache,
+            storage=self.options.storage,
+            ranks=self.ranks,
+            **chosen,
         )
 
     def columns(
@@ -231,9 +247,9 @@ class PathKernel:
         self, items: Tensor | PathFeatures, right: Tensor, progress: Progress = SILENT
     ) -> Scaled:
         """K A for `right` = A of shape (N, k), in float64, one tile of K in memory at a time."""
-        features, chosen = self._ready(items, progress)
-        program = self.program(chosen["executor"])
-        return Scaled(*kernel_product(program, features.factors, right, **chosen))
+        streaming = replace(self, options=replace(self.options, storage="recompute"))
+        gram = streaming.gram(items, progress=progress)
+        return Scaled(gram.matmul(right), gram.exponent)
 
     def diagonal(self, items: Tensor | PathFeatures, progress: Progress = SILENT) -> Scaled:
         """K(i, i) = ‖z(x_i)‖² of all items, shape (N,), float64."""

@@ -39,3 +39,18 @@ def upper_tiles(count: int, size: int) -> list[Tile]:
         tiles += [Tile(a, b) for at, a in enumerate(fine) for b in fine[at:]]
         tiles += [Tile(rows, columns) for columns in blocks[i + 1 :]]
     return tiles
+
+
+def lanes_of(tiles: list[Tile], count: int) -> list[range]:
+    """The numbers of the tiles of each of at most `count` lanes: runs of about equally many pairs.
+
+    They depend on nothing but the tiles, so that sums over them do not either.
+    """
+    sizes = [rows * columns for rows, columns in (tile.shape for tile in tiles)]
+    total, before = sum(sizes), 0
+    lanes: dict[int, list[int]] = {}
+    for number, size in enumerate(sizes):
+        # the lane that the tile's middle lies in
+        lanes.setdefault((2 * before + size) * count // (2 * total), []).append(number)
+        before += size
+    return [range(run[0], run[-1] + 1) for run in lanes.values()]

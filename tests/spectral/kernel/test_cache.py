@@ -32,7 +32,7 @@ def run(folder: Path, tile: int = 6, **options: Any) -> tuple[Gram, TileCache, l
 
 
 def same_bits(left: Gram, right: Gram) -> bool:
-    pairs = zip(left.blocks, right.blocks, strict=True)
+    pairs = ((left.blocks[number], right.blocks[number]) for number in range(len(left.tiles)))
     return left.exponent == right.exponent and all(torch.equal(a, b) for a, b in pairs)
 
 

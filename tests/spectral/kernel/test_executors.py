@@ -59,7 +59,7 @@ def test_every_figure_is_the_same_with_either_executor(name: str) -> None:
         )
         for executor in ("matrix", "bits")
     ]
-    assert [result.executor for result in results] == ["matrix", "bits"]
+    assert [result.kernel.executor for result in results] == ["matrix", "bits"]
     for figure in ("beta1", "v_l2"):
         left, right = (getattr(result, figure) for result in results)
         numbers = [

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from gencheck.network.terms import kernel_program
+from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix, kernel_columns
+from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 
 
