@@ -35,13 +35,15 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
         in_sample = position < difference.sample_count
         own = position if in_sample else position - difference.sample_count
-        places = (question.sample if in_sample else question.reference).indices
+        part = question.sample if in_sample else question.reference
+        places, words = part.indices, question.options.vocabulary
         found.append(
             ItemShare(
                 set="sample" if in_sample else "reference",
                 index=own if places is None else int(places[own]),
                 label=_label(difference.targets[position], question.task),
                 share=float(terms[position]) / whole,
+                tokens=None if words is None else words.of(part.items[own].flatten().tolist()),
             )
         )
     return tuple(found)

@@ -10,7 +10,7 @@ map has one cell: the kernel. The same program read with explicit columns of fea
 numbers enumerates the paths.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -227,36 +227,6 @@ def channels_last(units: Index, width: int, channels: int) -> Index:
     """Where flat units of a tensor are kept, channels counted last; −1 stays."""
     positions = width // channels
     return np.where(units < 0, -1, units % positions * channels + units // positions)
-
-
-def read_in_place(program: Program, numbers: Mapping[int, Shape]) -> Program:
-    """The program whose batches know which of them are read where they are kept.
-
-    Parameters
-    ----------
-    numbers
-        The shapes of the planes of those nodes whose gates are kept as numbers, and of the input.
-    """
-    maps = [
-        replace(made, batches=tuple(_placed(b, numbers) for b in made.batches))
-        if isinstance(made, Collapse)
-        else made
-        for made in program.maps
-    ]
-    return Program(tuple(maps))
-
-
-def _placed(batch: Batch, numbers: Mapping[int, Shape]) -> Batch:
-    if len(batch.columns) != 1 or batch.columns[0].node not in numbers:
-        return batch
-    column, shape = batch.columns[0], numbers[batch.columns[0].node]
-    places = column.index
-    if column.node:
-        places = channels_last(places, prod(shape), shape[0])
-    steps = np.diff(places[:, 0])
-    even = bool((steps == steps[:1]).all()) and bool((steps >= 0).all())
-    beside = bool((np.diff(places, axis=1) == 1).all())
-    return replace(batch, in_place=even and beside and bool((places >= 0).all()))
 
 
 def without_dead_blocks(program: Program) -> Program:

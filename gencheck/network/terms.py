@@ -18,6 +18,7 @@ from math import prod
 import numpy as np
 
 from gencheck.network.computed import Attend, Centre, Computed, Constant, Embed, Scale
+from gencheck.network.in_place import read_in_place
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
@@ -32,17 +33,9 @@ from gencheck.network.ir import (
     Network,
     Reshape,
     Select,
-    is_smooth,
 )
 from gencheck.network.node import Node, Shape
-from gencheck.network.program import (
-    Column,
-    Entry,
-    Origin,
-    Program,
-    read_in_place,
-    without_dead_blocks,
-)
+from gencheck.network.program import Column, Entry, Origin, Program, without_dead_blocks
 from gencheck.network.program_builder import ProgramBuilder
 from gencheck.network.term import Term, attended, entries_of
 from gencheck.network.windows import Index
@@ -324,11 +317,4 @@ def kernel_program(network: Network, patches: bool = True) -> Program:
     algebra = _TermAlgebra(patches, computed)
     interpret(network, algebra)
     program = algebra.builder.program()
-    if computed:
-        program = without_dead_blocks(program)
-    numbers = {
-        i: (node.gates_per_plane,) if isinstance(node, Computed) else node.shape
-        for i, node in enumerate(network.nodes)
-        if i == 0 or is_smooth(node)
-    }
-    return read_in_place(program, numbers)
+    return read_in_place(without_dead_blocks(program) if computed else program, network)

@@ -9,14 +9,12 @@ from gencheck.network.program import Program
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
-    PassingFactors,
     Singles,
-    StripFactors,
     map_exponents,
-    strip_factors,
 )
 from gencheck.spectral.kernel.executors import FACTOR_BYTES, matrix_cuts
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
 # Items whose kernels are formed at one time, at most.
 _TILE = 1024

@@ -1,10 +1,9 @@
 """The program of the path kernel carried out: on all pairs of two groups of items, or on i = j."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,16 +13,13 @@ from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_o
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.narrow import NarrowLoops
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
 OVERLAP_BYTES = 2**21
 
 # Carriers whose self-products stay within these powers of two need no scaling.
 _SAFE_EXPONENT = 40
-
-
-# The factors of a group of items, each of shape (blocks, n, width), by map and batch.
-StripFactors: TypeAlias = Mapping[tuple[int, int], Tensor]
 
 
 class Overlaps(Protocol):
@@ -275,33 +271,6 @@ class Kernel:
             if count:
                 self.free.append(value)
             value = target
-
-
-def strip_factors(program: Program, factors: Factors, rows: slice | Tensor) -> StripFactors:
-    """The factors of all batches for some items, by the positions of map and batch."""
-    reader = factors.reader(rows)
-    return {(m, b): reader.batch(batch) for m, b, batch in program.batches() if batch.columns}
-
-
-class PassingFactors(StripFactors):
-    """The factors of one batch at a time, made when they are asked for."""
-
-    def __init__(self, program: Program, factors: Factors, rows: slice | Tensor) -> None:
-        self.reader = factors.reader(rows)
-        self.batches = {(m, b): batch for m, b, batch in program.batches() if batch.columns}
-        self.held: tuple[tuple[int, int], Tensor] | None = None
-
-    def __getitem__(self, key: tuple[int, int]) -> Tensor:
-        if self.held is None or self.held[0] != key:
-            self.held = None
-            self.held = (key, self.reader.batch(self.batches[key]))
-        return self.held[1]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
 
 def map_exponents(program: Program, factors: Factors, strip: int) -> list[int]:

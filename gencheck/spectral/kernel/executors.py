@@ -20,13 +20,11 @@ from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
-    PassingFactors,
-    StripFactors,
     map_exponents,
-    strip_factors,
 )
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.narrow import NarrowLoops, narrow_pays
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
 # Bytes of the maps that one step of the matrix products holds: a share of a last-level cache.
 _MAP_BYTES = 2**24
