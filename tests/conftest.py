@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from hypothesis import HealthCheck, settings
+from typer.testing import CliRunner
 
 # No verdict depends on speed: neither a deadline nor the health check that times the drawing.
 settings.register_profile(
@@ -50,6 +52,13 @@ def cifar10() -> Path:
     if not path.is_file():
         pytest.skip(f"{path} is absent")
     return path
+
+
+def printed(columns: str, *arguments: str | Path) -> Result:
+    """A command in this process, as if the terminal had so many columns."""
+    from gencheck.cli.app import app
+
+    return CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": columns})
 
 
 class Program:

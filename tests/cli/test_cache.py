@@ -1,22 +1,25 @@
 """`--cache DIR` as users call it: killed at any moment, harmed, shared, full, or not there at all."""
 
+import contextlib
 import json
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
+from typer.testing import CliRunner
 
+from gencheck.cli.app import app
 from tests.networks import build
+from tests.processes import started
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +27,7 @@ _ITEMS = 700
 
 
 def write_case(folder: Path, scale: float = 1.0) -> Path:
-    """A convolutional network as a program, and data for some two hundred tiles."""
+    """A convolutional network as a program, and data for 66 tiles."""
     module = build("overlapping_padded_max_pool").float()
     shape = (1, 4, 4)
     folder.mkdir(exist_ok=True)
@@ -39,28 +42,24 @@ def write_case(folder: Path, scale: float = 1.0) -> Path:
     return folder
 
 
+def options_of(*options: str) -> list[str]:
+    few = ("--beta2-budget", "0", "--permutations", "9")
+    return ["concentrate", "m.pt2", "d.npz", "--json", "--tile", "128", *few, *options]
+
+
 def command(*options: str) -> list[str]:
-    plain = ["m.pt2", "d.npz", "--json", "--tile", "64", "--beta2-budget", "0", *options]
-    return [sys.executable, "-m", "gencheck", "concentrate", *plain]
+    return [sys.executable, "-m", "gencheck", *options_of(*options)]
 
 
-def run(
-    folder: Path, *options: str, before: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*options),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        preexec_fn=before,
-    )
+def run(folder: Path, *options: str) -> Result:
+    """A run in this process; the ones to be killed or limited are programs of their own."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(app, options_of(*options))
 
 
 def document(folder: Path, *options: str) -> dict[str, Any]:
     done = run(folder, *options)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     doc: dict[str, Any] = json.loads(done.stdout)
     return doc
 
@@ -89,14 +88,12 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_document(
     assert calm["timing"]["tiles"]["reused"] == 0
     whole = calm["timing"]["tiles"]["computed"]
     for share in (0.0, 0.01, 0.2, 0.5, 0.9):
-        running = subprocess.Popen(
-            command(*options), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        while running.poll() is None and len(tiles(folder / "cache")) < share * whole:
+        running = started(options_of(*options), folder)
+        while running.is_alive() and len(tiles(folder / "cache")) < share * whole:
             time.sleep(0.001)
         time.sleep(dice.uniform(0, 0.03))
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        running.kill()
+        running.join()
     before = len(tiles(folder / "cache"))
     resumed = document(folder, *options)
     assert before >= 0.9 * whole
@@ -108,7 +105,7 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_document(
 def test_harm_is_reported_and_repaired(tmp_path: Path) -> None:
     folder = write_case(tmp_path / "case")
     calm = document(folder, "--cache", "cache")
-    flipped, cut, empty, foreign, stranger, left = tiles(folder / "cache")[::30][:6]
+    flipped, cut, empty, foreign, stranger, left = tiles(folder / "cache")[::10][:6]
     raw = bytearray(flipped.read_bytes())
     raw[len(raw) // 2] ^= 1
     flipped.write_bytes(raw)
@@ -122,7 +119,7 @@ def test_harm_is_reported_and_repaired(tmp_path: Path) -> None:
     assert same.name != stranger.name
     same.replace(stranger)
     done = run(folder, "--cache", "cache")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     doc = json.loads(done.stdout)
     for path in (flipped, cut, empty, foreign, stranger):
         assert f"{path.name}: a damaged or foreign tile; it is computed again" in done.stderr
@@ -199,7 +196,7 @@ def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path, place: str) ->
     folder = write_case(tmp_path / "case")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = run(folder, "--cache", place, "--output", "o.json")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stdout == ""
     assert f"--cache {place}: found " in done.stderr
     assert "required: a folder that can be made and written" in done.stderr
@@ -214,7 +211,15 @@ def _files_of_4_kib_at_most() -> None:
 def test_a_tile_that_does_not_fit_is_exit_2_and_leaves_no_half(tmp_path: Path) -> None:
     folder = write_case(tmp_path / "case")
     options = ("--cache", "cache", "--executor", "matrix")
-    done = run(folder, *options, before=_files_of_4_kib_at_most)
+    done = subprocess.run(
+        command(*options),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        preexec_fn=_files_of_4_kib_at_most,
+    )
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "--cache cache/" in done.stderr

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
-from tests.conftest import Program
+from tests.conftest import printed
 
 runner = CliRunner()
 ASKED = ("--certify", "--input-range", "0", "1", "--gates-independent")
@@ -135,12 +135,12 @@ def test_slopes_outside_the_unit_interval(tmp_path: Path, case: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_report_says_what_is_certified(case: Path, columns: str, program: Program) -> None:
-    run = program("concentrate", case / "m.pt", case / "labels.npz", *ASKED, COLUMNS=columns)
-    assert run.returncode == 0, run.stderr
+def test_the_report_says_what_is_certified(case: Path, columns: str) -> None:
+    run = printed(columns, "concentrate", case / "m.pt", case / "labels.npz", *ASKED)
+    assert run.exit_code == 0, run.output
     assert max(len(line) for line in run.stdout.splitlines()) <= int(columns)
     parts = ("Estimated:", "Certified: with probability 0.95", "squared-loss risk ≤")
     order = [run.stdout.index(part) for part in (*parts, "0-1 error ≤", "assumes", "Verdict")]
     assert order == sorted(order)
-    plain = program("concentrate", case / "m.pt", case / "labels.npz", COLUMNS=columns)
+    plain = printed(columns, "concentrate", case / "m.pt", case / "labels.npz")
     assert "Certified" not in plain.stdout

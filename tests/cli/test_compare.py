@@ -16,7 +16,7 @@ from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
 from gencheck.training.loop import Training, fit
-from tests.conftest import Program
+from tests.conftest import printed
 
 runner = CliRunner()
 NAMES = [
@@ -260,13 +260,15 @@ def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((12, 64))
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(12) % 2)
     arguments = (tmp_path / "m.pt", tmp_path / "d.npz", "--holdout", "0.5", "--dtype", "float64")
-    row = rows_of(document(*arguments))["rademacher-path-norm"]
+    text = printed("100", "compare", *arguments, *QUICK, "--output", tmp_path / "doc.json")
+    doc = json.loads((tmp_path / "doc.json").read_text())
+    jsonschema.validate(doc, json.loads(schema_text("compare")))
+    row = rows_of(doc)["rademacher-path-norm"]
     assert row["measure"] is row["constants"]["path_norm"] is None
     assert row["risk"] > 1e100
     assert row["log10"]["measure"] > 308
     assert row["vacuous"]
     assert row["certainty"] == "certified"
-    text = runner.invoke(app, ["compare", *map(str, arguments), *QUICK])
     assert f"10^{row['log10']['measure']:.1f}" in text.stdout
 
 
@@ -294,9 +296,9 @@ def test_draws_whose_outputs_overflow_leave_a_posterior(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
-    run = program("compare", case / "m.pt", case / "d.npz", *QUICK, COLUMNS=columns)
-    assert run.returncode == 0, run.stderr
+def test_the_report_fits(case: Path, columns: str) -> None:
+    run = printed(columns, "compare", case / "m.pt", case / "d.npz", *QUICK)
+    assert run.exit_code == 0, run.output
     assert max(len(line) for line in run.stdout.splitlines()) <= int(columns)
     # the certified figure that stands leads the table
     order = [run.stdout.index(part) for part in ("reference T", *NAMES[:3], "holds", "Verdict")]

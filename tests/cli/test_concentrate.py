@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
-from tests.conftest import Program
+from tests.conftest import printed
 
 NAMES = (
     *("beta1", "beta1_normalised", "beta2", "v_l2", "v_frobenius"),
@@ -190,24 +190,24 @@ def test_magnitudes_past_floats_are_given_as_logarithms(tmp_path: Path) -> None:
     torch.save(module.state_dict(), tmp_path / "m.pt")
     x = np.random.default_rng(0).random((20, 32))
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(20) % 2)
-    doc = document(tmp_path / "m.pt", tmp_path / "d.npz", "--holdout", "0.5", "--dtype", "float64")
+    options = ("--holdout", "0.5", "--dtype", "float64", "--output", tmp_path / "doc.json")
+    text = printed("100", "concentrate", tmp_path / "m.pt", tmp_path / "d.npz", *options)
+    assert text.exit_code == 0, text.output
+    doc = json.loads((tmp_path / "doc.json").read_text())
+    jsonschema.validate(doc, json.loads(schema_text("concentrate")))
     assert doc["model"]["log10_paths"] == pytest.approx(121 * np.log10(32), rel=1e-3)
     norms = doc["path_norms"]
     if norms["l1"] is None:
         assert norms["log10"]["l1"] > 308
         assert "log10" in norms["reason"]
     assert doc["bound"]["value"] is None or doc["bound"]["value"] > 1e100
-    text = runner.invoke(
-        app, ["concentrate", str(tmp_path / "m.pt"), str(tmp_path / "d.npz"), "--holdout", "0.5"]
-    )
-    assert text.exit_code == 0, text.output
     assert "(vacuous)" in text.stdout
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_report_fits(case: Path, columns: str, program: Program) -> None:
-    run = program("concentrate", case / "m.pt2", case / "d.npz", COLUMNS=columns)
-    assert run.returncode == 0, run.stderr
+def test_the_report_fits(case: Path, columns: str) -> None:
+    run = printed(columns, "concentrate", case / "m.pt2", case / "d.npz")
+    assert run.exit_code == 0, run.output
     assert max(len(line) for line in run.stdout.splitlines()) <= int(columns)
     order = [run.stdout.index(part) for part in ("β1", "β2", "β3", "|gap|", "Verdict")]
     assert order == sorted(order)

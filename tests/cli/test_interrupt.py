@@ -75,6 +75,7 @@ def case(tmp_path: Path) -> Path:
 
 def command(model: str, *options: str) -> list[str]:
     plain = [model, "d.npz", "--tile", "64", "--beta2-budget", "0", "--json"]
+    plain += ["--permutations", "9"]
     program = [sys.executable, "-m", "gencheck", "concentrate", *plain]
     return [*program, "--cache", "cache", "--output", "o.json", *options]
 

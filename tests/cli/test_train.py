@@ -14,7 +14,7 @@ from gencheck.audit.model import load_model
 from gencheck.cli.app import app
 from gencheck.load.checkpoint import load_checkpoint
 from gencheck.report.schema import schema_text
-from tests.conftest import Program
+from tests.conftest import printed
 from tests.training.data import blobs
 
 runner = CliRunner()
@@ -314,16 +314,14 @@ def test_data_indep_refusals(data: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
-def test_the_report_fits(data: Path, columns: str, program: Program) -> None:
+def test_the_report_fits(data: Path, columns: str) -> None:
     extra = ("--two-phase", "--solver", "ridge")
-    run = program("train", *options(data, *extra), COLUMNS=columns)
-    assert run.returncode == 0, run.stderr
+    run = printed(columns, "train", *options(data, *extra))
+    assert run.exit_code == 0, run.output
     assert max(map(len, run.stdout.splitlines())) <= int(columns)
     assert "freeze" in run.stdout
-    measured = program(
-        "data-indep", "--checkpoint", data.parent / "run", "--data", data, COLUMNS=columns
-    )
-    assert measured.returncode == 0, measured.stderr
+    measured = printed(columns, "data-indep", "--checkpoint", data.parent / "run", "--data", data)
+    assert measured.exit_code == 0, measured.output
     assert max(map(len, measured.stdout.splitlines())) <= int(columns)
     assert "maurer" in measured.stdout
 

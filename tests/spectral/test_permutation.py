@@ -30,7 +30,9 @@ from tests.brute import enumerate_paths
 from tests.cases import random_case
 from tests.networks import ZOO
 
-Change: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
+Change: TypeAlias = Callable[[np.ndarray, np.ndarray], Arrays]
+Judge: TypeAlias = tuple[AuditedModel, np.ndarray, np.ndarray]
 
 STATISTICS = (
     *("beta1", "beta2", "beta3", "v_l2", "v_frobenius", "beta1_normalised"),
@@ -230,7 +232,7 @@ def test_under_the_null_p_values_are_uniform() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge() -> tuple[AuditedModel, np.ndarray, np.ndarray]:
+def judge() -> Judge:
     """A network trained on items that are never audited, and the items left."""
     folder = os.environ.get("GENCHECK_DATA")
     if not folder or not (Path(folder) / "mnist.npz").is_file():
@@ -281,27 +283,39 @@ def without_a_class(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return x[y != 4], y[y != 4]
 
 
-# The statistic that sees each change: labels do not enter β1, and what moves pixels moves β1 most.
+# The statistics that see each change: labels do not enter β1, and what moves pixels moves β1 most.
 CHANGES = [
-    (rotated, "beta1"),
-    (blurred, "beta1"),
-    (label_shifted, "v_l2"),
-    (without_a_class, "beta1"),
-    (without_a_class, "v_l2"),
+    (rotated, ("beta1",)),
+    (blurred, ("beta1",)),
+    (label_shifted, ("v_l2",)),
+    (without_a_class, ("beta1", "v_l2")),
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("change", "statistic"), CHANGES)
-def test_changes_of_mnist_are_detected(
-    change: Change, statistic: str, judge: tuple[AuditedModel, np.ndarray, np.ndarray]
-) -> None:
-    """2000 changed items against 2000 as they are; unchanged, the same items are not told apart."""
-    subject, x, y = judge
+@pytest.fixture(scope="module")
+def halves(judge: Judge) -> tuple[Arrays, Arrays]:
+    """2000 items that a change is made to, and 2000 as they are."""
+    _, x, y = judge
     order = np.random.default_rng(1).permutation(len(x))[:4000]
     ours, theirs = order[:2000], order[2000:]
-    reference = x[theirs], y[theirs]
-    changed = found_between(subject, change(x[ours], y[ours]), reference).statistics[statistic]
-    assert changed.p_value <= 0.01
-    plain = found_between(subject, (x[ours], y[ours]), reference).statistics[statistic]
-    assert plain.p_value > 0.05
+    return (x[ours], y[ours]), (x[theirs], y[theirs])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("change", "statistics"), CHANGES)
+def test_changes_of_mnist_are_detected(
+    change: Change, statistics: tuple[str, ...], judge: Judge, halves: tuple[Arrays, Arrays]
+) -> None:
+    ours, theirs = halves
+    found = found_between(judge[0], change(*ours), theirs).statistics
+    for statistic in statistics:
+        assert found[statistic].p_value <= 0.01
+
+
+@pytest.mark.slow
+def test_unchanged_items_of_mnist_are_not_told_apart(
+    judge: Judge, halves: tuple[Arrays, Arrays]
+) -> None:
+    found = found_between(judge[0], *halves).statistics
+    for statistic in ("beta1", "v_l2"):
+        assert found[statistic].p_value > 0.05

@@ -1,10 +1,8 @@
 """Two-phase training: what moves, what stays, and what a kill leaves."""
 
 import copy
-import signal
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.training.loop import Training, fit
 from gencheck.training.phases import phase_positions, two_phase
+from tests.processes import forked
 from tests.training.data import blobs
 
 
@@ -125,45 +124,35 @@ def test_state_of_another_training_is_refused(tmp_path: Path) -> None:
         fit(network(), *DATA, TRAINING, seed=0, state=state)
 
 
-_SCRIPT = """
-import sys, time
-from pathlib import Path
-import torch
-from gencheck.training.phases import two_phase
-from tests.training.test_phases import DATA, TRAINING, network
-from dataclasses import replace
-long = replace(TRAINING, epochs=12)
-def term(logits):
-    time.sleep(0.02 if len(sys.argv) > 3 else 0)
-    return logits.sum() * 0
-run = two_phase(network(), DATA, 0.5, long, long, seed=2, regulariser=term, folder=Path(sys.argv[1]))
-torch.save(run.network.state_dict(), sys.argv[2])
-"""
+def run_both_phases(folder: Path, pause: float = 0.0) -> None:
+    """Train in two phases with a state in `folder`, and leave the weights there."""
+
+    def term(logits: torch.Tensor) -> torch.Tensor:
+        time.sleep(pause)
+        return logits.sum() * 0
+
+    long = replace(TRAINING, epochs=12)
+    run = two_phase(network(), DATA, 0.5, long, long, seed=2, regulariser=term, folder=folder)
+    torch.save(run.network.state_dict(), folder / "end.pt")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["standard", "freeze"])
 def test_killed_and_resumed_ends_at_the_same_weights(tmp_path: Path, stage: str) -> None:
-    root = Path(__file__).parents[2]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     whole.mkdir()
     resumed.mkdir()
-
-    def run(folder: Path, *extra: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", _SCRIPT, str(folder), str(folder / "end.pt"), *extra]
-        return subprocess.Popen(command, cwd=root)
-
-    assert run(whole).wait(timeout=600) == 0
-    victim = run(resumed, "slowly")
+    run_both_phases(whole)
+    victim = forked(run_both_phases, resumed, 0.02)
     deadline = time.monotonic() + 600
     while not (resumed / f"{stage}.state").exists():
-        assert victim.poll() is None
+        assert victim.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim.kill()
+    victim.join()
     assert not (resumed / "end.pt").exists()
-    assert run(resumed).wait(timeout=600) == 0
+    run_both_phases(resumed)
     ends = [torch.load(f / "end.pt", weights_only=True) for f in (whole, resumed)]
     assert ends[0].keys() == ends[1].keys()
     for name, value in ends[0].items():

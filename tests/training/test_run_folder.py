@@ -2,7 +2,6 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -12,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from gencheck.training import folder as own_folder
 from gencheck.training.loop import Training
 from gencheck.training.request import TrainRequest
 from gencheck.training.run import train
-from tests.conftest import Program
+from tests.processes import started
 from tests.training.data import blobs
 
 runner = CliRunner()
@@ -359,7 +359,7 @@ def _command(choice: TrainRequest) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [500, 6_000, 16_000])
-def test_files_that_may_not_grow(choice: TrainRequest, program: Program, limit: int) -> None:
+def test_files_that_may_not_grow(choice: TrainRequest, limit: int) -> None:
     """RLIMIT_FSIZE stops a write half-way, as a full disk does."""
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
@@ -373,37 +373,25 @@ def test_files_that_may_not_grow(choice: TrainRequest, program: Program, limit: 
     assert "Traceback" not in done.stderr
     with pytest.raises(InputError, match=r"without a sound run\.json"):
         read_run_folder(choice.out)
-    assert program(*_command(choice)).returncode == 0
+    assert runner.invoke(app, _command(choice)).exit_code == 0
     assert read_run_folder(choice.out)
-
-
-def _train_until_killed(words: list[str]) -> None:
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(devnull, stream)
-    torch.set_num_threads(1)
-    app(words)
 
 
 @pytest.mark.slow
 def test_killed_at_a_hundred_random_moments(choice: TrainRequest) -> None:
     """SIGKILL of the command itself, whatever it is doing, and the same command again until it ends."""
-    fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["gencheck.training.run", "gencheck.cli.train", __name__])
 
-    def started(choice: TrainRequest) -> Any:
-        process = fork.Process(target=_train_until_killed, args=(_command(choice),))
-        process.start()
-        return process
+    def run(choice: TrainRequest) -> BaseProcess:
+        return started(_command(choice), Path.cwd())
 
     whole = replace(choice, out=choice.out.with_name("whole"))
     began = time.monotonic()
-    started(whole).join()
+    run(whole).join()
     length = time.monotonic() - began
     expected = read_run_folder(whole.out).record["digests"]
     dice, killed, ends = random.Random(0), 0, 0
     while killed < 100:
-        process = started(choice)
+        process = run(choice)
         process.join(dice.uniform(0, 1.2 * length))
         if process.exitcode is None:
             process.kill()
@@ -421,7 +409,7 @@ def test_killed_at_a_hundred_random_moments(choice: TrainRequest) -> None:
             for name in ("gates.safetensors", "weights.safetensors"):
                 assert record["digests"][name] == expected[name]
             shutil.rmtree(choice.out)
-    assert started(choice).join() is None
+    assert run(choice).join() is None
     assert (
         read_run_folder(choice.out).record["digests"]["weights.safetensors"]
         == (expected["weights.safetensors"])
