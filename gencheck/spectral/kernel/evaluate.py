@@ -221,7 +221,14 @@ class Kernel:
         assert step.carrier is not None
         left = overlaps.left[step.key][:, overlaps.rows]
         right = overlaps.right[step.key][:, overlaps.columns]
-        self.narrow.add(step.key, (left, right), step.scale, step.carrier, before, out)
+        self.narrow.add(
+            step.key,
+            (left, right),
+            scale=step.scale,
+            carrier=step.carrier,
+            before=before,
+            out=out,
+        )
 
     def _add_overlaps(
         self, step: CollapseStep, overlaps: Overlaps, out: Tensor, constant: float | None

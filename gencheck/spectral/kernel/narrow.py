@@ -74,7 +74,7 @@ class NarrowLoops:
         self._use_threads(threads)
         real, blocks, fresh = target.dtype.type, self._blocks[key], before is not None
         numbers = (real(scale), real(before or 0.0), fresh)
-        self._loops(left, right, width, blocks, carrier.numpy(), *numbers, target)
+        self._loops((left, right, width), blocks, carrier.numpy(), numbers, target)
         # both libraries set the number of threads of one OpenMP runtime
         torch.set_num_threads(threads)
 

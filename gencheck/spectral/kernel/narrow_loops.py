@@ -134,8 +134,9 @@ def _packed_factors(right, column, first, stop, packed):
 
 
 @compiled
-def _added(scale, tile, before, fresh, out, row, column):
+def _added(tile, numbers, out, row, column):
     """Out += scale · tile where there are rows and columns for it; = before + … where it is fresh."""
+    scale, before, fresh = numbers
     lanes = min(LANES, out.shape[1] - column)
     for r in range(min(ROWS, out.shape[0] - row)):
         target, own = out[row + r, column : column + lanes], tile[r, :lanes]
@@ -148,14 +149,17 @@ def _added(scale, tile, before, fresh, out, row, column):
 
 
 @partial(compiled, parallel=True)
-def add_narrow(left, right, width, blocks, carrier, scale, before, fresh, out):
+def add_narrow(factors, blocks, carrier, numbers, out):
     """out[c] += scale · Σ_{blocks b of cell c} carrier[at(b)] ⊙ Σ_h left[:, b, h] ⊗ right[:, b, h].
 
-    With `fresh`, every cell has blocks and starts from `before`. `left` and `right` have shape
-    (items, blocks · width); maps have shape (cells, rows, columns). `blocks` are the carrier's cell of
-    each block, where groups of blocks of one cell start and the last ends, and the cell of each group.
+    `factors` are left and right, of shape (items, blocks · width), and the width. `blocks` are the
+    carrier's cell of each block, where groups of blocks of one cell start and the last ends, and the
+    cell of each group. Maps have shape (cells, rows, columns). `numbers` are the scale, a start, and
+    whether every cell has blocks and starts from that.
     """
+    left, right, width = factors
     at, firsts, cells = blocks
+    scale = numbers[0]
     rows, columns = out.shape[1:]
     size, step = out.itemsize, left.strides[0]
     start, places = left.ctypes.data, at.ctypes.data
@@ -166,13 +170,13 @@ def add_narrow(left, right, width, blocks, carrier, scale, before, fresh, out):
     for task in numba.prange((columns + LANES - 1) // LANES):
         column = task * LANES
         near_carrier = np.zeros((carrier.shape[0], near, LANES), out.dtype)
-        factors = np.zeros((widest * width, LANES), out.dtype)
+        own_factors = np.zeros((widest * width, LANES), out.dtype)
         tile = np.zeros((ROWS, LANES), out.dtype)
         for top in range(0, rows, near):
             _packed_carrier(carrier, top, column, near_carrier)
             for group in range(len(cells)):
                 first, stop = firsts[group], firsts[group + 1]
-                _packed_factors(right, column, first * width, stop * width, factors)
+                _packed_factors(right, column, first * width, stop * width, own_factors)
                 for row in range(top, min(top + near, rows), ROWS):
                     _tile(
                         (
@@ -182,7 +186,7 @@ def add_narrow(left, right, width, blocks, carrier, scale, before, fresh, out):
                             start + step * min(row + 3, rows - 1),
                         ),
                         (
-                            factors.ctypes.data,
+                            own_factors.ctypes.data,
                             near_carrier.ctypes.data + size * (row - top) * LANES,
                             places,
                             tile.ctypes.data,
@@ -191,4 +195,6 @@ def add_narrow(left, right, width, blocks, carrier, scale, before, fresh, out):
                         near * LANES,
                         scale,
                     )
-                    _added(scale, tile, before, fresh, out[cells[group]], row, column)
+                    _added(tile, numbers, out[cells[group]], row, column)
+        # named here, so that they live as long as what points into them
+        tile[0, 0] = near_carrier[0, 0, 0] + own_factors[0, 0]
