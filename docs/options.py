@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from gencheck.cli.app import app
+from gencheck.cli.app import callback_of, command_names
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- options -->", "<!-- /options -->"
@@ -52,14 +52,12 @@ def page_text(page: Path, callback: typing.Callable[..., object]) -> str:
 def main() -> int:
     """Rewrite or check all pages."""
     stale = []
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__
+    for name in command_names():
         page = FOLDER / f"{name}.md"
         if not page.is_file():
             stale.append(f"{page.name} is missing")
             continue
-        text = page_text(page, command.callback)
+        text = page_text(page, callback_of(name))
         if text != page.read_text(encoding="utf-8"):
             stale.append(f"{page.name} differs from --help")
             if "--check" not in sys.argv:

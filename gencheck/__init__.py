@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gencheck.audit.api import audit_module
     from gencheck.audit.options import AuditOptions
     from gencheck.bounds.margin import independent_bound
     from gencheck.bounds.validation import Evidence, validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
     from gencheck.guarantees.drawn_classifier import DrawnClassifier
+    from gencheck.interactive import Audit, audit_module
     from gencheck.spectral.kernel.path_kernel import PathKernel
     from gencheck.training.gated import GatedNetwork
     from gencheck.training.phases import two_phase
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DARC",
     "DARC1",
+    "Audit",
     "AuditOptions",
     "DrawnClassifier",
     "Evidence",
@@ -40,6 +41,7 @@ __all__ = [
 _HOMES = {
     "DARC": "gencheck.training.regularisers.darc",
     "DARC1": "gencheck.training.regularisers.darc",
+    "Audit": "gencheck.interactive",
     "AuditOptions": "gencheck.audit.options",
     "DrawnClassifier": "gencheck.guarantees.drawn_classifier",
     "Evidence": "gencheck.bounds.validation",
@@ -47,7 +49,7 @@ _HOMES = {
     "GencheckError": "gencheck.errors",
     "PathKernel": "gencheck.spectral.kernel.path_kernel",
     "UnsupportedModel": "gencheck.errors",
-    "audit_module": "gencheck.audit.api",
+    "audit_module": "gencheck.interactive",
     "independent_bound": "gencheck.bounds.margin",
     "two_phase": "gencheck.training.phases",
     "validation_bounds": "gencheck.bounds.validation",

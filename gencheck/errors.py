@@ -46,6 +46,7 @@ _EXTRAS = {
     "lightning": "lightning",
     "matplotlib": "plot",
     "numba": "fast",
+    "pandas": "pandas",
     "Pillow": "images",
     "pyarrow": "parquet",
     "safetensors": "safetensors",

@@ -32,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
         *("audit", "bounds", "comparison", "experiments", "guarantees", "load", "network"),
         *("report", "training"),
     },
-    "__init__": {"audit", "bounds", "guarantees", "spectral", "training"},
+    "interactive": {"audit", "report"},
+    "__init__": {"audit", "bounds", "guarantees", "interactive", "spectral", "training"},
     "__main__": {"cli"},
 }
 FREE = {

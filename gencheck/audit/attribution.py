@@ -13,10 +13,12 @@ from gencheck.network.program import Program
 from gencheck.spectral.beta1.energy import coordinate_energy
 from gencheck.spectral.kernel.factors import Factors
 
-# The items that the direction is projected on: this share of all, between these numbers, and fewer
-# where their kernels would take more operations than this.
-_SHARE, _FEWEST, _MOST = 1 / 8, 256, 1024
-_OPERATIONS = 2e10
+# The items that the direction is projected on: this share of all, at most so many. A pair of items
+# takes about fifteen times as long here as in the Gram matrix (float64, and a derivative), so that the
+# direction costs less than the matrix did.
+_SHARE, _MOST = 1 / 5, 1024
+# More where their kernels take so few operations that it makes no difference, fewer beyond so many.
+_CHEAP, _OPERATIONS = 2e8, 2e10
 
 
 def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...]:
@@ -33,17 +35,15 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
         return ()
     found = []
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
-        in_sample = position < difference.sample_count
-        own = position if in_sample else position - difference.sample_count
-        part = question.sample if in_sample else question.reference
-        places, words = part.indices, question.options.vocabulary
+        where, index = question.place(position)
+        words = question.options.vocabulary
         found.append(
             ItemShare(
-                set="sample" if in_sample else "reference",
-                index=own if places is None else int(places[own]),
+                set=where,
+                index=index,
                 label=_label(difference.targets[position], question.task),
                 share=float(terms[position]) / whole,
-                tokens=None if words is None else words.of(part.items[own].flatten().tolist()),
+                tokens=None if words is None else words.of(_item(question, position)),
             )
         )
     return tuple(found)
@@ -58,8 +58,8 @@ def top_direction(
 ) -> Direction | None:
     """Where on the input the direction u lies that attains β1; None where β1 is not positive.
 
-    u is projected on the span of at most 1024 items, fewer for large networks: half of them those
-    that u is made of most, half at random.
+    u is projected on the span of a fifth of the items, at most 1024, all of them where they are few:
+    half of them those that u is made of most, half at random.
 
     Parameters
     ----------
@@ -75,8 +75,10 @@ def top_direction(
     # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
     parts = (weights * products).abs()
     total = len(products)
-    affordable = max(2, isqrt(int(2 * _OPERATIONS / program.flops_per_pair)))
-    count = min(total, affordable, max(_FEWEST, min(_MOST, int(total * _SHARE))))
+    cheap, affordable = (
+        max(2, isqrt(int(2 * work / program.flops_per_pair))) for work in (_CHEAP, _OPERATIONS)
+    )
+    count = min(total, affordable, _MOST, max(cheap, int(total * _SHARE)))
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     parts[order[: count // 2]] = torch.inf
     chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
@@ -90,6 +92,15 @@ def top_direction(
         items=found.items,
         picture=picture,
     )
+
+
+def _item(question: Question, position: int) -> list[float]:
+    """The numbers of one of the pooled items, flat."""
+    count = len(question.sample.items)
+    part, own = (
+        (question.sample, position) if position < count else (question.reference, position - count)
+    )
+    return list(part.items[own].flatten().tolist())
 
 
 def _label(target: Tensor, task: str) -> int | float | tuple[float, ...]:

@@ -28,7 +28,8 @@ class AuditOptions:
     memory
         The most bytes that the run may take; None for a share of what the machine has free.
     beta2_budget
-        Seconds, at a nominal rate, that the enumeration of paths may take.
+        Seconds that β2 may take in all, at a nominal rate and on the clock: whichever ends first; 0 for
+        none, so that ‖v‖₂ alone bounds it.
     seed
         Seeds Lanczos' starting vector and the path search.
     cache
@@ -54,6 +55,8 @@ class AuditOptions:
         True where the gates are known to have seen neither set; it changes how p-values read.
     vocabulary
         The words of the tokens that items consist of, for the items that are listed.
+    softmax
+        True for the squared loss of the probabilities softmax(h) beside that of the outputs.
     """
 
     device: str = "cpu"
@@ -61,7 +64,7 @@ class AuditOptions:
     batch_size: int = 1024
     tile: int = 1024
     memory: int | None = None
-    beta2_budget: float = 10.0
+    beta2_budget: float = 1.0
     seed: int = 0
     cache: Path | None = None
     gram: str = "auto"
@@ -73,6 +76,7 @@ class AuditOptions:
     landmarks: int | None = None
     gates_independent: bool = False
     vocabulary: Vocabulary | None = None
+    softmax: bool = False
 
     def record(self) -> dict[str, Any]:
         """Every option as plain data, for the document of a run; the seed is recorded with the data."""

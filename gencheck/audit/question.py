@@ -64,6 +64,13 @@ class Question:
         """N + m."""
         return len(self.sample.items) + len(self.reference.items)
 
+    def place(self, position: int) -> tuple[str, int]:
+        """Where a pooled item comes from: its set, and its index in that set's file."""
+        in_sample = position < len(self.sample.items)
+        own = position if in_sample else position - len(self.sample.items)
+        places = (self.sample if in_sample else self.reference).indices
+        return "sample" if in_sample else "reference", own if places is None else int(places[own])
+
     def kernel(self) -> PathKernel:
         """The path kernel of the network, under its own gates or another's."""
         return PathKernel.of(self.network, gates=self.model.gates, options=self.options.kernel)

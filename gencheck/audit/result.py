@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gencheck.audit.image_grid import Picture
+from gencheck.audit.warned import Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude, total
 
@@ -61,13 +62,22 @@ class Argmax:
 
 @dataclass(frozen=True)
 class Beta2:
-    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`."""
+    """β2 = max_k ‖E_S[y_k z] − E_T[y_k z]‖_∞, an interval that is a point where `exact`.
+
+    Attributes
+    ----------
+    argmax
+        Where the lower end is attained; its path is empty where no path was looked for.
+    stopped_by_clock
+        True where the time that was allowed decided the interval: another run may find another one.
+    """
 
     value: float
     lower: float
     upper: float
     exact: bool
     argmax: Argmax
+    stopped_by_clock: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,9 @@ class GapFacts:
     error_gap_interval
         For the true error where T comes from less that where S comes from, level 95 % at least: the
         ends of two such intervals of level 97.5 %. It speaks of a model that neither set trained.
+    softmax
+        The squared loss of the probabilities softmax(h) against one-hot targets on S and on T; None
+        where it was not asked for.
     """
 
     sample_risk: float
@@ -101,6 +114,7 @@ class GapFacts:
     reference_error: float | None
     reference_error_interval: tuple[float, float] | None = None
     error_gap_interval: tuple[float, float] | None = None
+    softmax: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -298,6 +312,7 @@ class ConcentrationResult:
     permutation: PermutationFacts | None = None
     attribution: tuple[ItemShare, ...] = ()
     direction: Direction | None = None
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def v_frobenius(self) -> Magnitude:

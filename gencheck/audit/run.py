@@ -26,6 +26,7 @@ from gencheck.audit.self_check import (
 from gencheck.audit.strategies import FromLandmarks, KernelView, WholeGram
 from gencheck.audit.summary import Measurements, summarise
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.sup_norm import SupNorm, sup_norms
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
@@ -161,6 +162,9 @@ def _features(
 
 def _sup_norms(question: Question, kernel: PathKernel, features: PathFeatures) -> SupNorm:
     """β2's interval, and the path that attains its lower end."""
+    seconds = question.options.beta2_budget
+    if seconds == 0:
+        return SupNorm.unsearched(question.difference.targets.shape[1])
     return sup_norms(
         # whole windows at a time, whatever the executor: the search is then many times quicker
         kernel.windows,
@@ -170,6 +174,7 @@ def _sup_norms(question: Question, kernel: PathKernel, features: PathFeatures) -
         gates_lie_in_unit_interval=question.network.gates_lie_in_unit_interval,
         seed=question.options.seed,
         progress=question.progress,
+        deadline=Deadline(seconds),
     )
 
 

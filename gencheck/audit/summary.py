@@ -23,6 +23,7 @@ from gencheck.audit.result import (
     PathNorms,
     PermutationFacts,
 )
+from gencheck.audit.warnings import warnings_of
 from gencheck.bounds.binomial import binomial_interval
 from gencheck.bounds.concentrated import data_dependent_bound, tightest_bound
 from gencheck.bounds.magnitude import Magnitude, smallest, total
@@ -79,7 +80,7 @@ def summarise(
     ]
     upper = max(float(end) for end in v_sup)
     difference, task = question.difference, question.task
-    gap = gap_facts(difference, measured.outputs, task)
+    gap = gap_facts(difference, measured.outputs, task, softmax=question.options.softmax)
     beta3 = gap.terms[2]
     largest = float((measured.outputs - difference.targets).square().sum(1).max())
     betas = measured.betas
@@ -93,6 +94,7 @@ def summarise(
             upper=upper,
             exact=sup.exact,
             argmax=Argmax(sup.output, tuple(describe_path(sup.path, measured.windows))),
+            stopped_by_clock=sup.stopped_by_clock,
         ),
         beta3=beta3,
         v_l2=tuple(v_l2),
@@ -113,6 +115,7 @@ def summarise(
         attribution=measured.attribution,
         direction=measured.direction,
         nbytes=moments.nbytes,
+        warnings=warnings_of(question, measured.outputs),
     )
 
 
@@ -136,12 +139,16 @@ def model_facts(model: AuditedModel) -> ModelFacts:
     )
 
 
-def gap_facts(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
-    """The gap with its terms, and 0-1 errors."""
+def gap_facts(
+    difference: Difference, outputs: Tensor, task: str, *, softmax: bool = False
+) -> GapFacts:
+    """The gap with its terms, and 0-1 errors; with `softmax` the probabilities' squared loss too."""
     found = squared_loss_gap(difference, outputs)
     errors: tuple[float, float] | tuple[None, None] = (None, None)
-    own, between = None, None
+    own, between, probability_loss = None, None, None
     if task == "classification":
+        if softmax:
+            probability_loss = (outputs.softmax(1) - difference.targets).square().sum(1)
         wrong = outputs.argmax(1) != difference.targets.argmax(1)
         errors = difference.mean(wrong.double())
         counts = difference.sample_count, difference.reference_count
@@ -161,4 +168,5 @@ def gap_facts(difference: Difference, outputs: Tensor, task: str) -> GapFacts:
         reference_error=errors[1],
         reference_error_interval=own,
         error_gap_interval=between,
+        softmax=difference.mean(probability_loss) if probability_loss is not None else None,
     )

@@ -33,7 +33,8 @@ from scipy.special import ndtr
 Array = NDArray[np.float64]
 
 SOURCE = (
-    "Catoni, PAC-Bayesian supervised classification, 2007, theorem 1.2.6 as remembered; proved in "
+    "Catoni, PAC-Bayesian supervised classification, 2007, theorem 1.2.6 (p. 11, as Alquier, "
+    "User-friendly introduction to PAC-Bayes bounds, theorem 3.5, quotes it); proved in "
     "docs/mathematics.md; Gaussians over path weights: ours"
 )
 MEAN_SOURCE = (
@@ -86,7 +87,7 @@ class Posterior:
     Attributes
     ----------
     scale
-        s > 0, the prior's deviation.
+        s, the prior's deviation; 0 for a mean without noise, whose divergence is infinite.
     shrinkage
         g, shape (d,), in [0, 1).
     mean

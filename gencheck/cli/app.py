@@ -3,47 +3,44 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from gencheck import __version__
 from gencheck.cli import streams
-from gencheck.cli.certify import certify
-from gencheck.cli.compare import compare
-from gencheck.cli.compare_scores import compare_scores
-from gencheck.cli.concentrate import concentrate
-from gencheck.cli.config import config
-from gencheck.cli.configuration import OWN, SHARED, read_configuration
-from gencheck.cli.data_indep import data_indep
+from gencheck.cli.conversion import convert_plainly, leave_unasked
 from gencheck.cli.deliver import INTERRUPTED, net
-from gencheck.cli.demo import demo
-from gencheck.cli.explain import explain
-from gencheck.cli.failures import require_address_space
-from gencheck.cli.rank import rank
-from gencheck.cli.reproduce import reproduce
-from gencheck.cli.schema import schema
 from gencheck.cli.terminal import print_plain, say
-from gencheck.cli.train import train
-from gencheck.cli.val_bound import val_bound
 
-# The commands as the help shows them.
-_GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Everyday": (val_bound, compare_scores, concentrate, rank, demo),
-    "Training": (train, certify, data_indep),
-    "Theory": (compare, reproduce),
-    "Reference": (explain, schema, config),
+# The commands as the help shows them, each a function of its name in a module of its name.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "Everyday": ("val-bound", "compare-scores", "concentrate", "rank", "demo"),
+    "Training": ("train", "certify", "data-indep"),
+    "Theory": ("compare", "reproduce"),
+    "Reference": ("explain", "schema", "config"),
 }
 # Commands that load torch; data-indep does where it measures a run.
 _HEAVY = {"concentrate", "rank", "train", "certify", "compare", "reproduce", "demo"}
+_DEFAULTS = ("gencheck.toml", "pyproject.toml")
 
 
 class _Command(TyperCommand):
     """A command under the one net: whatever happens in it becomes a message and an exit code."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        convert_plainly(self)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option of the help."""
+        return leave_unasked(super().get_help_option(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Check where the results go, then run the command."""
@@ -55,19 +52,65 @@ class _Command(TyperCommand):
 
                 refuse_destinations(ctx.params)
             if self.name in _HEAVY or ctx.params.get("checkpoint") is not None:
+                from gencheck.cli.failures import require_address_space
+
                 require_address_space()
             return super().invoke(ctx)
+
+
+def command_names() -> list[str]:
+    """Every command, in the order of the help."""
+    return [name for names in _GROUPS.values() for name in names]
+
+
+def callback_of(name: str) -> Callable[..., None]:
+    """The function of a command, imported when it is asked for."""
+    word = name.replace("-", "_")
+    callback: Callable[..., None] = getattr(import_module(f"gencheck.cli.{word}"), word)
+    return callback
+
+
+class _ByName(Mapping[str, Any]):
+    """The commands by their names, each built when it is asked for: one line runs one of them."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(command_names())
+
+    def __len__(self) -> int:
+        return len(command_names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in command_names()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._built:
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name, cls=_Command)(callback_of(name))
+            self._built[name] = typer.main.get_command(alone)
+        return self._built[name]
 
 
 class _Commands(TyperGroup):
     """All commands; what goes wrong before or after one of them ends in the same way."""
 
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.commands: Any = _ByName()
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option of the help."""
+        return leave_unasked(super().get_help_option(ctx))
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands in their groups, each with the first sentence of its help."""
         width = max(len(name) for name in self.commands)
-        for title, callbacks in _GROUPS.items():
+        for title, names in _GROUPS.items():
             with formatter.section(title):
-                names = [callback.__name__.replace("_", "-") for callback in callbacks]
                 rows = [(name, self.commands[name].get_short_help_str(200)) for name in names]
                 formatter.write_dl([(name.ljust(width), words) for name, words in rows])
 
@@ -106,8 +149,10 @@ class _Commands(TyperGroup):
 
     def _defaults(self) -> dict[str, dict[str, Any]]:
         """The defaults of the folder that the command runs in."""
-        if not (Path(OWN).is_file() or Path(SHARED).is_file()):
+        if not any(Path(name).is_file() for name in _DEFAULTS):
             return {}
+        from gencheck.cli.configuration import read_configuration
+
         return read_configuration(Path(), self.commands).defaults
 
 
@@ -160,11 +205,6 @@ def gencheck(
     """Tell how far to trust this score, this data set, this checkpoint."""
     if context.invoked_subcommand is None:
         print_plain(_TASKS)
-
-
-for _callbacks in _GROUPS.values():
-    for _callback in _callbacks:
-        app.command(_callback.__name__.replace("_", "-"), cls=_Command)(_callback)
 
 
 class _Signals:

@@ -12,6 +12,7 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     Factory,
     Key,
     Output,
@@ -44,13 +45,22 @@ def certify(
         str, typer.Option(metavar="N", help="Runs compared on these items, this one among them.")
     ] = "1",
     verdict: Annotated[
-        Literal["hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"],
+        Literal["hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean", "hold-out-moved"],
         typer.Option(help="The row that is the verdict; name it before you look."),
     ] = "pac-bayes-mean",
     landmarks: Annotated[
         int, typer.Option(min=1, help="Freeze items that span the posterior.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Draws the landmarks.")] = 0,
+    prior_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="Q",
+            parser=share,
+            help="Add hold-out-moved: ridge regression on this share of the freeze items, tested by "
+            "the rest.",
+        ),
+    ] = None,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +104,7 @@ def certify(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Certify a two-phase run: hold-out, margin and PAC-Bayes bounds on its classifiers' 0-1 risk.
@@ -114,6 +125,7 @@ def certify(
     compared = whole_number("--runs", runs)
     require_between("--delta over --runs", level / compared, 1e-300)
     maximum_check("max-risk", max_risk, None)
+    _require_share(prior_share, verdict)
     inputs_read = [("run", run), ("data", data), ("target", target), ("unlabelled", unlabelled)]
     files = _Files(save, save_predictions)
     files.require([(name, path) for name, path in inputs_read if path is not None], verdict)
@@ -128,6 +140,7 @@ def certify(
         landmarks=landmarks,
         seed=seed,
         drawn=drawn,
+        prior_share=prior_share,
         target=_target(target, unlabelled, model, key),
     )
     result = certified(request, ProgressBars())
@@ -141,6 +154,26 @@ def certify(
         output,
         report,
     )
+
+
+def _require_share(prior_share: float | None, verdict: str) -> None:
+    """Do nothing where the share is one, and is there if the verdict needs it.
+
+    Raises
+    ------
+    InputError
+        Otherwise.
+    """
+    from gencheck.arguments import require_between
+
+    if prior_share is not None:
+        require_between("--prior-share", prior_share, 0, 1, open_low=True, open_high=True)
+    elif verdict == "hold-out-moved":
+        raise InputError(
+            where="--verdict hold-out-moved",
+            found="no --prior-share",
+            required="--prior-share Q, the share of the freeze items that the weights move on",
+        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gencheck.cli.options import (
     Debug,
     Delta,
     Device,
+    Explain,
     Factory,
     Holdout,
     Key,
@@ -110,6 +111,7 @@ def compare(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Set what each theory certifies for the classifier CHECKPOINT, trained on DATA, side by side.

@@ -12,12 +12,17 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     IdKey,
     Loss,
     LossRange,
+    MaxWeight,
+    MeanOver,
     Output,
     Report,
     ScoreKey,
+    StratifyKey,
+    WeightKey,
     delta_of,
 )
 
@@ -39,6 +44,10 @@ def compare_scores(
     id_key: IdKey = None,
     score_key: ScoreKey = None,
     cluster_key: ClusterKey = None,
+    stratify_key: StratifyKey = None,
+    weight_key: WeightKey = None,
+    max_weight: MaxWeight = None,
+    mean_over: MeanOver = "groups",
     loss: Loss = None,
     loss_range: LossRange = None,
     delta: Delta = None,
@@ -63,6 +72,7 @@ def compare_scores(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Compare models item by item: the difference with an exact interval, p-value, wins and losses.
@@ -79,7 +89,15 @@ def compare_scores(
     from gencheck.report.json import document
 
     level = delta_of(delta, confidence)
-    keys = score_keys(loss, loss_range, id_key=id_key, score_key=score_key, cluster_key=cluster_key)
+    keys = score_keys(
+        loss,
+        loss_range,
+        id_key=id_key,
+        score_key=score_key,
+        cluster_key=cluster_key,
+        stratify_key=stratify_key,
+        weight_key=weight_key,
+    )
     request = PairedRequest(
         baseline=baseline,
         candidates=tuple(candidates),
@@ -89,13 +107,15 @@ def compare_scores(
         only_common=only_common,
         top=top,
         seed=seed,
+        max_weight=max_weight,
+        mean_over=mean_over,
     )
     result = paired_result(request)
     doc = document(
         "compare-scores",
         compare_scores_inputs(request) | {"require_better": require_better},
         compare_scores_body(result),
-        better_gate(result, level) if require_better else None,
+        better_gate(result, level, margin) if require_better else None,
     )
     deliver(doc, _report, as_json, output, report)
 

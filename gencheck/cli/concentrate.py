@@ -13,6 +13,7 @@ from gencheck.cli.options import (
     Debug,
     Delta,
     Device,
+    Explain,
     Factory,
     Holdout,
     Key,
@@ -118,9 +119,9 @@ def concentrate(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Spend at most this long on β2; its interval narrows with more.",
+            help="Spend at most this long on β2, which narrows with more; 0: take ‖v‖₂ for it.",
         ),
-    ] = 10.0,
+    ] = 1.0,
     certify: Annotated[
         bool,
         typer.Option(
@@ -173,6 +174,9 @@ def concentrate(
             "default: the one in CHECKPOINT's folder. Items are then listed in words.",
         ),
     ] = None,
+    softmax: Annotated[
+        bool, typer.Option("--softmax", help="Show the squared loss of probabilities beside.")
+    ] = False,
     max_beta1: Annotated[float | None, _Limit] = None,
     max_beta2: Annotated[float | None, _Limit] = None,
     max_bound: Annotated[float | None, _Limit] = None,
@@ -191,9 +195,7 @@ def concentrate(
             metavar="R", help="Fail (exit 1) where β1 is more than so many times its noise median."
         ),
     ] = None,
-    explained: Annotated[
-        bool, typer.Option("--explain", help="Print the long form: every word explained.")
-    ] = False,
+    explain: Explain = False,
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
@@ -247,6 +249,7 @@ def concentrate(
         beta2_permutation_budget=beta2_permutation_budget,
         landmarks=landmarks,
         top=top,
+        softmax=softmax,
     )
     limits = {
         "max-beta1": max_beta1,
@@ -281,16 +284,10 @@ def concentrate(
     from gencheck.report.json import document
 
     doc = document("concentrate", inputs, concentrate_body(result), gate)
-    deliver(doc, _explained_report if explained else _report, as_json, output, report)
+    deliver(doc, _report, as_json, output, report)
 
 
 def _report() -> "Callable[[Document], RenderableType]":
     from gencheck.report.terminal.concentrate import render
 
     return render
-
-
-def _explained_report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.explained import render_explained
-
-    return render_explained

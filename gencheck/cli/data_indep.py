@@ -12,6 +12,7 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     Output,
     Report,
     XKey,
@@ -85,6 +86,7 @@ def data_indep(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Bound the true risk of a two-phase network by its margin and norms, whatever the data.

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gencheck.cli.failures import foreseen
-from gencheck.cli.terminal import as_picture, as_text, print_plain, say, show
+from gencheck.cli.options import EXPLAINING
+from gencheck.cli.terminal import as_picture, print_plain, say, show
 from gencheck.printable import printable_document
 
 if TYPE_CHECKING:
@@ -46,8 +45,12 @@ def net(debug: bool, files: str) -> Iterator[None]:
         say("interrupted")
         raise typer.Exit(INTERRUPTED) from interrupt
     except Exception as error:
+        from gencheck.cli.failures import foreseen
+
         known = foreseen(error, files)
         if debug:
+            import traceback
+
             say(traceback.format_exc())
         say(str(known))
         raise typer.Exit(known.exit_code) from error
@@ -96,7 +99,7 @@ def deliver(
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
     else:
-        show(renderer()(printable_document(doc)))
+        show(_long_form(renderer()(printable_document(doc)), doc))
     if not doc.get("gate", {"passed": True})["passed"]:
         if as_json:
             from gencheck.report.limits import failure_line
@@ -105,8 +108,18 @@ def deliver(
         raise typer.Exit(GATE_FAILED)
 
 
+def _long_form(report: "RenderableType", doc: "Document") -> "RenderableType":
+    """With the words explained below the report where `--explain` asks for it."""
+    if not EXPLAINING.get():
+        return report
+    from gencheck.report.terminal.explained import explained
+
+    return explained(report, str(doc["schema"]).removeprefix("gencheck.").partition("/")[0])
+
+
 def _markdown(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.markdown import to_markdown
+    from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
     return to_markdown(plain, as_text(renderer()(plain)))
@@ -114,6 +127,7 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
 
 def _html(doc: "Document", renderer: "Renderer") -> str:
     from gencheck.report.html import to_html
+    from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
     return to_html(plain, as_text(renderer()(plain)))

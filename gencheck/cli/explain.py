@@ -1,6 +1,7 @@
 """`gencheck explain`: what a message refers to, at length."""
 
-from typing import Annotated, Literal
+from textwrap import fill
+from typing import Annotated
 
 import typer
 
@@ -9,16 +10,39 @@ from gencheck.cli.terminal import print_plain
 
 
 def explain(
-    topic: Annotated[Literal["supported"], typer.Argument(help="What to explain.")],
+    topic: Annotated[
+        str,
+        typer.Argument(
+            metavar="TERM",
+            help="A word of a report, `terms` for all of them, or `supported`: which models are.",
+            show_default=False,
+        ),
+    ],
     debug: Debug = False,
 ) -> None:
-    """Explain a topic that a message refers to.
+    """Explain a word of a report, or what a message refers to.
 
-    Example: gencheck explain supported
+    Example: gencheck explain β1
     """
+    if topic == "supported":
+        print_plain(_supported())
+    elif topic == "terms":
+        from gencheck.report.terms import TERMS
+
+        print_plain("".join(f"{term.names[0]}\n" for term in TERMS))
+    else:
+        from gencheck.report.glossary import meaning
+
+        found = meaning(topic)
+        also = f" (also: {', '.join(found.names[1:])})" if found.names[1:] else ""
+        print_plain(f"{fill(found.names[0] + also, 80)}\n\n{fill(found.meaning, 80)}\n")
+
+
+def _supported() -> str:
+    """What the path view covers."""
     from gencheck.network.frontend.lowering import BUILDERS
 
-    print_plain(
+    return (
         "The path view covers networks that are, for one fixed input, linear maps of their weights:\n"
         "  dense layers (Linear, on the last axis of any item), the last layer among them\n"
         "  convolutions in one to three dimensions: stride, zero padding, dilation, groups, depthwise\n"

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,6 +83,23 @@ Report = Annotated[
         help="Write a report: .html, .md, .svg, .xml (JUnit, a test a gate) or .json; repeatable.",
     ),
 ]
+
+
+# Whether the command at hand was asked for its long form: `deliver` looks, and no command hands it on.
+EXPLAINING: ContextVar[bool] = ContextVar("explaining", default=False)
+
+
+def _explaining(asked: bool) -> bool:
+    EXPLAINING.set(asked)
+    return asked
+
+
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", callback=_explaining, help="Print the long form: every word explained."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="On an error, show the traceback as well.")]
 IdKey = Annotated[
     str | None,
@@ -102,6 +120,20 @@ LossRange = Annotated[
 ClusterKey = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Items of one patient, document or prompt; or id."),
+]
+StratifyKey = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The stratum of an item; or task, of logs.")
+]
+WeightKey = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
+]
+MaxWeight = Annotated[
+    float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
+]
+MeanOver = Annotated[
+    Literal["groups", "items"],
+    typer.Option(help="Tasks or strata count the same, or by their items."),
 ]
 Factory = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from gencheck.cli.options import (
     AsJson,
     Debug,
     Device,
+    Explain,
     Factory,
     Key,
     Limit,
@@ -75,6 +76,7 @@ def rank(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Rank CANDIDATE data sets by how near each is to the reference under the model CHECKPOINT.

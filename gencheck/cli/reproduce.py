@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gencheck.cli.deliver import deliver
-from gencheck.cli.options import AsJson, Debug, Output, Report
+from gencheck.cli.options import AsJson, Debug, Explain, Output, Report
 from gencheck.experiments.registry import EXPERIMENTS
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def reproduce(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Compute a figure of the source anew, and set it beside the source's own.

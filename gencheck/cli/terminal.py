@@ -37,23 +37,6 @@ def print_plain(text: str) -> None:
     sys.stdout.flush()
 
 
-def as_text(report: "RenderableType", width: int = 80) -> str:
-    """A report as it would stand on a terminal without colour."""
-    from rich.console import Console
-
-    plain = Console(
-        width=width,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        color_system=None,
-        force_terminal=False,
-    )
-    with plain.capture() as captured:
-        plain.print(report)
-    return captured.get()
-
-
 def as_picture(report: "RenderableType", title: str, width: int = 80) -> str:
     """A report as it stands on a terminal, as one SVG that asks for nothing outside itself."""
     import io

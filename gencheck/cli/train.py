@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver
-from gencheck.cli.options import AsJson, Debug, Device, Output, Report, XKey, share
+from gencheck.cli.options import AsJson, Debug, Device, Explain, Output, Report, XKey, share
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def train(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Train a network, in one phase or two, and leave checkpoints that the other commands read.

@@ -13,12 +13,17 @@ from gencheck.cli.options import (
     Confidence,
     Debug,
     Delta,
+    Explain,
     IdKey,
     Loss,
     LossRange,
+    MaxWeight,
+    MeanOver,
     Output,
     Report,
     ScoreKey,
+    StratifyKey,
+    WeightKey,
     complement,
     delta_of,
     share,
@@ -95,20 +100,10 @@ def val_bound(
     ] = None,
     score_key: ScoreKey = None,
     cluster_key: ClusterKey = None,
-    stratify_key: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The stratum of an item.")
-    ] = None,
-    weight_key: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="An item's weight where sampling was not uniform."),
-    ] = None,
-    max_weight: Annotated[
-        float | None, typer.Option(metavar="W", help="The largest weight that there can be.")
-    ] = None,
-    mean_over: Annotated[
-        Literal["groups", "items"],
-        typer.Option(help="Tasks or strata count the same, or by their items."),
-    ] = "groups",
+    stratify_key: StratifyKey = None,
+    weight_key: WeightKey = None,
+    max_weight: MaxWeight = None,
+    mean_over: MeanOver = "groups",
     max_group_risk: Annotated[
         float | None,
         typer.Option(
@@ -153,6 +148,7 @@ def val_bound(
     as_json: AsJson = False,
     output: Output = None,
     report: Report = None,
+    explain: Explain = False,
     debug: Debug = False,
 ) -> None:
     """Bound the true risk of the best of many models that were tried on one validation set.

@@ -9,7 +9,8 @@ from gencheck.guarantees.path_space import LANDMARKS
 # The rows of the table, in order.
 HOLD_OUT, MARGIN, DRAWN, MEAN = "hold-out", "margin", "pac-bayes-drawn", "pac-bayes-mean"
 NAMES = (HOLD_OUT, MARGIN, DRAWN, MEAN)
-# The row below them, where there is a target.
+# Rows below them: weights that moved on a part of the freeze items, and a target, where asked for.
+MOVED = "hold-out-moved"
 TARGET = "target"
 
 
@@ -51,6 +52,8 @@ class CertifyRequest:
         How many freeze items span the posterior, and what draws them.
     drawn
         The seed of the weights that `pac-bayes-drawn` draws, where predictions of it are needed.
+    prior_share
+        The share of the freeze items that `hold-out-moved` is fitted to; None for no such row.
     target
         Another network to certify through the verdict's classifier.
     """
@@ -65,6 +68,7 @@ class CertifyRequest:
     landmarks: int = LANDMARKS
     seed: int = 0
     drawn: int = 0
+    prior_share: float | None = None
     target: TargetRequest | None = None
 
     @property

@@ -4,11 +4,13 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from gencheck.atomic import write_whole
+from gencheck.bounds.path_space import Posterior
 from gencheck.errors import InputError
-from gencheck.guarantees.certificate import DRAWN, HOLD_OUT, MARGIN, MEAN
+from gencheck.guarantees.certificate import DRAWN, HOLD_OUT, MARGIN, MEAN, MOVED
 from gencheck.guarantees.drawn_classifier import DrawnClassifier
 from gencheck.guarantees.path_space import PathSpaceCertificate
 from gencheck.guarantees.two_phase_margin import run_outputs
@@ -19,9 +21,12 @@ from gencheck.load.split import Array
 def path_space_classifier(
     run: TwoPhaseRun, found: PathSpaceCertificate, name: str
 ) -> DrawnClassifier:
-    """The classifier of one of the two PAC-Bayes rows."""
-    chosen = found.mean if name == MEAN else found.drawn
-    return DrawnClassifier(run.items.gates, found.blocks.span, chosen.posterior)
+    """The classifier of a row that lives in path space; that of `hold-out-moved` has no noise."""
+    posterior = (found.mean if name == MEAN else found.drawn).posterior
+    if name == MOVED:
+        assert found.moved is not None
+        posterior = Posterior(0.0, np.zeros(len(found.moved.mean)), found.moved.mean)
+    return DrawnClassifier(run.items.gates, found.blocks.span, posterior)
 
 
 def labels_of(
@@ -81,11 +86,11 @@ def require_classifier_file(path: Path, verdict: str, run: Path) -> None:
     InputError
         The verdict is of a network that the run has already, or the file is in the run's folder.
     """
-    if verdict not in (DRAWN, MEAN):
+    if verdict in (HOLD_OUT, MARGIN):
         raise InputError(
             where=f"--save with --verdict {verdict}",
             found="a verdict on a network that is in the run's folder already",
-            required=f"--verdict {DRAWN} or {MEAN}",
+            required=f"--verdict {DRAWN}, {MEAN} or {MOVED}",
         )
     require_outside_run("--save", path, run)
 

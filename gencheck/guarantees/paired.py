@@ -9,20 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.arguments import require_between
-from gencheck.bounds.paired import (
-    Improvement,
-    holm,
-    improvement_of_counts,
-    improvement_of_differences,
-    items_to_find,
-)
+from gencheck.bounds.paired import Improvement, holm, items_to_find
 from gencheck.errors import InputError
+from gencheck.guarantees.paired_test import compared_units, is_counted
+from gencheck.guarantees.paired_units import as_units, refuse_other_columns
 from gencheck.load.item_scores import ItemScores, ScoreKeys
 
 INDEPENDENT = "the items are independent draws that trained none of the models"
 CLUSTERS = (
     "clusters are independent draws that trained none of the models (items within one need not be), and "
     "the improvement is that of a random item of a random cluster"
+)
+WEIGHTS = (
+    "an item's weight is its probability where the improvement is meant over that in the sample; no "
+    "weight that there can be is above {cap:g}, a limit fixed before the items were seen"
+)
+STRATA = (
+    "items of different strata are independent, how many each has was fixed beforehand, and the "
+    "improvement is the mean over strata, {shares}"
 )
 FIXED = "the models, and which of them is the baseline, were fixed before the items were seen"
 SAME_ROWS = "the files hold the same items in the same order: nothing names them"
@@ -41,6 +45,8 @@ class PairedRequest:
     only_common: bool = False
     top: int = 10
     seed: int = 0
+    max_weight: float | None = None
+    mean_over: str = "groups"
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class PairedComparison:
         `wins`, `losses`, `ties` of the candidate; for 0-1 losses `both_right` and `both_wrong`.
     items_needed
         About how many items would find a difference of this size in 80 % of runs; None for none.
+    to_pass, to_decide
+        About how many units whose differences are as these would make it better by more than the margin,
+        and different from the baseline, at its share of δ; None for no number of them.
+    strata
+        By stratum: its name, units, wins, losses and improvement; empty without strata.
     differing
         The items that differ most, at most `top`: `id`, `baseline`, `candidate` (losses).
     """
@@ -71,6 +82,9 @@ class PairedComparison:
     p_better_adjusted: float
     table: dict[str, int]
     items_needed: int | None
+    to_pass: int | None
+    to_decide: int | None
+    strata: tuple[dict[str, Any], ...]
     differing: tuple[dict[str, Any], ...]
 
 
@@ -98,11 +112,18 @@ def paired_result(request: PairedRequest) -> PairedResult:
     width = request.keys.high - request.keys.low
     require_between("--delta", request.delta, 0, 1, open_low=True, open_high=True)
     require_between("--margin", request.margin, -width, width, open_low=True, open_high=True)
-    baseline = by_cluster(load_model_scores(request.baseline, request.keys))
-    pairs = [
-        matched(baseline, by_cluster(load_model_scores(path, request.keys)), request.only_common)
-        for path in request.candidates
-    ]
+    if (request.keys.weight_key is None) != (request.max_weight is None):
+        raise InputError(
+            where="--weight-key and --max-weight",
+            found="one",
+            required="both: the column, and the largest weight that there can be",
+        )
+
+    def units(path: Path) -> ItemScores:
+        return as_units(load_model_scores(path, request.keys), request.keys.low, request.max_weight)
+
+    baseline = units(request.baseline)
+    pairs = [matched(baseline, units(path), request.only_common) for path in request.candidates]
     compared = [_compared(pair, request) for pair in pairs]
     adjusted = holm([c.improvement.p_value for c in compared])
     better = holm([c.improvement.p_better for c in compared])
@@ -120,6 +141,7 @@ def paired_result(request: PairedRequest) -> PairedResult:
         assumes=(
             INDEPENDENT if request.keys.cluster_key is None else CLUSTERS,
             FIXED,
+            *_design(request),
             *(() if by_id else (SAME_ROWS,)),
             *((in_range,) if request.keys.bounded else ()),
         ),
@@ -128,24 +150,27 @@ def paired_result(request: PairedRequest) -> PairedResult:
     )
 
 
+def _design(request: PairedRequest) -> list[str]:
+    """What is assumed of weights and strata."""
+    found = []
+    if request.max_weight is not None:
+        found.append(WEIGHTS.format(cap=request.max_weight))
+    if request.keys.stratify_key is not None:
+        equal = request.mean_over == "groups"
+        shares = "which count the same" if equal else "by how many items they have here"
+        found.append(STRATA.format(shares=shares))
+    return found
+
+
 def _names(compared: list[PairedComparison]) -> list[str]:
     """The candidates' names, by their files where two have the same."""
     names = [found.name for found in compared]
     return names if len(set(names)) == len(names) else [found.where for found in compared]
 
 
-def by_cluster(scores: ItemScores) -> ItemScores:
-    """The mean loss of each cluster in place of the items, where they are clustered."""
-    if scores.clusters is None:
-        return scores
-    names, inverse, sizes = np.unique(scores.clusters, return_inverse=True, return_counts=True)
-    means = np.bincount(inverse, scores.losses) / sizes
-    return replace(scores, losses=means, ids=names, labels=None, clusters=None)
-
-
 @dataclass(frozen=True)
 class Pair:
-    """Two models' losses on the same items, in one order."""
+    """Two models' losses on the same units, in one order, and their strata."""
 
     baseline: ItemScores
     candidate: ItemScores
@@ -153,6 +178,7 @@ class Pair:
     first: NDArray[np.float64]
     second: NDArray[np.float64]
     left_out: int
+    strata: NDArray[np.str_] | None
 
 
 def matched(baseline: ItemScores, candidate: ItemScores, only_common: bool) -> Pair:
@@ -185,7 +211,7 @@ def matched(baseline: ItemScores, candidate: ItemScores, only_common: bool) -> P
         names, rows, other = _common(baseline, candidate)
         if not only_common:
             _refuse_missing(baseline, candidate, names)
-    _refuse_other_labels(baseline, candidate, rows, other)
+    refuse_other_columns(baseline, candidate, rows, other)
     return Pair(
         baseline=baseline,
         candidate=candidate,
@@ -193,6 +219,7 @@ def matched(baseline: ItemScores, candidate: ItemScores, only_common: bool) -> P
         first=baseline.losses[rows],
         second=candidate.losses[other],
         left_out=len(baseline) + len(candidate) - 2 * len(names),
+        strata=None if baseline.strata is None else baseline.strata[rows],
     )
 
 
@@ -231,53 +258,32 @@ def _refuse_missing(baseline: ItemScores, candidate: ItemScores, common: NDArray
             )
 
 
-def _refuse_other_labels(
-    baseline: ItemScores, candidate: ItemScores, rows: NDArray[Any], other: NDArray[Any]
-) -> None:
-    if baseline.labels is None or candidate.labels is None:
-        return
-    unequal = baseline.labels[rows] != candidate.labels[other]
-    if unequal.any():
-        at = int(unequal.argmax())
-        raise InputError(
-            where=f"{candidate.where}, row {other[at]}",
-            found=f"the label {str(candidate.labels[other[at]])[:40]!r}, "
-            f"which is {str(baseline.labels[rows[at]])[:40]!r} in {baseline.where}, row {rows[at]}",
-            required="the same label for the same item",
-            remedy="Without a column of ids (--id-key) rows are matched by their order.",
-        )
-
-
 def _compared(pair: Pair, request: PairedRequest) -> PairedComparison:
     """The comparison of one pair; its p-values are not yet adjusted."""
-    keys, many = request.keys, len(request.candidates)
-    differences = pair.first - pair.second
+    many, differences = len(request.candidates), pair.first - pair.second
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     items, level = len(differences), request.delta / many
-    if keys.bounded or keys.cluster_key is not None:
-        improvement = improvement_of_differences(
-            differences, keys.high - keys.low, delta=level, margin=request.margin, seed=request.seed
-        )
-        table = {}
-    else:
-        improvement = improvement_of_counts(wins, losses, items, delta=level, margin=request.margin)
+    found = compared_units(differences, pair.strata, request, level)
+    table = {"wins": wins, "losses": losses, "ties": items - wins - losses}
+    if is_counted(request):
         both = (pair.first == pair.second) & (pair.first == 1)
-        table = {"both_wrong": int(both.sum())}
-        table["both_right"] = items - wins - losses - table["both_wrong"]
+        table["both_wrong"] = int(both.sum())
+        table["both_right"] = table["ties"] - table["both_wrong"]
     largest = np.argsort(-np.abs(differences), kind="stable")[: min(request.top, wins + losses)]
     return PairedComparison(
         name=pair.candidate.model,
         where=pair.candidate.where,
         items=items,
-        baseline_loss=float(pair.first.mean()),
-        candidate_loss=float(pair.second.mean()),
-        improvement=improvement,
+        baseline_loss=float(found.weights @ pair.first),
+        candidate_loss=float(found.weights @ pair.second),
+        improvement=found.improvement,
         p_adjusted=math.nan,
         p_better_adjusted=math.nan,
-        table={"wins": wins, "losses": losses, "ties": items - wins - losses, **table},
-        items_needed=items_to_find(
-            float(differences.mean()), float(differences.var()), level, POWER
-        ),
+        table=table,
+        items_needed=items_to_find(found.improvement.value, found.variance, level, POWER),
+        to_pass=found.to_pass,
+        to_decide=found.to_decide,
+        strata=found.strata,
         differing=tuple(
             {
                 "id": str(pair.names[i]),

@@ -10,6 +10,7 @@ from torch import Tensor
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.bounds.path_space import Features, Posterior, drawn_errors
 from gencheck.bounds.path_space_choice import Chosen, Problem, best_drawn, best_mean
+from gencheck.bounds.split_ridge import SplitRidge, split_ridge
 from gencheck.errors import InputError
 from gencheck.guarantees.two_phase_run import TwoPhaseItems
 from gencheck.load.split import Array
@@ -69,6 +70,8 @@ class PathSpaceCertificate:
     ----------
     drawn_test_error, mean_test_error
         On the test items, where there are some; of the drawn classifier, in the mean over draws.
+    moved
+        Ridge regression on a part of the freeze items, where one was asked for.
     """
 
     blocks: KernelBlocks
@@ -76,6 +79,7 @@ class PathSpaceCertificate:
     mean: Chosen
     drawn_test_error: float | None
     mean_test_error: float | None
+    moved: SplitRidge | None = None
 
 
 def kernel_blocks(
@@ -152,9 +156,24 @@ def _scale_unit(source: TwoPhaseItems, exponent: int) -> float:
 
 
 def path_space_certificate(
-    blocks: KernelBlocks, test_labels: Array | None, delta: float
+    blocks: KernelBlocks,
+    test_labels: Array | None,
+    delta: float,
+    prior_share: float | None = None,
 ) -> PathSpaceCertificate:
-    """The least bounds of both classifiers, each of which holds with probability 1 − δ by itself."""
+    """The least bounds of both classifiers, each of which holds with probability 1 − δ by itself.
+
+    Parameters
+    ----------
+    prior_share
+        The share of the freeze items that weights are moved on for the rest to test; None for none.
+
+    Raises
+    ------
+    InputError
+        That share has not all landmarks in it, or leaves no item to test.
+    """
+    moved = None if prior_share is None else moved_on_part(blocks, prior_share, delta)
     drawn, mean = best_drawn(blocks.problem, delta), best_mean(blocks.problem, delta)
     errors: tuple[float | None, float | None] = (None, None)
     if blocks.test is not None and test_labels is not None:
@@ -162,7 +181,28 @@ def path_space_certificate(
             _drawn_error(drawn.posterior, blocks.test, test_labels),
             float((mean.posterior.outputs(blocks.test).argmax(1) != test_labels).mean()),
         )
-    return PathSpaceCertificate(blocks, drawn, mean, *errors)
+    return PathSpaceCertificate(blocks, drawn, mean, *errors, moved=moved)
+
+
+def moved_on_part(blocks: KernelBlocks, share: float, delta: float) -> SplitRidge:
+    """Ridge regression on a share of the freeze items, in their random order, tested by the rest.
+
+    Raises
+    ------
+    InputError
+        The part has fewer items than span the features, which no tested item may help to choose, or
+        leaves none to test.
+    """
+    items, landmarks = len(blocks.problem.labels), len(blocks.span.landmarks)
+    count = round(share * items)
+    if not max(2, landmarks) <= count < items:
+        raise InputError(
+            where="--prior-share",
+            found=f"{share:g} of {items} freeze items, {count}, and {landmarks} landmarks",
+            required="a part with the landmarks in it and items left to test",
+            remedy=f"--landmarks {count} at most, or a larger share.",
+        )
+    return split_ridge(blocks.problem, count, delta)
 
 
 def _drawn_error(posterior: Posterior, items: Features, labels: Array) -> float:

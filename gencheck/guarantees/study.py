@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gencheck.errors import InputError
+from gencheck.guarantees.sampling import transcripts, with_transcripts
 from gencheck.guarantees.score_names import refuse_no_mean
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 BEFORE = (
     "what each trial was did not depend on the scores of others: grid, random or fixed trials; for a "
-    "sampler that looks at scores, count transcripts (--adaptive-rounds)"
+    "sampler that looks at scores (TPE, CMA-ES, Bayesian optimisation, evolution) this does not hold"
 )
 
 
@@ -24,9 +25,12 @@ class StudyCount:
     Attributes
     ----------
     models
-        |F|: the trials that were compared, or all the scores of their epochs.
+        |F|: the trials that were compared, or all their epochs. When a trial ends may depend on its
+        scores, so every trial counts as many epochs as the longest has.
     counted
         ``trials`` or ``scores``.
+    scores, reachable
+        The scores that were reported, and those that there would be had no trial ended early.
     states
         How many trials are in which state.
     left_out
@@ -40,6 +44,7 @@ class StudyCount:
     counted: str
     trials: int
     scores: int
+    reachable: int
     states: dict[str, int]
     left_out: int
     metric: str | None
@@ -62,19 +67,24 @@ def count_study(study: "Study", request: "ValidationRequest") -> StudyCount:
     for trial in study.trials:
         states[trial.state] = states.get(trial.state, 0) + 1
     counted, why = "trials", "no scores in the store: every trial counts"
-    scores, direction, best = len(compared), None, None
+    scores = reachable = len(compared)
+    direction = best = None
     if metric is not None:
         direction = _direction(study, metric, request)
         counted, why = _way(compared, metric, request.count)
-        scores = sum(max(1, len(trial.scores(metric))) for trial in compared)
+        lengths = [max(1, len(trial.scores(metric))) for trial in compared]
+        scores, reachable = sum(lengths), len(lengths) * max(lengths, default=1)
+        if counted == "scores" and reachable > scores:
+            why += "; so do those that a trial which ended earlier could have had"
         best = _best(
             study, compared, metric=metric, direction=direction, counted=counted, request=request
         )
     return StudyCount(
-        models=scores if counted == "scores" else len(compared),
+        models=reachable if counted == "scores" else len(compared),
         counted=counted,
         trials=len(compared),
         scores=scores,
+        reachable=reachable,
         states=states,
         left_out=len(study.trials) - len(compared),
         metric=metric,
@@ -221,7 +231,12 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     counted = count_study(study, request)
     given = any(v is not None for v in (request.n_models, request.log_n_models))
     given = given or request.adaptive_rounds is not None or request.solve == "n-models"
-    changed = request if given else replace(request, n_models=str(counted.models))
+    learnt = None if given else transcripts(study, counted, request)
+    changed = request
+    if not given and study.sampler is not None and study.sampler.adaptive:
+        changed = with_transcripts(study, learnt, request)
+    elif not given:
+        changed = replace(request, n_models=str(counted.models))
     if request.val_error is None and counted.best is not None:
         changed = replace(changed, val_error=counted.best["loss"])
     file = {} if request.study.is_dir() else {"sha256": sha256_of(request.study)}
@@ -231,9 +246,14 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
         **vars(counted),
         "corrected": given or request.val_error is not None,
         "notes": list(study.notes),
-        "assumes": [] if given else [BEFORE],
+        "assumes": [] if given or changed.adaptive_rounds is not None else [BEFORE],
+        "by_scores": not given and changed.adaptive_rounds is not None,
+        "sampler": None if study.sampler is None else vars(study.sampler),
         **file,
     }
+    if learnt is not None and (study.sampler is None or study.sampler.adaptive):
+        # for `ways`, once the evidence is known
+        record["learnt"] = learnt
     if counted.best is not None and math.isfinite(counted.best["loss"]):
         record["assumes"].append(_meaning(counted, request))
     return changed, record

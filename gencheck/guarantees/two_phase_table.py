@@ -8,9 +8,12 @@ from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import assumptions, margins_of
 from gencheck.bounds.path_space import MARGIN_FACTORS, RATES, SCALE_POWERS
 from gencheck.bounds.path_space_choice import Chosen
+from gencheck.bounds.split_ridge import SOURCE as SPLIT_SOURCE
+from gencheck.bounds.split_ridge import SplitRidge
 from gencheck.guarantees.certificate import (
     HOLD_OUT,
     MARGIN,
+    MOVED,
     TARGET,
     CertifiedRow,
     CertifyRequest,
@@ -24,6 +27,7 @@ from gencheck.guarantees.path_space import (
 from gencheck.guarantees.target import read_target, target_row
 from gencheck.guarantees.two_phase_margin import margin_certificate
 from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
+from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
 
 _COMMON = (
@@ -83,13 +87,15 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
     blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress)
     marks.append(time.perf_counter())
     labels = None if run.items.test is None else run.items.test.labels
-    found = path_space_certificate(blocks, labels, delta)
+    found = path_space_certificate(blocks, labels, delta, request.prior_share)
     rows: tuple[CertifiedRow, ...] = (
         _hold_out(run, blocks, delta, request.runs),
         _margin(run, delta, request.runs, progress),
         _path_space(found.drawn, found.drawn_test_error, request),
         _path_space(found.mean, found.mean_test_error, request),
     )
+    if found.moved is not None:
+        rows = (*rows, _moved(found.moved, blocks, labels, request))
     if target is not None:
         surrogate = row_of(rows, request.verdict)
         rows = (*rows, target_row(target, run, found, surrogate, request))
@@ -129,6 +135,34 @@ def _hold_out(run: TwoPhaseRun, blocks: KernelBlocks, delta: float, runs: int) -
         terms={"errors": wrong},
         assumes=(*_COMMON, _compared(runs)),
         source="Clopper & Pearson 1934; Langford 2005",
+    )
+
+
+def _moved(
+    moved: SplitRidge, blocks: KernelBlocks, labels: Array | None, request: CertifyRequest
+) -> CertifiedRow:
+    test_error = None
+    if blocks.test is not None and labels is not None:
+        outputs = blocks.test.base + blocks.test.coordinates @ moved.mean
+        test_error = float((outputs.argmax(1) != labels).mean())
+    return CertifiedRow(
+        MOVED,
+        f"ridge regression on {moved.fitted} of the freeze phase's items, which the rest test",
+        risk=moved.risk,
+        error=moved.errors / moved.items,
+        test_error=test_error,
+        terms={
+            "errors": moved.errors,
+            "tested_items": moved.items,
+            "fitted_items": moved.fitted,
+            "penalty": None if math.isinf(moved.penalty) else moved.penalty,
+        },
+        assumes=(
+            *_COMMON,
+            "the share was named before the items were seen; the penalty was chosen on a fifth of it",
+            _compared(request.runs),
+        ),
+        source=SPLIT_SOURCE,
     )
 
 

@@ -16,6 +16,7 @@ from gencheck.bounds.validation import (
 )
 from gencheck.errors import InputError
 from gencheck.guarantees.evidence import ValidationRequest, evidence_of
+from gencheck.guarantees.sampling import ways
 from gencheck.guarantees.study import with_study
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
     if scored is not None and scored.groups:
         return _grouped_result(request, scored, evidence, record, log_models)
     if study:
-        evidence = replace(evidence, assumes=tuple(study.pop("assumes")))
+        evidence = _of_study(evidence, study, request.delta)
     if request.solve == "delta":
         evidence = replace(evidence, stakes_level=log_models - math.log(request.delta))
     solution = _solution(request, evidence, log_models)
@@ -117,6 +118,14 @@ def validation_result(request: ValidationRequest) -> ValidationResult:
         study=study or None,
         scored=scored,
     )
+
+
+def _of_study(evidence: Evidence, study: dict[str, Any], delta: float) -> Evidence:
+    """The evidence under the study's assumptions; `study` gets what its sampler makes of it."""
+    learnt = study.pop("learnt", None)
+    if learnt is not None and evidence.m:
+        study["ways"] = ways(evidence, study["models"], learnt, delta)
+    return replace(evidence, assumes=tuple(study.pop("assumes")))
 
 
 def _with_models(request: ValidationRequest, scored: "Scored | None") -> ValidationRequest:
@@ -183,14 +192,16 @@ def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str
     Returns
     -------
     dict
-        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved. None for the mean of
-        several groups, which depends on how many items each has.
+        `m_val`, or None and a `reason`; `counted_by`, the bound that was solved; `fresh` where new items
+        are meant, on which nothing was chosen: more of the same would teach a sampler more. None for the
+        mean of several groups, which depends on how many items each has.
     """
     if result.scored is not None and result.scored.groups:
         return None
     seen = result.evidence
     target = (max_risk - seen.low) / seen.width
-    level = result.log_models - math.log(result.delta)
+    fresh = result.study is not None and result.study["by_scores"]
+    level = (0.0 if fresh else result.log_models) - math.log(result.delta)
     solution = fewest_items(seen.mean, seen.binary, target, level)
     reason = solution.reason
     if target <= seen.mean:
@@ -200,6 +211,8 @@ def items_that_would_pass(result: ValidationResult, max_risk: float) -> dict[str
         "m_val": solution.value,
         "counted_by": "binomial" if seen.binary else "hoeffding-bentkus",
     }
+    if fresh:
+        answer["fresh"] = True
     return answer if reason is None else answer | {"reason": reason}
 
 

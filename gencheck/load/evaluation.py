@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from gencheck.errors import InputError
+from gencheck.load.helm_log import helm_scores
 from gencheck.load.inspect_log import inspect_scores
 from gencheck.load.item_ids import refuse_repeats
 from gencheck.load.item_scores import ItemScores, ScoreKeys, table_scores
 from gencheck.load.logs import (
     harness_scores,
-    helm_scores,
     json_lines,
     plain_scores,
 )
@@ -113,6 +113,8 @@ def load_model_scores(path: Path, keys: ScoreKeys) -> ItemScores:
         return found[0]
     ids = [s.ids for s in found if s.ids is not None]
     clusters = [np.char.add(f"{s.task}/", s.clusters) for s in found if s.clusters is not None]
+    strata = [s.strata for s in found if s.strata is not None]
+    weights = [s.weights for s in found if s.weights is not None]
     return replace(
         found[0],
         task="",
@@ -120,7 +122,7 @@ def load_model_scores(path: Path, keys: ScoreKeys) -> ItemScores:
         losses=np.concatenate([scores.losses for scores in found]),
         ids=np.concatenate(ids) if len(ids) == len(found) else None,
         clusters=np.concatenate(clusters) if clusters else None,
-        strata=None,
-        weights=None,
+        strata=np.concatenate(strata) if strata else None,
+        weights=np.concatenate(weights) if weights else None,
         labels=None,
     )

@@ -1,4 +1,4 @@
-"""Evaluation logs, one score an item: lm-evaluation-harness, HELM, plain JSON lines."""
+"""Evaluation logs, one score an item: lm-evaluation-harness, plain JSON lines."""
 
 import json
 import re
@@ -18,6 +18,8 @@ Record = dict[str, Any]
 _SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
 # Inspect's own reading of a grade.
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+# The key of strata that every log has.
+TASK = "task"
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
@@ -39,8 +41,8 @@ class ScoreRows:
         if keys.cluster_key is not None:
             own = keys.cluster_key == "id"
             self.clusters.append(identity if own else str(value_at(record, keys.cluster_key, at)))
-        if keys.stratify_key is not None:
-            self.strata.append(str(value_at(record, keys.stratify_key, at)))
+        if keys.stratify_key not in (None, TASK):
+            self.strata.append(str(value_at(record, str(keys.stratify_key), at)))
         if keys.weight_key is not None:
             self.weights.append(
                 score_of(value_at(record, keys.weight_key, at), at, keys.weight_key)
@@ -50,6 +52,8 @@ class ScoreRows:
         """The losses, checked."""
         if not self.scores:
             raise InputError(where=self.where, found="no items", required="at least one")
+        if keys.stratify_key == TASK:
+            self.strata = [task] * len(self.scores)
         losses = keys.low + keys.high - np.array(self.scores)
         refuse_outside(losses, f"{self.where}, item", keys, score=True)
         return ItemScores(
@@ -186,32 +190,6 @@ def _metric_and_filter(
             required=f"one of them: --score-key {metric},{filters[0]}",
         )
     return metric, chosen or None
-
-
-def helm_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
-    """HELM's `per_instance_stats.json`: the mean of the statistic `keys.score_key` of each instance."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            where=str(path), found=f"no JSON ({error})", required="HELM's list of instances"
-        ) from error
-    rows = ScoreRows(str(path))
-    for number, record in enumerate(content if isinstance(content, list) else []):
-        at = f"{path}, instance {number}"
-        stats = {
-            str((stat.get("name") or {}).get("name")): stat.get("mean")
-            for stat in record.get("stats", [])
-        }
-        if keys.score_key is None:
-            raise InputError(
-                where=at,
-                found=f"the statistics {', '.join(sorted(stats)[:12])}",
-                required="the one to bound: --score-key NAME",
-            )
-        score = score_of(value_at(stats, keys.score_key, at), at, keys.score_key)
-        rows.add(record, score, str(record.get("instance_id", number)), keys, at)
-    return [rows.finished(path.parent.parent.name, path.parent.name, keys)]
 
 
 def plain_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:

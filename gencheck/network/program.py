@@ -196,6 +196,15 @@ class Program:
             for b, batch in enumerate(made.batches)
         ]
 
+    @cached_property
+    def blocks_by_cell(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
+        """The batches and blocks that go to each cell of each collapse, by map and cell."""
+        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for m, b, batch in self.batches():
+            for block, cell in enumerate(batch.cells.tolist()):
+                found.setdefault((m, cell), []).append((b, block))
+        return found
+
     @property
     def flops_per_pair(self) -> int:
         """The floating-point operations of the overlaps: two for each unit and each pair."""

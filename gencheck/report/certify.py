@@ -20,6 +20,7 @@ def certify_inputs(request: CertifyRequest) -> dict[str, Any]:
         "landmarks": request.landmarks,
         "seed": request.seed,
         "drawn": request.drawn,
+        "prior_share": request.prior_share,
         "target": None if request.target is None else _target(request.target),
     }
 

@@ -53,12 +53,15 @@ def _comparison(found: PairedComparison) -> dict[str, Any]:
         "better": {"p_value": improvement.p_better, "p_adjusted": found.p_better_adjusted},
         "table": found.table,
         "items_needed": found.items_needed,
+        "items_to_decide": found.to_decide,
+        "strata": list(found.strata),
         "differing": list(found.differing),
     }
 
 
-def better_gate(result: PairedResult, delta: float) -> LimitReport:
-    """One check a candidate: the adjusted one-sided p-value is at most δ."""
+def better_gate(result: PairedResult, delta: float, margin: float) -> LimitReport:
+    """One check a candidate: the adjusted one-sided p-value is at most δ; and what would pass."""
+    failed = [found for found in result.comparisons if not found.p_better_adjusted <= delta]
     return LimitReport(
         tuple(
             LimitCheck(
@@ -68,5 +71,20 @@ def better_gate(result: PairedResult, delta: float) -> LimitReport:
                 found.p_better_adjusted <= delta,
             )
             for found in result.comparisons
-        )
+        ),
+        _would_pass(failed, margin) if failed else None,
     )
+
+
+def _would_pass(failed: list[PairedComparison], margin: float) -> dict[str, Any]:
+    """About how many items like these would do for all that failed, or why none would."""
+    for found in failed:
+        if found.improvement.value <= margin:
+            seen = f"{found.improvement.value:.4g} of {found.name}"
+            reason = (
+                f"no number of items, since the improvement seen, {seen}, is not above {margin:g}"
+            )
+            return {"items": None, "reason": reason}
+    # p-values that are small enough alone and not with those of others need no more than they have
+    counts = [found.items if found.to_pass is None else found.to_pass for found in failed]
+    return {"items": max(counts)}

@@ -9,6 +9,7 @@ from gencheck.audit.result import (
     Certified,
     ConcentrationResult,
     Direction,
+    GapFacts,
     ItemShare,
     NullComparison,
     PermutationFacts,
@@ -95,11 +96,12 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         **_v_l2(result),
         **_v_frobenius(result),
         "path_norms": numbers(vars(norms)),
-        "gap": vars(result.gap),
+        "gap": _gap(result.gap),
         "bound": bound_document(result, result.bound)
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
+        "warnings": [asdict(warned) for warned in result.warnings],
         "permutation": permutation_document(result.permutation),
         "attribution": [_share(item) for item in result.attribution],
         "direction": _direction(result.direction),
@@ -115,6 +117,20 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
             **({} if result.tiles is None else {"tiles": asdict(result.tiles)}),
         },
     }
+
+
+def _gap(gap: GapFacts) -> dict[str, Any]:
+    """The gap; of the probabilities only where they were asked for."""
+    plain = {key: value for key, value in vars(gap).items() if key != "softmax"}
+    if gap.softmax is None:
+        return plain
+    sample, reference = gap.softmax
+    beside = {
+        "sample_risk": sample,
+        "reference_risk": reference,
+        "gap": reference - sample,
+    }
+    return plain | {"softmax": beside}
 
 
 def _direction(direction: Direction | None) -> dict[str, Any]:

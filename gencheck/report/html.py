@@ -48,6 +48,7 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "version": doc["gencheck"],
         "answer": [answer(doc), size(doc), verdict] if is_audit else [verdict],
         "gate": gate,
+        "warnings": doc.get("warnings", []),
         "advice": "" if gate is None else would_pass_sentence(gate),
         "strips": _strips(doc) if is_audit and doc["permutation"]["rounds"] else [],
         "assumptions": _assumptions(doc),

@@ -24,8 +24,8 @@ class LimitReport:
     Attributes
     ----------
     would_pass
-        Of a gate that failed, the items that would do, where that can be told: `m_val`, or None and
-        a `reason`; and `counted_by`, the bound that was solved.
+        Of a gate that failed, the items that would do, where that can be told: `m_val` (or `items`, about
+        so many), or None and a `reason`; and `counted_by`, the bound that was solved.
     """
 
     checks: tuple[LimitCheck, ...]
@@ -83,7 +83,14 @@ def would_pass_sentence(gate: dict[str, Any]) -> str:
     answer = gate.get("would_pass")
     if answer is None:
         return ""
-    if answer["m_val"] is None:
+    if "items" in answer and answer["items"] is not None:
+        return f"What would pass: about {answer['items']:,} items that differ as these do."
+    if answer.get("m_val", answer.get("items")) is None:
         return f"What would pass: {answer['reason']}."
     fewer = " (or fewer, by their variance)" if answer["counted_by"] == "hoeffding-bentkus" else ""
+    if "fresh" in answer:
+        return (
+            f"What would pass: {answer['m_val']:,} new items of the same mean loss, on which nothing was "
+            "chosen."
+        )
     return f"What would pass: {answer['m_val']:,} items{fewer} of the same mean loss."

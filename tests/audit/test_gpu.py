@@ -21,7 +21,9 @@ pytestmark = [
 def test_every_figure_is_that_of_enumeration(name: str) -> None:
     case = random_case(name)
     truth = case.truth()
-    options = AuditOptions(device="cuda", dtype=torch.float64, tile=5, batch_size=4)
+    options = AuditOptions(
+        device="cuda", dtype=torch.float64, tile=5, batch_size=4, beta2_budget=100.0
+    )
     result = audit(case.subject, case.sample, case.reference, "classification", options)
     assert float(result.beta1.value) == pytest.approx(max(truth.beta1, 0.0), rel=1e-9, abs=1e-12)
     assert result.beta2.value == pytest.approx(truth.v_sup.max(), rel=1e-9)

@@ -19,7 +19,7 @@ from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 
-DOUBLE = AuditOptions(dtype=torch.float64)
+DOUBLE = AuditOptions(dtype=torch.float64, beta2_budget=100.0)
 few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 

@@ -20,8 +20,9 @@ from torch import nn
 from gencheck.audit.model import model_of_module
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta2.ascent import ascend, random_path
+from gencheck.spectral.beta2.enumeration import entry
 from gencheck.spectral.beta2.paths import PathSpace
-from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND, entry, sup_norms
+from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND, sup_norms
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.factors import forward
 from gencheck.training.loop import Training, fit

@@ -85,6 +85,26 @@ def test_a_range_read_off_the_items_does_not_hold() -> None:
     assert np.mean(fixed) <= allowed(delta)
 
 
+def test_models_made_of_earlier_scores_are_no_class_that_was_fixed() -> None:
+    """A hundred coins are tried; then the majority of those that did better than chance, another coin."""
+    generator, replicates, m, trials, delta = np.random.default_rng(0), 300, 100, 100, 0.05
+    wrong = generator.random((replicates, trials, m)) < 0.5
+    good = wrong.mean(2) < 0.5
+    # of true risk a half like each of them, since new items know nothing of these
+    votes = np.where(good[:, :, None], wrong, 0).sum(1) / good.sum(1)[:, None]
+    errors = (votes > 0.5).sum(1)
+
+    def missed(log_models: float) -> float:
+        ends = {
+            k: certified_bound(Evidence(m, k / m, True), log_models - np.log(delta)).risk
+            for k in set(errors.tolist())
+        }
+        return float(np.mean([ends[k] < 0.5 for k in errors.tolist()]))
+
+    assert missed(np.log(trials + 1)) > 0.9
+    assert missed((trials + 1) * np.log(m + 1)) <= allowed(delta)
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_the_smallest_delta_of_what_was_observed_is_a_p_value(binary: bool) -> None:
     """P(p ≤ α) ≤ α for every α at once, at the risk that the target names."""

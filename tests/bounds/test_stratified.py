@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.binomial import kl_upper_end
 from gencheck.bounds.stratified import _worst_means, stratified_log_p, stratified_upper_end
 from gencheck.bounds.validation import Evidence
 from gencheck.guarantees.beside import split_advice, two_sided
+from tests.benchmarks.coverage_of_scores import (
+    CLUSTERS,
+    GROUPS,
+    Counts,
+    Rates,
+    missed_by_clusters,
+    missed_by_groups,
+    missed_by_tables,
+    missed_by_two_sides,
+    missed_by_weights,
+)
 from tests.benchmarks.coverage_study import allowed
 
 REPLICATES = 2000
@@ -53,60 +63,21 @@ def test_no_means_are_worse_than_the_worst(
     assert exponent(means) <= exponent(worst) + 1e-6 * (1 + abs(exponent(means)))
 
 
-@pytest.mark.parametrize(
-    ("counts", "means"),
-    [
-        ((40, 200, 20), (0.1, 0.2, 0.02)),
-        ((40, 200, 20), (0.5, 0.0, 0.9)),
-        ((5, 500), (0.5, 0.5)),
-        ((1, 1, 1, 1), (0.3, 0.3, 0.3, 0.3)),
-        ((100, 100), (0.0, 0.0)),
-    ],
-)
+@pytest.mark.parametrize(("counts", "means"), GROUPS)
 @pytest.mark.parametrize("delta", [0.05, 0.3])
-def test_coverage_of_groups(
-    counts: tuple[int, ...], means: tuple[float, ...], delta: float
-) -> None:
-    generator, size = np.random.default_rng(0), np.array(counts)
-    shares, risks = np.full(len(size), 1 / len(size)), np.array(means)
-    seen = generator.binomial(size, risks, (REPLICATES, len(size))) / size @ shares
-    values, how_often = np.unique(seen, return_counts=True)
-    truth = float(shares @ risks)
-    # the p-value increases with what was seen, so one boundary tells all
-    missed = np.array(
-        [stratified_log_p(v, truth, size.astype(float), shares) < math.log(delta) for v in values]
-    )
-    assert (how_often @ missed) / REPLICATES <= allowed(delta)
-    assert (np.diff(missed.astype(int)) <= 0).all()
+def test_coverage_of_groups(counts: Counts, means: Rates, delta: float) -> None:
+    assert missed_by_groups(counts, means, delta) <= allowed(delta)
 
 
-def cluster_means(case: str, generator: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Means of 60 clusters of one replicate, and the risk of a random item of a random cluster."""
-    clusters = 60
-    if case == "all ties":
-        return np.full(clusters, 0.5), 0.5
-    common = generator.random(clusters) < 0.3
-    if case == "clusters of one":
-        return common * 1.0, 0.3
-    sizes = np.full(clusters, 4)
-    if case == "one cluster holds half of the items":
-        sizes[0] = 4 * (clusters - 1)
-    # the items of a cluster are all right or all wrong, but for a tenth of them
-    alone = generator.binomial(sizes, 0.1)
-    return (common * (sizes - alone) + generator.binomial(alone, 0.3)) / sizes, 0.3
+def test_the_p_value_of_groups_grows_with_what_was_seen() -> None:
+    counts, shares = np.array([40.0, 200.0, 20.0]), np.ones(3) / 3
+    logs = [stratified_log_p(seen, 0.3, counts, shares) for seen in np.linspace(0, 0.4, 30)]
+    assert np.all(np.diff(logs) >= 0)
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["clusters of one", "all ties", "clusters of four", "one cluster holds half of the items"],
-)
+@pytest.mark.parametrize("case", CLUSTERS)
 def test_coverage_of_cluster_means(case: str) -> None:
-    generator, delta = np.random.default_rng(0), 0.1
-    missed = 0
-    for _ in range(REPLICATES):
-        means, risk = cluster_means(case, generator)
-        missed += betting_rejects(means, risk, -math.log(delta))
-    assert missed / REPLICATES <= allowed(delta)
+    assert missed_by_clusters(case, 0.1) <= allowed(0.1)
 
 
 def test_items_of_clusters_taken_for_independent_miss() -> None:
@@ -120,28 +91,21 @@ def test_items_of_clusters_taken_for_independent_miss() -> None:
 
 @pytest.mark.parametrize("cap", [2.0, 10.0])
 def test_coverage_of_weighted_items(cap: float) -> None:
-    """Half of the target is a group of which the sample has a share of 1/(2 cap)."""
-    generator, delta, missed = np.random.default_rng(0), 0.1, 0
-    rare, risk = 0.5 / cap, 0.5 * 0.4 + 0.5 * 0.1
-    for _ in range(REPLICATES):
-        of_rare = generator.random(300) < rare
-        wrong = generator.random(300) < np.where(of_rare, 0.4, 0.1)
-        weights = np.where(of_rare, cap, 0.5 / (1 - rare))
-        missed += betting_rejects(wrong * weights / cap, risk / cap, -math.log(delta))
-    assert missed / REPLICATES <= allowed(delta)
+    assert missed_by_weights(cap, 0.1) <= allowed(0.1)
+
+
+@pytest.mark.parametrize("tasks", [4, 20])
+def test_all_rows_of_a_table_hold_together(tasks: int) -> None:
+    missed, rejected = missed_by_tables(tasks, 50, 0.1, 0.1)
+    assert max(missed, rejected) <= allowed(0.1)
+    # each row at δ instead would not
+    assert missed_by_tables(tasks, 50, 0.1, 0.1 * tasks)[0] > allowed(0.1)
 
 
 @pytest.mark.parametrize("delta", [0.05, 0.2])
 @pytest.mark.parametrize(("items", "risk"), [(50, 0.0), (50, 0.02), (50, 1.0), (200, 0.5)])
 def test_coverage_of_two_sided_intervals(items: int, risk: float, delta: float) -> None:
-    counts = np.random.default_rng(0).binomial(items, risk, REPLICATES)
-    ends = {
-        k: two_sided(Evidence(items, k / items, True), 0.0, delta) for k in set(counts.tolist())
-    }
-    low, high = np.array([ends[k] for k in counts.tolist()]).T
-    assert ((low > risk) | (high < risk)).mean() <= allowed(delta)
-    assert (low >= 0).all()
-    assert (high <= 1).all()
+    assert missed_by_two_sides(items, risk, delta) <= allowed(delta)
 
 
 def test_two_sided_ends_are_clopper_and_pearsons() -> None:

@@ -1,6 +1,7 @@
 """`gencheck compare-scores` as users call it."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gencheck.bounds.paired import improvement_of_counts, mcnemar_p_value
+from gencheck.bounds.paired import improvement_of_counts, mcnemar_p_value, p_better
 from gencheck.cli.app import app
 from gencheck.report.schema import schema_text
 
@@ -185,6 +186,119 @@ def test_clusters_are_the_units(tmp_path: Path) -> None:
     assert rows["p_value"] < found["p_value"] / 100
 
 
+def strata(folder: Path, names: str = "ab") -> tuple[Path, Path]:
+    """Items of two strata, 300 and 60; the candidate wins in the first and loses in the second."""
+    generator = np.random.default_rng(0)
+    kind = [names[i >= 300] for i in range(360)]
+    for name, rates in (("old", (0.3, 0.1)), ("new", (0.1, 0.2))):
+        wrong = [int(generator.random() < rates[k == names[1]]) for k in kind]
+        rows = "".join(
+            f"{i},{k},{0.6 if k == names[0] else 3},d{i // 3},{w}\n"
+            for i, (k, w) in enumerate(zip(kind, wrong, strict=True))
+        )
+        (folder / f"{name}.csv").write_text(f"id,kind,weight,document,loss\n{rows}")
+    return folder / "old.csv", folder / "new.csv"
+
+
+def test_strata(tmp_path: Path) -> None:
+    files = strata(tmp_path)
+    doc = document(*files, "--stratify-key", "kind")
+    (found,) = doc["comparisons"]
+    first, second = found["strata"]
+    assert (first["name"], first["units"], second["units"]) == ("a", 300, 60)
+    means = [row["improvement"]["value"] for row in (first, second)]
+    assert found["improvement"]["value"] == pytest.approx(sum(means) / 2)
+    assert found["loss"]["baseline"] - found["loss"]["candidate"] == pytest.approx(sum(means) / 2)
+    # a row is McNemar's, at half of the level
+    expected = improvement_of_counts(first["wins"], first["losses"], 300, delta=0.025)
+    assert first["improvement"]["lower"] == expected.lower
+    assert any("which count the same" in text for text in doc["assumes"])
+    by_items = document(*files, "--stratify-key", "kind", "--mean-over", "items")["comparisons"][0]
+    pooled = document(*files)["comparisons"][0]
+    assert by_items["improvement"]["value"] == pytest.approx(pooled["improvement"]["value"])
+    clusters = document(*files, "--stratify-key", "kind", "--cluster-key", "document")
+    assert [row["units"] for row in clusters["comparisons"][0]["strata"]] == [100, 20]
+    said = refused(*files, "--stratify-key", "id", "--cluster-key", "document")
+    assert "cluster 'd0': found items of several strata" in said
+    files[1].write_text(files[1].read_text().replace("9,a,", "9,b,", 1))
+    assert "the stratum 'b', which is 'a'" in refused(*files, "--stratify-key", "kind")
+
+
+def test_weights(tmp_path: Path) -> None:
+    files = strata(tmp_path)
+    options = ("--weight-key", "weight", "--max-weight", "3")
+    (found,) = document(*files, *options)["comparisons"]
+    assert found["test"] == "betting on the differences"
+    by_strata = document(*files, "--stratify-key", "kind")["comparisons"][0]
+    # the weights make the two strata count the same
+    assert found["improvement"]["value"] == pytest.approx(by_strata["improvement"]["value"])
+    assert "at most --max-weight 2" in refused(
+        *files, "--weight-key", "weight", "--max-weight", "2"
+    )
+    assert "--weight-key and --max-weight: found one" in refused(*files, "--weight-key", "weight")
+    files[1].write_text(files[1].read_text().replace(",0.6,", ",0.7,", 1))
+    assert "the weight '0.7', which is '0.6'" in refused(*files, *options)
+
+
+def test_what_would_pass(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = pair
+    failed = document(old, new, "--require-better", "--margin", "0.05", code=1)
+    items = failed["gate"]["would_pass"]["items"]
+    # the same differences on so many items do pass, on 3 % fewer they do not
+    for count, passed in ((items, True), (int(items * 0.97), False)):
+        wins, losses = 20 * count / 200, 4 * count / 200
+        p = p_better(int(wins), math.ceil(losses), count, delta=0.05, margin=0.05)
+        assert (p <= 0.05) == passed
+    told = runner.invoke(
+        app, ["compare-scores", *map(str, pair), "--require-better", "--margin", "0.05"]
+    )
+    line = f"What would pass: about {items:,} items that differ as these do."
+    assert line in told.stdout
+    quiet = [*map(str, pair), "--require-better", "--margin", "0.05", "--json"]
+    assert line in runner.invoke(app, ["compare-scores", *quiet]).stderr
+    never = document(new, old, "--require-better", code=1)
+    assert never["gate"]["would_pass"]["items"] is None
+    assert (
+        "the improvement seen, -0.08 of old, is not above 0"
+        in (never["gate"]["would_pass"]["reason"])
+    )
+    assert "would_pass" not in document(old, new, "--require-better")["gate"]
+    close = predictions(tmp_path / "new-close.csv", set(range(27)))
+    open_answer = runner.invoke(app, ["compare-scores", str(old), str(close)]).stdout
+    assert "About 400 items that differ as these do would decide it." in " ".join(
+        open_answer.split()
+    )
+
+
+def test_what_would_pass_of_bets_and_strata(tmp_path: Path) -> None:
+    files = strata(tmp_path)
+    cases = ((("--stratify-key", "kind"), "0.01"), (("--cluster-key", "document"), "0.08"))
+    for options, margin in cases:
+        taken = (*files, *options, "--require-better", "--margin", margin)
+        items = document(*taken, code=1)["gate"]["would_pass"]["items"]
+        times = math.ceil(items / (360 if "kind" in options else 120))
+        assert 1 < times < 60
+        many = tmp_path / options[1]
+        many.mkdir()
+        for file in files:
+            head, *rows = file.read_text().splitlines()
+            more = [
+                ",".join((f"{t}-{i}", k, w, f"{t}-{d}", loss))
+                for t in range(times)
+                for i, k, w, d, loss in (row.split(",") for row in rows)
+            ]
+            (many / file.name).write_text("\n".join([head, *more]))
+        again = (
+            many / "old.csv",
+            many / "new.csv",
+            *options,
+            "--require-better",
+            "--margin",
+            margin,
+        )
+        assert document(*again)["gate"]["passed"]
+
+
 def test_torch_and_scipy_are_never_loaded(pair: tuple[Path, Path]) -> None:
     code = (
         "import sys\n"
@@ -192,7 +306,7 @@ def test_torch_and_scipy_are_never_loaded(pair: tuple[Path, Path]) -> None:
         f"for line in ('compare-scores {pair[0]} {pair[1]}',"
         f" 'val-bound --scores {pair[0]} --n-models 1'):\n"
         "    app(line.split(), standalone_mode=False)\n"
-        "assert not {'torch', 'scipy', 'sqlite3', 'pyarrow'} & sys.modules.keys()\n"
+        "assert not {'torch', 'scipy', 'sqlite3', 'pyarrow', 'pydantic'} & sys.modules.keys()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

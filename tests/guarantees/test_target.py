@@ -111,6 +111,37 @@ def test_predictions_are_those_of_the_classifier_itself(
     assert json.loads(result.stdout)["inputs"]["m_val"] == 32
 
 
+def test_weights_that_moved_on_a_part(case: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """`hold-out-moved`: its errors are those of the classifier on the items left out of the fit."""
+    run, data, target = case
+    held = tmp_path / "c.npz"
+    common = (run, data, "--landmarks", "20", "--prior-share", "0.5")
+    asked = (
+        "--verdict",
+        "hold-out-moved",
+        "--save",
+        held,
+        "--target",
+        target,
+        "--unlabelled",
+        data,
+    )
+    doc = certified(*common, *asked)
+    rows = {row["name"]: row for row in doc["certificates"]}
+    assert list(rows) == [*NAMES, "hold-out-moved", "target"]
+    row = rows["hold-out-moved"]
+    freeze = read_two_phase_run(run, data).items.freeze
+    order = np.random.default_rng(0).permutation(len(freeze))[32:]
+    classifier = gencheck.DrawnClassifier.load(run, held)
+    wrong = (classifier.predict(freeze.items[order]) != freeze.labels[order]).sum()
+    assert row["terms"]["errors"] == wrong
+    assert row["risk"] == pytest.approx(binomial_upper_end(int(wrong), 32, math.log(40)))
+    assert rows["target"]["terms"]["surrogate_risk"] == row["risk"]
+    # without noise, a draw is the mean
+    drawn = classifier.predict(freeze.items, seed=1)
+    assert (drawn == classifier.predict(freeze.items)).all()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".npy"])
 def test_predictions_stand_for_any_model(
     case: tuple[Path, Path, Path], suffix: str, tmp_path: Path
@@ -182,6 +213,11 @@ def test_refusals(case: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert "found no --unlabelled" in refused(*asked, target)
     assert "--unlabelled: found no --target" in refused(run, data, "--unlabelled", data)
     assert "--key: found no --target" in refused(run, data, "--key", "ema")
+    assert "found 0.2 of 64 freeze items, 13, and 64 landmarks" in refused(
+        run, data, "--prior-share", "0.2"
+    )
+    assert "--prior-share: found 1" in refused(run, data, "--prior-share", "1")
+    assert "found no --prior-share" in refused(run, data, "--verdict", "hold-out-moved")
     within = run / "p.csv"
     assert "a file in the run's folder" in refused(run, data, "--save-predictions", within)
     assert "suffix '.txt'" in refused(run, data, "--save-predictions", tmp_path / "p.txt")

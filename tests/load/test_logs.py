@@ -15,7 +15,7 @@ from gencheck.cli.app import app
 from gencheck.load.evaluation import load_scores
 from gencheck.load.item_scores import ScoreKeys
 from gencheck.report.schema import schema_text
-from tests.load.logs.write import ITEMS, write_harness, write_inspect
+from tests.load.logs.write import ITEMS, write_harness, write_helm, write_inspect
 
 KEPT = Path(__file__).parent / "logs"
 runner = CliRunner()
@@ -62,6 +62,40 @@ def check_harness(folder: Path) -> None:
         assert scores.losses.tolist() == [1 - json.loads(line)["acc"] for line in lines]
 
 
+@pytest.fixture
+def helm(tmp_path: Path) -> Path:
+    """The kept suites, under the names that HELM itself gives."""
+    shutil.copytree(KEPT / "helm", tmp_path / "helm")
+    for run in (tmp_path / "helm").glob("*/*"):
+        run.rename(run.with_name(run.name.replace("@", ":")))
+    return tmp_path / "helm"
+
+
+def check_helm(folder: Path) -> None:
+    key = ScoreKeys(score_key="exact_match")
+    first, second = load_scores(folder / "toy", key)
+    assert (first.model, second.model) == ("toy_first", "toy_second")
+    assert first.task == second.task == "simple_mcqa"
+    assert len(first) == len(second) == ITEMS
+    records = json.loads(Path(first.where).read_text())
+    means = [
+        stat["mean"]
+        for record in records
+        for stat in record["stats"]
+        if stat["name"]["name"] == "exact_match"
+    ]
+    assert first.losses.tolist() == [1 - mean for mean in means]
+    assert 0 < first.losses.sum() < ITEMS
+    (twice,) = load_scores(folder / "twice", ScoreKeys(score_key="exact_match", cluster_key="id"))
+    assert twice.clusters is not None
+    assert (len(twice), len(set(twice.clusters.tolist()))) == (2 * ITEMS, ITEMS)
+    plain = ScoreKeys(score_key="exact_match,test")
+    changed = ScoreKeys(score_key="exact_match,test+lowercase")
+    for chosen in (plain, changed):
+        (found,) = load_scores(folder / "perturbed", chosen)
+        assert len(found) == ITEMS
+
+
 def test_kept_logs() -> None:
     check_inspect(KEPT / "inspect")
     check_harness(KEPT / "harness")
@@ -70,13 +104,17 @@ def test_kept_logs() -> None:
 @pytest.mark.slow
 @pytest.mark.trackers
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("library", ["inspect_ai", "lm_eval"])
-def test_freshly_written_logs(library: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("library", "write", "check"),
+    [
+        ("inspect_ai", write_inspect, check_inspect),
+        ("lm_eval", write_harness, check_harness),
+        ("helm.benchmark", write_helm, check_helm),
+    ],
+)
+def test_freshly_written_logs(library: str, write: Any, check: Any, tmp_path: Path) -> None:
     pytest.importorskip(library)
-    if library == "inspect_ai":
-        check_inspect(write_inspect(tmp_path))
-    else:
-        check_harness(write_harness(tmp_path))
+    check(write(tmp_path))
 
 
 def test_a_folder_of_tasks() -> None:
@@ -153,17 +191,42 @@ def test_plain_json_lines(tmp_path: Path) -> None:
     assert "under 's' 'nan'" in refused("--scores", path, "--score-key", "s")
 
 
-def test_helm(tmp_path: Path) -> None:
-    folder = tmp_path / "suite" / "mmlu:model=x"
-    folder.mkdir(parents=True)
-    stats = [
-        {"instance_id": f"id{i}", "stats": [{"name": {"name": "exact_match"}, "mean": i % 2}]}
-        for i in range(10)
-    ]
-    (folder / "per_instance_stats.json").write_text(json.dumps(stats))
-    doc = document("--scores", folder, "--score-key", "exact_match", "--n-models", "1")
-    assert doc["inputs"]["errors"] == 5
-    assert "the statistics exact_match" in refused("--scores", folder)
+def test_helm(helm: Path) -> None:
+    check_helm(helm)
+    doc = document("--scores", helm / "toy", "--score-key", "exact_match")
+    renamed = helm / "toy" / "mmlu:subject=law,model=toy_second,method=joint"
+    next((helm / "toy").glob("*second")).rename(renamed)
+    (found,) = load_scores(renamed, ScoreKeys(score_key="exact_match"))
+    assert (found.model, found.task) == ("toy_second", "mmlu:subject=law,method=joint")
+    # two models of one task, not two tasks of one model
+    assert doc["inputs"]["n_models"] == 2
+    assert doc["scores"]["groups"] == []
+    assert "the statistics exact_match, num_references" in refused("--scores", helm / "toy")
+    key = ("--score-key", "exact_match")
+    assert "the id 'simple_mcqa:num_train_trials=2/id60' 2 times" in refused(
+        "--scores", helm / "twice", *key
+    )
+    said = refused("--scores", helm / "perturbed", *key)
+    assert "perturbations test, test+lowercase" in said
+    assert "--score-key exact_match,test" in said
+
+
+def test_helm_of_older_releases(helm: Path) -> None:
+    """They write a record for each metric of an instance."""
+    (file,) = (helm / "toy").glob("*first/*")
+    records = json.loads(file.read_text())
+    apart = [record | {"stats": [stat]} for record in records for stat in record["stats"]]
+    file.write_text(json.dumps(apart))
+    check_helm(helm)
+    # an instance whose answer failed has other statistics, not this one
+    file.write_text(
+        json.dumps([r for r in apart if r["instance_id"] != "id60" or "num_" in str(r)])
+    )
+    said = refused("--scores", file, "--score-key", "exact_match")
+    assert "no 'exact_match' of 'simple_mcqa/id60'" in said
+    for damage, message in (("[{", "no JSON"), ('[{"stats": [3]}]', "something else")):
+        file.write_text(damage)
+        assert message in refused("--scores", file, "--score-key", "exact_match")
 
 
 class TestBadLogs:

@@ -1,6 +1,8 @@
 """Studies from the stores of experiment trackers: kept ones, and, with the extra, freshly written."""
 
 import json
+import math
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -24,8 +26,9 @@ MLFLOW = ("--metric", "val_accuracy", "--direction", "max")
 EXPECTED: dict[str, list[Expected]] = {
     "optuna.db": [
         (("--name", "last"), 5, "trials", 5, "trial 1", 0.14),
-        # the best epoch's score was returned, so every epoch that was reported counts, pruned or not
-        (("--name", "best"), 5, "scores", 14, "trial 1", 0.12),
+        # the best epoch's score was returned, so every epoch counts, of the pruned trial also that which
+        # it would have had, had its scores been others
+        (("--name", "best"), 5, "scores", 15, "trial 1", 0.12),
         (("--name", "best", "--count", "trials"), 5, "trials", 5, "trial 1", 0.12),
     ],
     "trials.csv": [(("--metric", "value", "--direction", "min"), 5, "trials", 5, "row 1", 0.12)],
@@ -39,6 +42,7 @@ EXPECTED: dict[str, list[Expected]] = {
     "wandb": [(("--val-error", "0.12"), 4, "trials", 4, None, None)],
     "ray": [(EPOCHS, 4, "scores", 12, "trial", 0.12)],
     "keras/digits": [((), 4, "trials", 4, "trial 1", 0.14)],
+    "tpe.log": [((), 6, "trials", 6, "trial", None)],
 }
 EXPECTED["optuna.log"], EXPECTED["mlflow.db"] = EXPECTED["optuna.db"], EXPECTED["mlruns"]
 
@@ -70,16 +74,39 @@ def kept(name: str, folder: Path) -> Path:
     return folder / name
 
 
+def check_adaptive(doc: dict[str, Any]) -> None:
+    """The store names a sampler that looks at scores: the bound is over all that they can lead to."""
+    study, error = doc["study"], doc["inputs"]["errors"] / 100
+    assert study["sampler"] == {"name": "TPE", "adaptive": True}
+    assert study["by_scores"]
+    assert doc["inputs"]["log_n_models"] == pytest.approx(6 * math.log(101))
+    assert (
+        "in 6 rounds, each of which revealed at most one of 101" in doc["bounds"][0]["assumes"][1]
+    )
+    plain = {
+        models: document("--val-error", str(error), *models.split())["certified"]["risk"]
+        for models in ("--n-models 6", "--n-models 1", f"--n-models {101**6}")
+    }
+    ways = study["ways"]
+    risks = [ways[way]["risk"] for way in ("fixed", "fresh", "adaptive")]
+    assert risks == pytest.approx(list(plain.values()))
+    assert doc["certified"]["risk"] == ways["adaptive"]["risk"] > 1.5 * ways["fixed"]["risk"]
+
+
 def check(name: str, path: Path) -> None:
     for options, trials, counted, models, best, loss in EXPECTED[name]:
         doc = document("--study", path, *options)
         study = doc["study"]
         assert (study["trials"], study["counted"], study["models"]) == (trials, counted, models)
-        assert doc["inputs"]["n_models"] == models
+        if name == "tpe.log":
+            check_adaptive(doc)
+        else:
+            assert doc["inputs"]["n_models"] == models
         if best is None:
             assert study["best"] is None
         else:
             assert study["best"]["trial"].startswith(best)
+            loss = study["best"]["loss"] if loss is None else loss
             assert study["best"]["loss"] == pytest.approx(loss)
             assert doc["inputs"]["val_error"] == pytest.approx(loss)
 
@@ -123,7 +150,10 @@ def test_the_report_says_what_was_counted_and_why(tmp_path: Path) -> None:
     text = " ".join(runner.invoke(app, taken).stdout.split())
     assert "study Optuna, sqlite: best" in text
     assert "trials 4 complete, 1 failed, 1 pruned; 1 without a score not counted" in text
-    assert "counted 14 scores: a trial's score is not its last: every epoch's score counts" in text
+    assert "counted 15 scores: a trial's score is not its last: every epoch's score counts" in text
+    assert "those that a trial which ended earlier could have had" in text
+    assert "sampler the store does not say whether it looked at earlier scores (Optuna's" in text
+    assert re.search(r"if it did 0\.\d+, by all that 15 scores, each one of 101, can lead to", text)
     assert "best trial 1, value 0.12" in text
     assert "what each trial was did not depend on the scores of others" in text
     deleted = runner.invoke(
@@ -151,6 +181,72 @@ def test_what_was_counted_can_be_corrected(tmp_path: Path) -> None:
     assert solved["solution"]["value"] > 5
     delta = document("--study", store, "--name", "last", "--solve", "delta", "--target", "0.3")
     assert delta["solution"]["reading"] == "p-value"
+
+
+def test_a_sampler_that_looks_at_scores(tmp_path: Path) -> None:
+    store = KEPT / "tpe.log"
+    taken = ["val-bound", "--study", str(store), "--m-val", "100", "--max-risk", "0.35"]
+    done = runner.invoke(app, taken)
+    text = " ".join(done.stdout.split())
+    assert done.exit_code == 1
+    assert "TPE looked at earlier scores, so the models that were tried depend on the items" in text
+    assert "had the trials been fixed: not valid here" in text
+    # more of these items would teach the sampler more: what helps are new ones
+    assert re.search(
+        r"What would pass: [\d,]+ new items of the same mean loss, on which nothing", text
+    )
+    # the user knows better
+    corrected = document("--study", store, "--n-models", "6")
+    assert corrected["inputs"]["n_models"] == 6
+    assert "ways" not in corrected["study"]
+    for more in (("--loss", "bounded"), ("--solve", "m-val", "--target", "0.9")):
+        done = runner.invoke(app, ["val-bound", "--study", str(store), "--m-val", "100", *more])
+        assert done.exit_code == 2, done.output
+    assert "TPE chose by earlier scores" in refused("--study", store, "--loss", "bounded")
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "adaptive"),
+    [
+        ("cma:generation", "CMA-ES", True),
+        ("grid_id", "grid", False),
+        ("fixed_params", None, None),
+    ],
+)
+def test_samplers_that_an_optuna_database_names(
+    key: str, name: str | None, adaptive: bool | None, tmp_path: Path
+) -> None:
+    store = kept("optuna.db", tmp_path)
+    with sqlite3.connect(store) as connection:
+        connection.execute("CREATE TABLE trial_system_attributes (trial_id INTEGER, key VARCHAR)")
+        connection.execute("INSERT INTO trial_system_attributes VALUES (1, ?)", (key,))
+    connection.close()
+    study = document("--study", store, "--name", "last")["study"]
+    assert study["sampler"] == (None if name is None else {"name": name, "adaptive": adaptive})
+    # the other study is another's
+    assert document("--study", store, "--name", "best")["study"]["sampler"] is None
+
+
+def test_samplers_that_folders_name(tmp_path: Path) -> None:
+    def sampler(name: str, file: str, text: str = "{}", *options: str) -> Any:
+        store = tmp_path / file.replace("/", "-") / Path(name).name
+        shutil.copytree(KEPT / name, store)
+        (store / file).parent.mkdir(exist_ok=True, parents=True)
+        (store / file).write_text(text)
+        found = document("--study", store, *options)["study"]["sampler"]
+        return found["name"], found["adaptive"]
+
+    assert sampler("ray", "basic-variant-state-1.json", "{}", *EPOCHS)[1] is False
+    assert sampler("ray", "searcher-state-1.pkl", "", *EPOCHS)[1] is True
+    assert sampler("ray", "pbt_global.txt", "", *EPOCHS)[0] == "population based training"
+    assert sampler("keras/digits", "oracle.json") == ("grid or random search", False)
+    settings = "hydra:\n  launcher:\n    _target_: a.B\n  sweeper:\n    _target_: hydra.{}\n"
+    error = ("--metric", "val_error", "--direction", "min")
+    own = settings.format("BasicSweeper")
+    assert sampler("hydra", "0/.hydra/hydra.yaml", own, *error) == ("BasicSweeper", False)
+    shutil.rmtree(tmp_path / "0-.hydra-hydra.yaml")
+    plugin = settings.format("OptunaSweeper")
+    assert sampler("hydra", "0/.hydra/hydra.yaml", plugin, *error) == ("OptunaSweeper", True)
 
 
 def test_bad_options(tmp_path: Path) -> None:

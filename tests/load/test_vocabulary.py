@@ -11,13 +11,13 @@ from rich.console import Group
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.run import audit
 from gencheck.cli.concentrate_audit import _words
-from gencheck.cli.terminal import as_text
 from gencheck.errors import InputError
 from gencheck.load.vocabulary import read_vocabulary, vocabulary_of_folder
 from gencheck.report.concentrate import concentrate_body
 from gencheck.report.json import document
 from gencheck.report.schema import schema_text
 from gencheck.report.terminal.concentrate import _blame
+from gencheck.report.terminal.plain import as_text
 from tests.audit.test_computed_gates import computed_case
 
 WORDS = ["the", "cat", "sat", "on\x1b[31m", "mat"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gencheck.errors import InputError
+from gencheck.load.studies.sampler import hydra_sampler, keras_sampler, ray_sampler
 from gencheck.load.studies.sqlite import deleted_note
 from gencheck.load.studies.study import Scores, Study, Trial
 
@@ -113,7 +114,16 @@ def ray_folder(path: Path) -> list[Study]:
             )
         )
     notes = (f"{restarts} restarts after failures: their scores are counted",) if restarts else ()
-    return [Study("Ray Tune", path.name, str(newest), tuple(trials), notes=notes)]
+    return [
+        Study(
+            "Ray Tune",
+            path.name,
+            str(newest),
+            tuple(trials),
+            notes=notes,
+            sampler=ray_sampler([file.name for file in path.iterdir()]),
+        )
+    ]
 
 
 def _loaded(path: Path, part: Any) -> dict[str, Any]:
@@ -177,7 +187,9 @@ def hydra_folder(path: Path) -> list[Study]:
         if (job / "metrics.json").is_file():
             history |= _histories([_json(job / "metrics.json")], frozenset())
         trials.append(Trial(name=f"job {job.relative_to(path)}", history=history))
-    return [Study("Hydra, multirun", path.name, str(path), tuple(trials))]
+    settings = sorted(path.rglob("hydra.yaml"))
+    sampler = hydra_sampler(_text(settings[0])) if settings else None
+    return [Study("Hydra, multirun", path.name, str(path), tuple(trials), sampler=sampler)]
 
 
 def wandb_folder(path: Path) -> list[Study]:
@@ -214,10 +226,17 @@ def keras_folder(path: Path) -> list[Study]:
                 history=history,
             )
         )
+    oracle = path / "oracle.json"
     note = "a score is the mean of a trial's executions: each of these was a model that was tried"
     return [
         Study(
-            "Keras Tuner", path.name, str(path), tuple(trials), directions=directions, notes=(note,)
+            kind="Keras Tuner",
+            name=path.name,
+            where=str(path),
+            trials=tuple(trials),
+            directions=directions,
+            notes=(note,),
+            sampler=keras_sampler(_json(oracle)) if oracle.is_file() else None,
         )
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gencheck.errors import InputError
+from gencheck.load.studies.sampler import optuna_sampler
 from gencheck.load.studies.sqlite import objective_names
 from gencheck.load.studies.study import Study, Trial
 
@@ -29,6 +30,7 @@ class _Study:
     name: str
     directions: list[str]
     trials: int = 0
+    marks: set[str] = field(default_factory=set)
     deleted: bool = False
 
 
@@ -91,6 +93,9 @@ def _replay(record: dict[str, Any], studies: list[_Study], trials: list[_Trial])
         studies.append(_Study(str(record["study_name"]), _directions(record.get("directions"))))
     elif "directions" in record:
         studies[record["study_id"]].directions = _directions(record["directions"])
+    elif "system_attr" in record:
+        own = trials[record["trial_id"]].study if "trial_id" in record else record["study_id"]
+        studies[own].marks |= record["system_attr"].keys()
     elif "trial_id" in record:
         _replay_trial(record, trials[record["trial_id"]])
     elif "datetime_start" in record or "state" in record:
@@ -152,4 +157,6 @@ def _finished(path: Path, index: int, study: _Study, trials: list[_Trial]) -> St
             if trial.study == index
         ),
         directions=objective_names(study.directions),
+        sampler=optuna_sampler(study.marks),
+        objectives=max(1, len(study.directions)),
     )

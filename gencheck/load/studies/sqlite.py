@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gencheck.errors import InputError
+from gencheck.load.studies.sampler import optuna_sampler
 from gencheck.load.studies.study import Study, Trial
 
 _STATES = {
@@ -102,7 +103,7 @@ def _optuna(path: Path, rows: _Rows) -> list[Study]:
                 final=finals.get(trial, {}),
             )
         )
-    directions = _optuna_directions(rows)
+    directions, marks = _optuna_directions(rows), _optuna_marks(rows)
     return [
         Study(
             kind="Optuna, sqlite",
@@ -110,9 +111,24 @@ def _optuna(path: Path, rows: _Rows) -> list[Study]:
             where=str(path),
             trials=tuple(by_study[study]),
             directions=objective_names(directions.get(study, [])),
+            sampler=optuna_sampler(marks[study]),
+            objectives=max(1, len(directions.get(study, []))),
         )
         for study, name in rows("SELECT study_id, study_name FROM studies ORDER BY study_id")
     ]
+
+
+def _optuna_marks(rows: _Rows) -> dict[int, set[str]]:
+    """By study: the keys of the system attributes of its own and of its trials."""
+    found: dict[int, set[str]] = defaultdict(set)
+    if rows.columns("study_system_attributes"):
+        for study, key in rows("SELECT study_id, key FROM study_system_attributes"):
+            found[study].add(key)
+    if rows.columns("trial_system_attributes"):
+        query = "SELECT DISTINCT study_id, key FROM trial_system_attributes JOIN trials USING (trial_id)"
+        for study, key in rows(query):
+            found[study].add(key)
+    return found
 
 
 def objective_names(directions: list[str]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+from gencheck.load.studies.sampler import Sampler
+
 Scores = tuple[float, ...]
 
 # A trial in one of these states that has no score was never compared with the others.
@@ -59,6 +61,10 @@ class Study:
         The study's or experiment's name.
     directions
         By metric: ``max`` or ``min``, where the store says so.
+    sampler
+        What chose the trials; None where the store does not say.
+    objectives
+        How many scores of a trial the sampler was given.
     notes
         What the reader of a report should know.
     """
@@ -69,6 +75,8 @@ class Study:
     trials: tuple[Trial, ...]
     directions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sampler: Sampler | None = None
+    objectives: int = 1
 
     @property
     def metrics(self) -> list[str]:

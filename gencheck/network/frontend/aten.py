@@ -123,6 +123,8 @@ def run(
     may_run: Callable[[str], bool],
     note: Note = _unnoted,
     dtype: torch.dtype | None = None,
+    *,
+    operators: Callable[[str], Any] | None = None,
 ) -> Tensor:
     """The traced model's own output on `items`, call by call with torch's own kernels.
 
@@ -138,11 +140,13 @@ def run(
         Called with the name and the value of each call.
     dtype
         Of the parameters; by default the items'.
+    operators
+        What each target calls; by default the operator of that name.
     """
     dtype = items.dtype if dtype is None else dtype
 
     def once(batch: Tensor) -> Tensor:
-        output = run_batch(graph, batch, may_run, note, dtype)
+        output = run_batch(graph, batch, may_run, note, dtype, operators=operators)
         assert isinstance(output, Tensor)
         return output
 
@@ -169,11 +173,14 @@ def run_batch(
     may_run: Callable[[str], bool],
     note: Note,
     dtype: torch.dtype,
+    *,
+    operators: Callable[[str], Any] | None = None,
 ) -> Any:
     """The last value of one run on a batch that suits the graph; see `run`."""
     # a clone, because an in-place operator may write into the input; contiguous, because the graph
     # was traced on such items and may take views of them
     own_items = items.clone(memory_format=torch.contiguous_format)
+    operators = operators or operator_of
     values: dict[str, Any] = {graph.input_name: own_items}
     for name, constant in graph.constants.items():
         own = dtype if constant.is_floating_point() and dtype.is_floating_point else constant.dtype
@@ -185,7 +192,7 @@ def run_batch(
         args = filled_arguments(call.args, values, items.device, dtype)
         filled = filled_arguments(call.kwargs.values(), values, items.device, dtype)
         kwargs = dict(zip(call.kwargs, filled, strict=True))
-        values[call.name] = operator_of(call.target)(*args, **kwargs)
+        values[call.name] = operators(call.target)(*args, **kwargs)
         note(call.name, values[call.name])
         for ref in call.references():
             if last_read[ref.name] == number and ref.name != graph.output:

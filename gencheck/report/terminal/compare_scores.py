@@ -17,6 +17,8 @@ def render_compare_scores(doc: Document) -> RenderableType:
     inputs = doc["inputs"]
     for found in doc["comparisons"]:
         parts.append(Padding(_record(doc, found), (0, 0, 1, 0)))
+        if found["strata"]:
+            parts.append(Padding(_strata(found), (0, 0, 1, 0)))
         if found["differing"]:
             parts.append(Padding(_differing(found), (0, 0, 1, 0)))
     if doc["items_left_out"]:
@@ -62,6 +64,19 @@ def _record(doc: Document, found: dict[str, Any]) -> Table:
     return facts
 
 
+def _strata(found: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("stratum", overflow="fold")
+    for name in ("items", "wins", "losses", "improvement", "between", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found["strata"]:
+        ends = row["improvement"]
+        counts = (f"{row[name]:,}" for name in ("units", "wins", "losses"))
+        shown = (f"{ends[name]:.4g}" for name in ("value", "lower", "upper"))
+        table.add_row(Text(row["name"]), *counts, *shown)
+    return table
+
+
 def _differing(found: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("items on which they differ", overflow="fold")
@@ -89,5 +104,7 @@ def _verdict(baseline: str, found: dict[str, Any], inputs: dict[str, Any]) -> Re
             f"Verdict: no difference between {name} and {baseline} that chance does not make "
             f"(p = {found['p_adjusted']:.3g})."
         )
+        if found["items_to_decide"] is not None:
+            text += f" About {found['items_to_decide']:,} items that differ as these do would decide it."
         style = "yellow"
     return Text(text, style=f"bold {style}")

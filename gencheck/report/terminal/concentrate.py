@@ -15,6 +15,7 @@ from gencheck.report.answer import NAMES, answer, items_stand_out, size, statist
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
+from gencheck.report.terminal.warned import warnings_section
 
 _BAR_WIDTH = 40
 
@@ -26,6 +27,7 @@ def render(doc: Document) -> RenderableType:
         Text(size(doc)),
         Text(""),
         _heading(doc),
+        *warnings_section(doc),
         *_noise(doc),
         *_blame(doc),
         _section("How concentrated is the sample under this model?"),
@@ -102,18 +104,23 @@ def _betas(doc: Document) -> RenderableType:
         f"excess of the reference along the path direction where it is largest "
         f"({_how_found(beta1)})",
     )
-    between = "" if beta2["exact"] else f"between {shown(beta2['lower'])} and this: the "
-    table.add_row(
-        "β2",
-        shown(beta2["value"]),
-        f"{between}largest difference of any path's correlation with a target"
-        f"{' (exact)' if beta2['exact'] else ''}",
-    )
+    table.add_row("β2", shown(beta2["value"]), _beta2_in_words(beta2))
     argmax = beta2["argmax"]
-    way = " → ".join([*argmax["path"], f"output {argmax['output']}"])
-    table.add_row("", "", Text(f"found at {way}", style="dim"))
+    if argmax["path"]:
+        way = " → ".join([*argmax["path"], f"output {argmax['output']}"])
+        table.add_row("", "", Text(f"found at {way}", style="dim"))
     table.add_row("β3", shown(doc["beta3"]["value"]), "difference of the targets' mean square")
     return table
+
+
+def _beta2_in_words(beta2: dict[str, Any]) -> str:
+    what = "the largest difference of any path's correlation with a target"
+    if beta2["exact"]:
+        return f"{what} (exact)"
+    if not beta2["argmax"]["path"]:
+        return f"at most {what} (no path was looked for, this is ‖v‖₂; see --beta2-budget)"
+    clock = " (stopped by --beta2-budget; another run may narrow it further)"
+    return f"between {shown(beta2['lower'])} and this: {what}{clock * beta2['stopped_by_clock']}"
 
 
 def _how_found(beta1: dict[str, Any]) -> str:
@@ -212,6 +219,10 @@ def _costs(doc: Document) -> RenderableType:
     table.add_row("squared-loss risk on S", shown(gap["sample_risk"]), _error(gap["sample_error"]))
     table.add_row("on T", shown(gap["reference_risk"]), _error(gap["reference_error"]))
     table.add_row("gap, T − S", shown(gap["gap"]), "what the bounds are bounds on")
+    if "softmax" in gap:
+        of = gap["softmax"]
+        words = f"{shown(of['sample_risk'])} on S, {shown(of['reference_risk'])} on T"
+        table.add_row("gap of softmax", shown(of["gap"]), f"squared loss of probabilities: {words}")
     for label, which in (("bound", bound), ("tightest bound", bound["tightest"])):
         logs = which.get("log10", {})
         parts = zip(

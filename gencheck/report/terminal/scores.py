@@ -1,5 +1,7 @@
 """What the report of `val-bound` says of studies, tasks, clusters and splits."""
 
+from typing import Any
+
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -20,10 +22,37 @@ def study_facts(doc: Document) -> list[tuple[str, str]]:
         ("trials", f"{states}{left}"),
         ("counted", f"{study['models']:,} {study['counted']}: {study['why']}"),
     ]
+    rows += _sampler_facts(study)
     if study["best"] is not None:
         best = study["best"]
         rows.append(("best", f"{best['trial']}, {study['metric']} {best['score']:.6g}"))
     return rows + [("note", note) for note in study["notes"]]
+
+
+def _sampler_facts(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """Whether the class was fixed beforehand, and what is valid where it was not."""
+    sampler, ways = study["sampler"], study.get("ways")
+    if sampler is not None and not sampler["adaptive"]:
+        return [("sampler", f"{sampler['name']}: what is tried does not depend on scores")]
+    if ways is None:
+        return []
+    fixed, adaptive, fresh = ways["fixed"], ways["adaptive"], ways["fresh"]
+    new = f"{fresh['risk']:.4g} at the same error on {fresh['items']:,} new items for the chosen model"
+    rounds = f"{adaptive['rounds']:,} scores, each one of {adaptive['scores_per_round']:,}"
+    if sampler is None:
+        default = " (Optuna's default, TPE, does)" if study["kind"].startswith("Optuna") else ""
+        return [
+            ("sampler", f"the store does not say whether it looked at earlier scores{default}"),
+            ("if it did", f"{adaptive['risk']:.4g}, by all that {rounds}, can lead to; or {new}"),
+        ]
+    return [
+        (
+            "sampler",
+            f"{sampler['name']} looked at earlier scores, so the models that were tried depend on the "
+            f"items: the bound is over all that {rounds}, can lead to",
+        ),
+        ("beside it", f"{fixed['risk']:.4g} had the trials been fixed: not valid here; {new}"),
+    ]
 
 
 def scores_facts(doc: Document) -> list[tuple[str, str]]:

@@ -13,8 +13,9 @@ from gencheck.spectral.kernel.evaluate import map_exponents
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.strip_factors import StripFactors, strip_factors
 
-# Bytes of maps and overlaps that one step holds: all of them are kept for the derivative.
-_STEP_BYTES = 2**28
+# Bytes of maps and overlaps that one step holds: all of them are kept for the derivative. Larger
+# steps get their memory from the system page by page, which costs more than the arithmetic.
+_STEP_BYTES = 2**26
 
 # Rows of a step at most: larger products are no quicker.
 _STEP_ROWS = 256

@@ -12,6 +12,7 @@ another: both have the same completions. What is left at any time brackets ‖v_
 """
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gencheck.network.program import Collapse, Slide
+from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.paths import BIAS, Path, PathSpace, Step
 
 # Entries of all beginnings that are held at one time; beyond, the least hopeful are let go.
@@ -105,13 +107,20 @@ class BranchAndBound:
         self.seen: set[bytes] = set()
         self.let_go = 0.0
         self.count, self.flops = 0, 0.0
+        self.deadline = Deadline(math.inf)
 
-    def bracketed(self, budget: float) -> Bracket:
-        """Extend the most hopeful beginnings until `budget` operations are spent or none is left."""
+    def bracketed(self, budget: float, deadline: Deadline | None = None) -> Bracket:
+        """Extend the most hopeful beginnings until `budget` operations are spent or none is left.
+
+        Past the `deadline` the beginning at hand is let go of, and its bound stays in the upper end.
+        """
+        self.deadline = deadline or self.deadline
         ones = self.space.ones()[:, 0]
         start = float(self._bounds(ones[:, None])[0])
         heapq.heappush(self.open, _Beginning((-start, 0), self.space.last, 0, ones, ()))
         while self.open and self.open[0].bound > self.lower and self.flops < budget:
+            if self.deadline.has_passed():
+                break
             self._extend(heapq.heappop(self.open))
         left = self.open[0].bound if self.open else 0.0
         return Bracket(self.lower, self.path, max(left, self.let_go, self.lower), self.flops)
@@ -127,6 +136,9 @@ class BranchAndBound:
                 self._push(beginning, node.source, source, beginning.feature, beginning.path)
             return
         for b, batch, j in self.space.blocks(beginning.at_map, beginning.cell):
+            if self.deadline.has_passed():
+                self.let_go = max(self.let_go, beginning.bound)
+                return
             columns = self.space.columns(beginning.at_map, b, j)
             for first, products in self._products(beginning.feature, columns.values):
                 units = columns.units[first : first + products.shape[1]]

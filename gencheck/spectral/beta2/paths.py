@@ -1,7 +1,6 @@
 """Paths as products of columns: one column of a block's factors for each collapse that is passed."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -63,20 +62,13 @@ class PathSpace:
         """The position of the map that is the kernel itself."""
         return len(self.program.maps) - 1
 
-    @cached_property
-    def _blocks(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
-        """The batches and blocks that go to each cell of each map."""
-        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for m, b, batch in self.program.batches():
-            for block, cell in enumerate(batch.cells.tolist()):
-                found.setdefault((m, cell), []).append((b, block))
-        return found
-
     def blocks(self, at_map: int, cell: int) -> list[tuple[int, Batch, int]]:
         """The blocks that a collapse gathers into a cell: position of the batch, batch, block."""
         node = self.program.maps[at_map]
         assert isinstance(node, Collapse)
-        return [(b, node.batches[b], j) for b, j in self._blocks.get((at_map, cell), [])]
+        return [
+            (b, node.batches[b], j) for b, j in self.program.blocks_by_cell.get((at_map, cell), [])
+        ]
 
     def columns(self, at_map: int, batch: int, block: int) -> Columns:
         """The merged columns of one block."""

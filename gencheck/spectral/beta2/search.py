@@ -1,5 +1,7 @@
 """The search for the path with the largest |v_p| where there are too many to enumerate."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from gencheck.network.program import Batch, Collapse, Slide
 from gencheck.spectral.beta2.ascent import ascend, ascended_in_pairs, random_path
+from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.paths import BIAS, Path, PathSpace, Step
 
 BEAM_WIDTH = 64
@@ -54,22 +57,32 @@ class _Candidate:
 
 
 def best_path(
-    space: PathSpace, weights: Tensor, seed: int, budget: float = 0.0
+    space: PathSpace,
+    weights: Tensor,
+    seed: int,
+    budget: float = 0.0,
+    deadline: Deadline | None = None,
 ) -> tuple[float, Path]:
     """A path with a large |v_p| = |Σ_i c_i z_p(x_i)|, and that value in float64.
 
     Beam search forward through the maps, then coordinate ascent (one step of the path is changed at
     a time within its block, all alternatives tried at once) from the beam's best paths and from
     random ones, then the same with two steps at a time from the best of what that found. The result
-    is a lower end: some path attains it. A larger `budget`, in operations, gives more random starts.
+    is a lower end: some path attains it. A larger `budget`, in operations, gives more random starts;
+    past the `deadline` what has been found is returned.
     """
+    deadline = deadline or Deadline(math.inf)
     narrow = weights.to(space.like.dtype)
     generator = torch.Generator().manual_seed(seed)
-    starts = _beam(space, narrow)
     count = max(FEWEST_STARTS, min(MOST_STARTS, int(budget / _START_FLOPS)))
-    starts += [path for _ in range(count) if (path := random_path(space, generator))]
+    tops: list[Path] = []
     seen: set[Path] = set()
-    tops = [path for start in starts if (path := ascend(space, narrow, start, seen)) is not None]
+    for start in _starts(space, narrow, count, generator, deadline):
+        path = ascend(space, narrow, start, seen)
+        if path is not None:
+            tops.append(path)
+        if deadline.has_passed():
+            break
     if not tops:
         return 0.0, ()
 
@@ -78,19 +91,37 @@ def best_path(
 
     tops.sort(key=value, reverse=True)
     paired: set[Path] = set()
-    tops += [
-        path
-        for top in tops[: int(count * _PAIRED_SHARE)]
-        if (path := ascended_in_pairs(space, narrow, top, paired)) is not None
-    ]
+    for top in tops[: int(count * _PAIRED_SHARE)]:
+        if deadline.has_passed():
+            break
+        path = ascended_in_pairs(space, narrow, top, paired)
+        if path is not None:
+            tops.append(path)
     found = max(tops, key=value)
     return value(found), found
 
 
-def _beam(space: PathSpace, weights: Tensor) -> list[Path]:
+def _starts(
+    space: PathSpace,
+    weights: Tensor,
+    count: int,
+    generator: torch.Generator,
+    deadline: Deadline,
+) -> Iterator[Path]:
+    """The beam's paths, best first, and `count` random ones."""
+    yield from _beam(space, weights, deadline)
+    for _ in range(count):
+        path = random_path(space, generator)
+        if path:
+            yield path
+
+
+def _beam(space: PathSpace, weights: Tensor, deadline: Deadline) -> list[Path]:
     """Complete paths, best first: at each map keep those that could still become largest."""
     kept: list[_Kept] = []
     for m, node in enumerate(space.program.maps):
+        if deadline.has_passed():
+            return []
         if isinstance(node, Slide):
             kept.append(_slid(space, m, node, kept[node.source]))
         else:

@@ -4,28 +4,27 @@ v_k is a vector over all paths; an extreme entry of it is found by enumeration w
 few, and is bracketed by the best path found and by norms that bound every entry beyond that.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Program, Slide
+from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta2.branch import BranchAndBound
+from gencheck.spectral.beta2.deadline import Deadline
+from gencheck.spectral.beta2.enumeration import BLOCK_ENTRIES, blocks, enumerated, restricted
 from gencheck.spectral.beta2.paths import (
-    BIAS,
-    Columns,
     Path,
     PathSpace,
-    Step,
     unmerged_path_count,
 )
 from gencheck.spectral.beta2.search import best_path
 from gencheck.spectral.kernel.factors import Factors
 
-# Seconds of budget are counted at this rate and not on a clock, so that a run's result does not
-# depend on how fast the machine was.
+# Seconds of budget are operations at this rate, so that the result of a machine that keeps up with it
+# does not depend on how fast it is; on another the clock ends the search, and the result says so.
 NOMINAL_FLOPS_PER_SECOND = 5e10
 
 # Merging equal and dead paths is worth its time where enumeration is too long by at most this factor.
@@ -34,9 +33,6 @@ _MERGE_HOPE = 1e4
 # Where enumeration takes more operations than this, branch and bound is tried first: it may give up
 # most paths, and takes no longer than the enumeration would.
 _LONG_ENUMERATION = 5e9
-
-# Entries of a block of path features that is held at one time.
-_BLOCK_ENTRIES = 2**23
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,9 @@ class SupNorm:
     output, path
         The output and the path that attain max_k `lower`.
     flops
-        What the enumeration took, or would have taken.
+        What the enumeration took, or would have taken; infinite where that is not known.
+    stopped_by_clock
+        True where another run, with more time or on a quicker machine, may find a narrower interval.
     """
 
     lower: list[float]
@@ -61,6 +59,13 @@ class SupNorm:
     output: int
     path: Path
     flops: float
+    stopped_by_clock: bool = False
+
+    @classmethod
+    def unsearched(cls, outputs: int) -> "SupNorm":
+        """Nothing is known: no path was looked at."""
+        lower, upper = [0.0] * outputs, [math.inf] * outputs
+        return cls(lower, upper, exact=False, output=0, path=(), flops=math.inf)
 
 
 def sup_norms(
@@ -71,6 +76,7 @@ def sup_norms(
     gates_lie_in_unit_interval: bool = True,
     seed: int = 0,
     progress: Progress = SILENT,
+    deadline: Deadline | None = None,
 ) -> SupNorm:
     """‖v_k‖_∞ = max_p |Σ_i c_ik z_p(x_i)| for every column k of `coefficients`.
 
@@ -89,29 +95,24 @@ def sup_norms(
         then infinite unless paths are enumerated.
     seed
         Seeds the random starts of the search where enumeration is too long.
+    deadline
+        When to stop with what has been found, whatever operations are left; none by default.
     """
     outputs = range(coefficients.shape[1])
-    flops = _enumeration_flops(program, factors, coefficients, budget)
+    deadline = deadline or Deadline(math.inf)
+    counting = deadline.share(1 / 4)
+    flops = _enumeration_flops(program, factors, coefficients, budget, counting)
+    search = _Search(flops, budget, len(outputs), gates_lie_in_unit_interval)
     progress.start("beta2", len(outputs), "outputs")
     found: list[tuple[float, Path]] = []
     upper: list[float] = []
+    struck = counting.struck
     for k in outputs:
         # built anew for each output: together they could take more memory than the data
-        space, weights = _restricted(program, factors, coefficients[:, k])
-        path: Path = ()
-        if space.count == 0:
-            value, end = 0.0, 0.0
-        else:
-            enumerable, share = flops <= budget, budget / len(outputs)
-            value, path, end = 0.0, (), float("inf")
-            if not enumerable or (gates_lie_in_unit_interval and flops > _LONG_ENUMERATION):
-                allowed = min(share, flops / len(outputs)) if enumerable else share
-                value, path, end = _bracketed(
-                    space, weights, seed + k, allowed, gates_lie_in_unit_interval
-                )
-            if enumerable and end > value:
-                value, path = _enumerated(space, weights)
-                end = value
+        space, weights = restricted(program, factors, coefficients[:, k])
+        own = deadline.share(1 / (len(outputs) - k))
+        value, path, end = search.of(space, weights, seed + k, own)
+        struck = struck or own.struck
         found.append((value, path))
         upper.append(max(value, end))
         progress.advance(1)
@@ -125,27 +126,64 @@ def sup_norms(
         output=output,
         path=found[output][1],
         flops=flops,
+        stopped_by_clock=struck and lower != upper,
     )
 
 
-def _bracketed(
-    space: PathSpace, weights: Tensor, seed: int, budget: float, gates_lie_in_unit_interval: bool
-) -> tuple[float, Path, float]:
-    """|v_p| of the best path found, that path, and an upper end."""
-    value, path = best_path(space, weights, seed, budget / 4)
-    if not gates_lie_in_unit_interval:
-        return value, path, float("inf")
-    end = _parts_bound(space, weights)
-    bracket = BranchAndBound(space, weights, value, path).bracketed(3 * budget / 4)
-    return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
+@dataclass(frozen=True)
+class _Search:
+    """How ‖v_k‖_∞ of one output is found: what enumerating all takes, and what may be taken."""
+
+    flops: float
+    budget: float
+    outputs: int
+    gates_lie_in_unit_interval: bool
+
+    def of(
+        self, space: PathSpace, weights: Tensor, seed: int, deadline: Deadline
+    ) -> tuple[float, Path, float]:
+        """|v_p| of the best path found, that path, and an upper end."""
+        if space.count == 0:
+            return 0.0, (), 0.0
+        value, end = 0.0, math.inf
+        path: Path = ()
+        enumerable, share = self.flops <= self.budget, self.budget / self.outputs
+        unit = self.gates_lie_in_unit_interval
+        if not enumerable or (unit and self.flops > _LONG_ENUMERATION):
+            allowed = min(share, self.flops / self.outputs) if enumerable else share
+            value, path, end = self._bracketed(space, weights, seed, allowed, deadline)
+        if enumerable and end > value:
+            best, found, whole = enumerated(space, weights, deadline)
+            if whole or best > value:
+                value, path = best, found
+            end = value if whole else end
+        return value, path, end
+
+    def _bracketed(
+        self, space: PathSpace, weights: Tensor, seed: int, budget: float, deadline: Deadline
+    ) -> tuple[float, Path, float]:
+        first = deadline.share(1 / 4)
+        value, path = best_path(space, weights, seed, budget / 4, first)
+        deadline.struck = deadline.struck or first.struck
+        if not self.gates_lie_in_unit_interval or deadline.has_passed():
+            return value, path, math.inf
+        end = _parts_bound(space, weights)
+        branches = BranchAndBound(space, weights, value, path)
+        bracket = branches.bracketed(3 * budget / 4, deadline)
+        return bracket.lower, bracket.path, max(bracket.lower, min(end, bracket.upper))
 
 
 def _enumeration_flops(
-    program: Program, factors: Factors, coefficients: Tensor, budget: float
+    program: Program,
+    factors: Factors,
+    coefficients: Tensor,
+    budget: float,
+    deadline: Deadline,
 ) -> float:
     """What enumeration takes: two operations for each distinct path, item and output.
 
     Where the paths are hopelessly many before equal and dead ones are merged, they are not merged.
+    Infinite once it is seen to be past the budget.
     """
     items = float((coefficients != 0).sum())
     flops = 2.0 * unmerged_path_count(program) * items
@@ -153,47 +191,11 @@ def _enumeration_flops(
         return flops
     flops = 0.0
     for column in coefficients.T:
-        space, _ = _restricted(program, factors, column)
+        space, _ = restricted(program, factors, column)
         flops += 2.0 * space.path_count() * space.count
+        if flops > budget or deadline.has_passed():
+            return math.inf
     return flops
-
-
-def _restricted(program: Program, factors: Factors, column: Tensor) -> tuple[PathSpace, Tensor]:
-    """The paths on the items with a nonzero coefficient, and those coefficients."""
-    rows = column.nonzero()[:, 0]
-    device = factors.items.device
-    return PathSpace(program, factors, rows.to(device)), column[rows].to(device)
-
-
-def entry(space: PathSpace, weights: Tensor, path: Path) -> float:
-    """|v_p| = |Σ_i c_i z_p(x_i)| of one path, in float64."""
-    return abs(float(weights.double() @ space.feature(path).double()))
-
-
-def _enumerated(space: PathSpace, weights: Tensor) -> tuple[float, Path]:
-    """The largest |v_p| over all paths: the last collapse by GEMM, those before it in blocks."""
-    best = -1.0
-    found: Path = ()
-    if space.program.maps[space.last].bias:
-        found = (Step(space.last, BIAS, 0, 0),)
-        best = entry(space, weights, found)
-    narrow = weights.to(space.like.dtype)
-    for b, batch, j in space.blocks(space.last, 0):
-        columns = space.columns(space.last, b, j)
-        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
-            values = (features * narrow[:, None]).T @ columns.values
-            if values.numel() == 0:
-                continue
-            at = int(values.abs().argmax())
-            row, column = divmod(at, values.shape[1])
-            candidate = (
-                Step(space.last, b, j, int(columns.units[column])),
-                *paths.path(row),
-            )
-            value = entry(space, weights, candidate)
-            if value > best:
-                best, found = value, candidate
-    return max(best, 0.0), found
 
 
 def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels: Tensor) -> Tensor:
@@ -210,7 +212,7 @@ def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels:
     """
     largest = torch.zeros(labels.shape[1], dtype=torch.float64, device=factors.items.device)
     for column in targets.T:
-        space, own = _restricted(program, factors, column)
+        space, own = restricted(program, factors, column)
         if space.count == 0:
             continue
         rows = column.nonzero()[:, 0]
@@ -219,60 +221,14 @@ def sup_norms_under(program: Program, factors: Factors, targets: Tensor, labels:
             largest = torch.maximum(largest, coefficients.sum(0).abs())
         for b, batch, j in space.blocks(space.last, 0):
             units = space.columns(space.last, b, j).values
-            wide = max(1, _BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
-            for features, _ in _blocks(space, batch.carrier, int(batch.at[j])):
+            wide = max(1, BLOCK_ENTRIES // (space.count * max(units.shape[1], 1)))
+            for features, _ in blocks(space, batch.carrier, int(batch.at[j])):
                 for part in features.split(wide, 1):
                     made = (part[:, :, None] * units[:, None, :]).reshape(space.count, -1)
                     if made.numel():
                         entries = coefficients.T @ made.double()
                         largest = torch.maximum(largest, entries.abs().amax(1))
     return largest.cpu()
-
-
-@dataclass(frozen=True)
-class _BlockPaths:
-    """Which path each column of a block belongs to, worked out only for the columns asked for."""
-
-    step: Step | None
-    columns: Columns | None
-    first: int
-    before: "_BlockPaths | None"
-
-    def path(self, column: int) -> Path:
-        if self.step is None:
-            return ()
-        if self.columns is None or self.before is None:
-            return (self.step,)
-        row, unit = divmod(column, self.columns.values.shape[1])
-        step = replace(self.step, unit=int(self.columns.units[unit]))
-        return (step, *self.before.path(self.first + row))
-
-
-def _blocks(
-    space: PathSpace, carrier: int | None, cell: int
-) -> Iterator[tuple[Tensor, _BlockPaths]]:
-    """The feature columns (n, p) of all paths that reach a carrier's cell, block by block."""
-    if carrier is None:
-        yield space.ones(), _BlockPaths(None, None, 0, None)
-        return
-    node = space.program.maps[carrier]
-    if node.bias:
-        yield space.ones(), _BlockPaths(Step(carrier, BIAS, cell, 0), None, 0, None)
-    if isinstance(node, Slide):
-        for source in node.reads[cell].tolist():
-            if source >= 0:
-                yield from _blocks(space, node.source, source)
-        return
-    for b, batch, j in space.blocks(carrier, cell):
-        columns = space.columns(carrier, b, j)
-        width = max(columns.values.shape[1], 1)
-        rows = max(1, _BLOCK_ENTRIES // (max(space.count, 1) * width))
-        for features, paths in _blocks(space, batch.carrier, int(batch.at[j])):
-            for start in range(0, features.shape[1], rows):
-                part = features[:, start : start + rows]
-                product = part[:, :, None] * columns.values[:, None, :]
-                label = _BlockPaths(Step(carrier, b, j, 0), columns, start, paths)
-                yield product.reshape(space.count, -1), label
 
 
 def _parts_bound(space: PathSpace, weights: Tensor) -> float:

@@ -2,11 +2,13 @@
 
 python -m tests.load.logs.write FOLDER    all of them, for those kept beside this file
 
-Needs the extra `trackers`. Inspect's model is replaced by a solver that answers from the sample's
-number, lm-evaluation-harness' is its own dummy model.
+Needs the extra `trackers`, and `crfm-helm`, whose pins want an environment of their own. Inspect's model
+is replaced by a solver that answers from the sample's number, lm-evaluation-harness' is its own dummy
+model, and HELM's are those of `ANSWERS`.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -105,14 +107,93 @@ def write_harness(folder: Path) -> Path:
     return folder / "harness"
 
 
+ANSWERS = """
+import re
+from helm.clients.simple_client import SimpleClient
+class Answers(SimpleClient):
+    def invoke_model(self, raw_request):
+        number = int(re.findall(r"Is (\\d+) even or odd", raw_request["prompt"])[-1])
+        wrong = number % 3 == 0 or raw_request["engine"] == "second" and number % 5 == 1
+        return {"completions": ["AB"[(number + wrong) % 2]] * raw_request["num_completions"]}
+"""
+DEPLOYMENT = """
+  - name: toy/{name}
+    model_name: toy/{name}
+    tokenizer_name: simple/tokenizer1
+    max_sequence_length: 2048
+    client_spec: {{class_name: "answers.Answers"}}
+"""
+MODEL = """
+  - name: toy/{name}
+    display_name: {name}
+    description: answers from the number
+    creator_organization_name: toy
+    access: open
+    release_date: 2023-01-01
+    tags: [TEXT_MODEL_TAG, FULL_FUNCTIONALITY_TEXT_MODEL_TAG]
+"""
+HELM_RUNS = {
+    "toy": ("simple_mcqa:model=toy/first", "simple_mcqa:model=toy/second"),
+    "twice": ("simple_mcqa:model=toy/first,num_train_trials=2",),
+    "perturbed": ("simple_mcqa:model=toy/first,data_augmentation=lower",),
+}
+
+
+def write_helm(folder: Path) -> Path:
+    """Three suites: two models; one with two trials of every instance; one with a perturbation."""
+    (folder / "answers.py").write_text(ANSWERS)
+    own = folder / "prod_env"
+    own.mkdir()
+    for file, text in (("model_deployments", DEPLOYMENT), ("model_metadata", MODEL)):
+        key = "models" if file == "model_metadata" else file
+        rows = "".join(text.format(name=name) for name in ("first", "second"))
+        (own / f"{file}.yaml").write_text(f"{key}:\n{rows}")
+    for suite, entries in HELM_RUNS.items():
+        command = [
+            *(sys.executable, "-m", "helm.benchmark.run", "--run-entries", *entries),
+            *("--suite", suite, "-m", str(ITEMS), "--local-path", "prod_env"),
+            *("--output-path", "out", "-n", "1", "--disable-cache"),
+        ]
+        environment = os.environ | {"PYTHONPATH": str(folder)}
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, env=environment)
+    (folder / "out" / "runs").rename(folder / "helm")
+    return folder / "helm"
+
+
+def keep_helm(path: Path) -> None:
+    """Leave the statistics that are read, of each run, under a name that every system can hold."""
+    for run in path.glob("*/*"):
+        if run.name == "eval_cache":
+            shutil.rmtree(run)
+        else:
+            run.rename(run.with_name(run.name.replace(":", "@")))
+    for file in path.rglob("*.*"):
+        if file.name != "per_instance_stats.json":
+            file.unlink()
+            continue
+        records = json.loads(file.read_text(encoding="utf-8"))
+        for record in records:
+            read = {"exact_match", "num_references"}
+            record["stats"] = [s for s in record["stats"] if s["name"]["name"] in read]
+        file.write_text(json.dumps(records, indent=1), encoding="utf-8")
+
+
 def main() -> None:
-    """Write all logs and keep them beside this file, without the machine's names."""
+    """Write all logs, or those named, and keep them beside this file, without the machine's names."""
     folder, own = Path(sys.argv[1]).absolute(), Path(__file__).parent
     folder.mkdir()
-    for write in (write_inspect, write_harness):
-        path = write(folder)
+    writers = {"inspect": write_inspect, "harness": write_harness, "helm": write_helm}
+    for name in sys.argv[2:] or writers:
+        path = writers[name](folder)
+        if name == "helm":
+            keep_helm(path)
         shutil.rmtree(own / path.name, ignore_errors=True)
         shutil.copytree(path, own / path.name, ignore=shutil.ignore_patterns("results_*"))
+        if name != "helm":
+            _keep(own / path.name, folder)
+
+
+def _keep(own: Path, folder: Path) -> None:
     for file in own.rglob("*.json*"):
         text = file.read_text(encoding="utf-8").replace(str(folder), "/work-folder")
         if file.suffix == ".json":

@@ -54,7 +54,8 @@ def test_energy_is_that_of_the_paths_by_their_starts(name: str, landmarks: int |
 @pytest.mark.parametrize("name", ["four_hidden", "conv_pool", "residual", "depthwise_pointwise"])
 def test_fewer_items_give_the_projection(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The energy of Pu, with P from an explicit basis of the chosen items' path features."""
-    monkeypatch.setattr(attribution, "_FEWEST", 5)
+    monkeypatch.setattr(attribution, "_CHEAP", 0.0)
+    monkeypatch.setattr(attribution, "_SHARE", 1 / 4)
     case = random_case(name, seed=2, m=9, n=11)
     network = case.subject.network
     items = torch.cat([case.sample.items, case.reference.items]).reshape(20, -1).numpy()

@@ -14,9 +14,10 @@ from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta2 import branch
 from gencheck.spectral.beta2.ascent import ascend, random_path
 from gencheck.spectral.beta2.branch import Bracket, BranchAndBound
+from gencheck.spectral.beta2.enumeration import entry
 from gencheck.spectral.beta2.paths import PathSpace
 from gencheck.spectral.beta2.search import best_path
-from gencheck.spectral.beta2.sup_norm import _parts_bound, entry, sup_norms
+from gencheck.spectral.beta2.sup_norm import _parts_bound, sup_norms
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.factors import forward
 from gencheck.training.loop import Training, fit

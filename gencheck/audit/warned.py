@@ -1,0 +1,33 @@
+"""A warning as plain data."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class NamedItem:
+    """One item that a warning speaks of.
+
+    Attributes
+    ----------
+    set, index
+        Where it is, as in `ItemShare`.
+    label
+        Its class; None where the targets are values.
+    detail
+        What is said of it: the predicted class, or the items that are the same.
+    """
+
+    set: str
+    index: int
+    label: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning: its name, a sentence that says what it means and what to do, how many, and which."""
+
+    name: str
+    message: str
+    count: int | None = None
+    items: tuple[NamedItem, ...] = field(default=())

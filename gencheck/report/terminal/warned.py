@@ -1,0 +1,30 @@
+"""The warnings of a `concentrate` document."""
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from gencheck.report.json import Document
+
+# Items of a warning that the terminal lists; the document has more.
+_ITEMS_SHOWN = 3
+
+
+def warnings_section(doc: Document) -> list[RenderableType]:
+    """What a colleague would say before anything else is read."""
+    parts: list[RenderableType] = []
+    for warned in doc["warnings"]:
+        parts.append(Text(f"! {warned['message']}", style="yellow"))
+        table = Table.grid(padding=(0, 2))
+        for justify in ("left", "right", "left"):
+            table.add_column(no_wrap=True, justify=justify)
+        table.add_column(overflow="fold")
+        for item in warned["items"][:_ITEMS_SHOWN]:
+            label = "" if item["label"] is None else f"label {item['label']}"
+            table.add_row(f"  {item['set']}", f"item {item['index']}", label, item["detail"])
+        if warned["items"]:
+            parts.append(table)
+    title = Rule(Text("Before you read on", style="bold"), align="left", style="dim")
+    return [Padding(title, (1, 0, 0, 0)), *parts] if parts else []
