@@ -184,6 +184,53 @@ def densenet40(classes: int = 10, growth: int = 12) -> nn.Module:
     )
 
 
+class TransformerBlock(nn.Module):
+    """Attention and an MLP behind normalisations, each with a skip."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        split = self.qkv(self.norm1(x)).view(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)
+        h = functional.scaled_dot_product_attention(q, k, v)
+        x = x + self.out(h.transpose(1, 2).reshape(batch, tokens, width))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionTransformer(nn.Module):
+    """Square patches, a class token, positions, pre-norm blocks; the class token is read."""
+
+    def __init__(
+        self, shape: tuple[int, int, int], patch: int, width: int, depth: int, heads: int
+    ) -> None:
+        super().__init__()
+        channels, height, breadth = shape
+        self.patches = nn.Conv2d(channels, width, patch, patch)
+        self.token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        tokens = (height // patch) * (breadth // patch) + 1
+        self.positions = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.patches(x).flatten(2).transpose(1, 2)
+        h = torch.cat([self.token.expand(len(h), -1, -1), h], 1) + self.positions
+        return self.head(self.norm(self.blocks(h))[:, 0])
+
+
+def vit_tiny() -> nn.Module:
+    """ViT-tiny for 3x32x32 images in patches of 4: 12 blocks, 3 heads, width 192, 65 tokens."""
+    return VisionTransformer((3, 32, 32), patch=4, width=192, depth=12, heads=3)
+
+
 ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "lenet5": lenet5,
     "vgg11_bn": vgg11_bn,

@@ -36,12 +36,14 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
     found = []
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
         where, index = question.place(position)
+        words = question.options.vocabulary
         found.append(
             ItemShare(
                 set=where,
                 index=index,
                 label=_label(difference.targets[position], question.task),
                 share=float(terms[position]) / whole,
+                tokens=None if words is None else words.of(_item(question, position)),
             )
         )
     return tuple(found)
@@ -90,6 +92,15 @@ def top_direction(
         items=found.items,
         picture=picture,
     )
+
+
+def _item(question: Question, position: int) -> list[float]:
+    """The numbers of one of the pooled items, flat."""
+    count = len(question.sample.items)
+    part, own = (
+        (question.sample, position) if position < count else (question.reference, position - count)
+    )
+    return list(part.items[own].flatten().tolist())
 
 
 def _label(target: Tensor, task: str) -> int | float | tuple[float, ...]:

@@ -8,6 +8,7 @@ import torch
 
 from gencheck.audit.certificate_request import CertificateRequest
 from gencheck.errors import InputError
+from gencheck.load.vocabulary import Vocabulary
 from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND
 from gencheck.spectral.kernel.path_kernel import KernelOptions
 
@@ -52,6 +53,8 @@ class AuditOptions:
         How many of the items that make up β1 are listed.
     gates_independent
         True where the gates are known to have seen neither set; it changes how p-values read.
+    vocabulary
+        The words of the tokens that items consist of, for the items that are listed.
     softmax
         True for the squared loss of the probabilities softmax(h) beside that of the outputs.
     """
@@ -72,6 +75,7 @@ class AuditOptions:
     top: int = 10
     landmarks: int | None = None
     gates_independent: bool = False
+    vocabulary: Vocabulary | None = None
     softmax: bool = False
 
     def record(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ class AuditOptions:
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         plain["dtype"] = str(self.dtype).removeprefix("torch.")
         plain["cache"] = None if self.cache is None else str(self.cache)
+        plain["vocabulary"] = None if self.vocabulary is None else self.vocabulary.record()
         plain["certificate"] = None if self.certificate is None else vars(self.certificate)
         return plain
 

@@ -192,12 +192,15 @@ class ItemShare:
         Its class, or the value or values to regress.
     share
         Its term over β1; all items' shares add up to 1, those of the sample are negative.
+    tokens
+        The words of a text, where a vocabulary was given.
     """
 
     set: str
     index: int
     label: int | float | tuple[float, ...]
     share: float
+    tokens: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,14 @@ def concentrate(
     top: Annotated[
         int, typer.Option(min=0, metavar="N", help="List the items with the largest parts in β1.")
     ] = 10,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of a text model: its tokens, one a line (.txt) or as tokenizers are saved (.json); "
+            "default: the one in CHECKPOINT's folder. Items are then listed in words.",
+        ),
+    ] = None,
     softmax: Annotated[
         bool, typer.Option("--softmax", help="Show the squared loss of probabilities beside.")
     ] = False,
@@ -270,6 +278,7 @@ def concentrate(
         gates_independent=gates_independent,
         key=key,
         output=output_name,
+        vocabulary=vocabulary,
     )
     gate = concentrate_gate(result, limits, min_p_value)
     inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}

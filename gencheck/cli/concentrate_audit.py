@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gencheck.audit.options import AuditOptions
     from gencheck.audit.result import ConcentrationResult
+    from gencheck.load.vocabulary import Vocabulary
 
 
 def rounds_of(asked: int | None, landmarks: int | None) -> int:
@@ -37,6 +38,29 @@ def audit_options(device: str, dtype: str, memory: str | None, **others: Any) ->
     )
 
 
+def _words(path: Path | None, checkpoint: Path, text: bool) -> "Vocabulary | None":
+    """The vocabulary asked for, or the one that lies beside a text model.
+
+    Raises
+    ------
+    InputError
+        One was asked for, and items are no tokens; or it cannot be read.
+    """
+    from gencheck.errors import InputError
+    from gencheck.load.vocabulary import read_vocabulary, vocabulary_of_folder
+
+    if path is None:
+        return vocabulary_of_folder(checkpoint) if text else None
+    if not text:
+        raise InputError(
+            where="--vocabulary",
+            found=f"{path}, for a model whose items are no tokens",
+            required="a model that looks whole numbers up in an embedding",
+            remedy="Leave --vocabulary away.",
+        )
+    return read_vocabulary(path)
+
+
 def run_audit(
     checkpoint: Path,
     model: str | None,
@@ -48,6 +72,7 @@ def run_audit(
     *,
     key: str | None,
     output: str | None,
+    vocabulary: Path | None = None,
 ) -> "tuple[ConcentrationResult, dict[str, Any]]":
     """Open model and data, measure, and record what went in.
 
@@ -79,7 +104,8 @@ def run_audit(
                 key=key,
                 output=output,
             )
-        options = replace(options, gates_independent=opened.gates_independent)
+        words = _words(vocabulary, checkpoint, opened.model.whole_numbers)
+        options = replace(options, gates_independent=opened.gates_independent, vocabulary=words)
         if options.certificate is not None:
             require_independent_gates(opened.gates_independent)
         require_same(ranks, opened, options)

@@ -191,8 +191,12 @@ class NumericAlgebra:
 
     def select(self, node: Select, value: Scaled) -> Scaled:
         """Units by index, 0 where there is none."""
-        index = torch.from_numpy(node.index)
-        chosen = _taps(value.mantissa.reshape(len(value.mantissa), 1, -1), index[None], 0.0)
+        index, flat = torch.from_numpy(node.index), value.mantissa.flatten(1)
+        if bool((index < 0).any()):
+            flat = functional.pad(flat, (0, 1))
+            index = torch.where(index < 0, flat.shape[1] - 1, index)
+        # a gather, since the gradient of indexing adds one entry at a time
+        chosen = torch.gather(flat, 1, index.to(flat.device).expand(len(flat), -1))
         return Scaled(chosen.reshape(-1, *node.shape), value.exponent)
 
     def add(self, left: Scaled, right: Scaled) -> Scaled:

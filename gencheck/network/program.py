@@ -95,6 +95,9 @@ class Batch:
     vocabulary
         Where the one column holds tokens: how many there are. Each unit then stands for one unit a
         token, with the factor [the token stands here]: an overlap is [both tokens are equal].
+    in_place
+        True where the factors of an item lie side by side in what is kept of it, block after block at
+        equal distances: they are read there, and nothing is copied.
     """
 
     carrier: int | None
@@ -105,6 +108,7 @@ class Batch:
     origin: Origin
     repeat: int = 1
     vocabulary: int = 0
+    in_place: bool = False
 
     @property
     def blocks(self) -> int:
@@ -212,6 +216,12 @@ class Program:
         return sum(b.blocks * b.width for _, _, b in self.batches() if b.columns)
 
     @property
+    def copies_per_item(self) -> int:
+        """Those of them that are copied out of what is kept of an item."""
+        batches = [b for _, _, b in self.batches() if b.columns and not b.in_place]
+        return sum(b.blocks * b.width for b in batches)
+
+    @property
     def live_cells(self) -> int:
         """The most cells that are held at one time, with room for one map of overlaps."""
         last = {source: m for m, made in enumerate(self.maps) for source in made.sources}
@@ -220,6 +230,12 @@ class Program:
             held = [s for s, reader in last.items() if s < m <= reader]
             most = max(most, sum(self.maps[s].cells for s in held) + 2 * made.cells)
         return most
+
+
+def channels_last(units: Index, width: int, channels: int) -> Index:
+    """Where flat units of a tensor are kept, channels counted last; −1 stays."""
+    positions = width // channels
+    return np.where(units < 0, -1, units % positions * channels + units // positions)
 
 
 def without_dead_blocks(program: Program) -> Program:

@@ -18,6 +18,7 @@ from math import prod
 import numpy as np
 
 from gencheck.network.computed import Attend, Centre, Computed, Constant, Embed, Scale
+from gencheck.network.in_place import read_in_place
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     Affine,
@@ -316,4 +317,4 @@ def kernel_program(network: Network, patches: bool = True) -> Program:
     algebra = _TermAlgebra(patches, computed)
     interpret(network, algebra)
     program = algebra.builder.program()
-    return without_dead_blocks(program) if computed else program
+    return read_in_place(without_dead_blocks(program) if computed else program, network)

@@ -10,6 +10,7 @@ from gencheck.audit.result import (
     ConcentrationResult,
     Direction,
     GapFacts,
+    ItemShare,
     NullComparison,
     PermutationFacts,
 )
@@ -29,6 +30,14 @@ _ADAPTED = (
     "adapted to the sample, together with any difference of the distributions. With gates that saw "
     "neither set, declared by --gates-independent, it speaks of the distributions alone."
 )
+
+
+def _share(item: ItemShare) -> dict[str, Any]:
+    """An item of the attribution; its words only where they are known."""
+    plain = vars(item)
+    if item.tokens is None:
+        return {key: value for key, value in plain.items() if key != "tokens"}
+    return plain | {"tokens": list(item.tokens)}
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +103,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "self_check": {"output_deviation": result.self_check},
         "warnings": [asdict(warned) for warned in result.warnings],
         "permutation": permutation_document(result.permutation),
-        "attribution": [vars(item) for item in result.attribution],
+        "attribution": [_share(item) for item in result.attribution],
         "direction": _direction(result.direction),
         "timing": {
             "seconds": result.seconds,

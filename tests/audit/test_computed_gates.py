@@ -140,3 +140,14 @@ def test_a_program_whose_gates_need_what_may_not_run_is_refused() -> None:
 
     with pytest.raises(UnsupportedModel, match="matrix_exp"):
         model_of_module(Random(), [(3,)])
+
+
+def test_a_norm_that_only_dense_layers_read_is_folded_into_them() -> None:
+    # behind a skip it is read by the sum as well, and stays a layer of its own
+    assert "centre" not in _traced("pre_norm_vision")[1].network.operations()
+    assert _traced("post_norm_vision")[1].network.operations()["centre"] > 0
+
+
+def test_gates_stand_where_no_axes_need_to_be_turned() -> None:
+    operations = _traced("pre_norm_vision")[1].network.operations()
+    assert operations["select"] <= 8

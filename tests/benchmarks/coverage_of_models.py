@@ -14,10 +14,12 @@ import resource
 import sys
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from gencheck.audit.model import model_of_module
 from gencheck.errors import UnsupportedModel
@@ -25,20 +27,43 @@ from gencheck.network.algebra import log2_path_count, logits
 from tests.benchmarks.model_zoo import zoo
 
 
+def items_of(shape: tuple[int, ...], text: bool, count: int) -> Tensor:
+    """Random images or texts."""
+    given = (count, *shape)
+    return torch.randint(0, 1000, given).float() if text else torch.rand(given)
+
+
+@torch.no_grad()
+def drawn(model: nn.Module, shape: tuple[int, ...], text: bool) -> nn.Module:
+    """The model in eval mode, without what would make the comparison empty.
+
+    Weights that start as one constant (layer scales near 0, heads at 0, gains of 1) are drawn, and
+    normalisations by batch have the statistics of random items: with mean 0 and variance 1 signals die
+    out on the way through many layers, and every output is its bias.
+    """
+    for parameter in model.parameters():
+        if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
+            zero = not bool(parameter.any())
+            _ = parameter.normal_(0, 0.1) if zero else parameter.uniform_(0.5, 1.5)
+    model.eval()
+    norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        for norm in norms:
+            norm.momentum = None
+            norm.train()
+        model(items_of(shape, text, 8))
+    return model.eval()
+
+
 def measure(name: str) -> dict[str, Any]:
     """One row: how much of the model is covered, and how far z·w is from its own outputs."""
     library, make, shape, text = zoo()[name]
     torch.manual_seed(0)
-    started, model = time.perf_counter(), make().eval()
-    for parameter in model.parameters():
-        # heads that start at zero would make every output 0, and the comparison empty
-        if parameter.dim() > 1 and not bool(parameter.any()):
-            torch.nn.init.normal_(parameter, std=0.02)
+    started, model = time.perf_counter(), drawn(make(), shape, text)
     row: dict[str, Any] = {"name": name, "library": library, "item": list(shape)}
     try:
         audited = model_of_module(model, [shape])
-        given = (2, *shape)
-        items = torch.randint(0, 1000, given).float() if text else torch.rand(given)
+        items = items_of(shape, text, 2)
         own, found = audited.own_output(items), logits(audited.network, items)[0].plain()
         scale = float(own.abs().max()) or 1.0
         row |= {"covered": "whole", "deviation": float((own - found).abs().max()) / scale}
@@ -76,16 +101,23 @@ def page(rows: list[dict[str, Any]]) -> str:
     by_name = {row["name"]: row for row in rows}
     ordered = [by_name[name] for name in zoo() if name in by_name]
     whole = sum(row["covered"] == "whole" for row in ordered)
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in sorted({library for library, *_ in zoo().values()})
+    )
     missing = [name for name in zoo() if name not in by_name]
     lines = [
         "# Which models are covered",
         "",
         f"{whole} of {len(ordered)} architectures measured are covered whole, with random weights"
         + (f" (not measured yet: {', '.join(missing)})" if missing else "")
-        + ". Each was read "
-        "and its z·w compared with its own outputs on two items, in float32 on one thread of a busy "
-        "machine; seconds and memory are those of reading and checking it, the libraries included. Made "
-        "by `python -m tests.benchmarks.coverage_of_models`.",
+        + f" ({versions}).",
+        "Each was read and its z·w compared with its own outputs on two items, in float32 on one thread "
+        "of a busy",
+        "machine; weights that start as one constant are drawn, and normalisations have the statistics "
+        "of random",
+        "items, so that the comparison is not empty. Seconds and memory are those of reading and "
+        "checking it, the",
+        "libraries included. Made by `python -m tests.benchmarks.coverage_of_models`.",
         "",
         "| library | model | item | covered | paths | computed gates | deviation | seconds | memory |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The Gram stage of three kinds of networks on real data, against the machine's own limits.
+"""The Gram stage of four kinds of networks on real data, against the machine's own limits.
 
     GENCHECK_DATA=FOLDER python -m tests.benchmarks.kernels [--device cuda] [--items 4000] [--growth]
     GENCHECK_DATA=FOLDER python -m tests.benchmarks.kernels --ways
@@ -32,7 +32,7 @@ from gencheck.spectral.kernel.executors import executor_for
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from gencheck.spectral.kernel.overlaps import int8_product
-from tests.architectures import initialised, lenet5, lenet_like
+from tests.architectures import initialised, lenet5, lenet_like, vit_tiny
 
 FOLDER = Path(os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder"))
 
@@ -136,6 +136,7 @@ def table(device: str, items: int) -> None:
         ("784-256-256-10, MNIST", fully_connected(256), mnist(5 * items)),
         ("LeNet-like, MNIST", seeded(lenet_like()), mnist(items)),
         ("ResNet-20, CIFAR-10", initialised("resnet20"), cifar(items // 2)),
+        ("ViT-tiny, CIFAR-10", seeded(vit_tiny()), cifar(items // 4)),
     ]
     print(
         "| network | N | executor | s | Mpairs/s | kFLOP | kB | GFLOP/s | GB/s | achieved/limit |"

@@ -1,10 +1,12 @@
-"""Normalisation folded into the layer before it, and nodes that nothing reads left out."""
+"""Normalisation folded into the layers around it, and nodes that nothing reads left out."""
 
 from collections import Counter
 from dataclasses import replace
 
 from torch import Tensor
 
+from gencheck.network.frontend.centring import fold_centring
+from gencheck.network.frontend.rearranging import join_moves
 from gencheck.network.ir import Affine, Conv, Dense, Network
 from gencheck.network.node import Node
 
@@ -13,7 +15,8 @@ def fold(nodes: list[Node], output: int) -> tuple[Network, dict[int, int]]:
     """The network of the nodes that `output` needs, each `Affine` folded into a layer before it.
 
     A fold needs the layer to have no other reader and the affine map to treat each of its channels
-    alike: W ← s W, b ← s b + t. Any other affine map stays an edge of its own.
+    alike: W ← s W, b ← s b + t. Any other affine map stays an edge of its own. Centring goes into the
+    layers behind it, and moves of units are joined.
 
     Returns
     -------
@@ -29,6 +32,8 @@ def fold(nodes: list[Node], output: int) -> tuple[Network, dict[int, int]]:
             before = nodes[node.sources[0]]
             if isinstance(before, Dense | Conv):
                 nodes[i] = _scaled(before, node) or node
+    fold_centring(nodes, kept)
+    join_moves(nodes, _needed(nodes, output))
     return _pruned(nodes, output)
 
 

@@ -10,6 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gencheck.printable import printable
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics, theory, verdict
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
@@ -194,8 +195,12 @@ def _blame(doc: Document) -> list[RenderableType]:
     table.add_column(overflow="fold")
     for item in doc["attribution"]:
         label = "label" if doc["data"]["task"] == "classification" else "target"
+        words = printable("".join(f" {token}" for token in item.get("tokens", ())))
         table.add_row(
-            item["set"], f"item {item['index']}", f"{item['share']:.2%}", f"{label} {item['label']}"
+            item["set"],
+            f"item {item['index']}",
+            f"{item['share']:.2%}",
+            Text(f"{label} {item['label']}{words}"),
         )
     note = Text(
         "Each item's share of β1: what the reference has along that path direction and the sample "

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from gencheck.network.program import Batch, Collapse, Program, Slide
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.evaluate import StripFactors, map_exponents, strip_factors
+from gencheck.spectral.kernel.evaluate import map_exponents
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.strip_factors import StripFactors, strip_factors
 
 # Bytes of maps and overlaps that one step holds: all of them are kept for the derivative. Larger
 # steps get their memory from the system page by page, which costs more than the arithmetic.

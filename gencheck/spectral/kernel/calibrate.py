@@ -1,7 +1,7 @@
 """The quickest way to form each batch's overlaps, found by trying on the run's own items."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -65,19 +65,26 @@ class Calibration:
     The first way of each is that of floats, which is taken until `choose` is called. Whichever is
     taken, the bits of an overlap are the same.
 
+    Parameters
+    ----------
+    apart
+        Batches that are not formed as overlaps of their own: loops read their factors as floats.
+
     Attributes
     ----------
     ways
         The way taken, by the positions of map and batch; floats as they are where there is none.
     """
 
-    def __init__(self, program: Program, factors: Factors) -> None:
-        self.program, self.factors = program, factors
+    def __init__(
+        self, program: Program, factors: Factors, apart: Collection[tuple[int, int]] = ()
+    ) -> None:
+        self.program, self.factors, self.apart = program, factors, apart
         self.levels = _levels(program, factors)
         self.ways: dict[tuple[int, int], Way] = {}
         if self.levels is not None:
             for m, b, batch in program.batches():
-                if _of_coordinates(batch):
+                if _of_coordinates(batch) and (m, b) not in apart:
                     self.ways[m, b] = FloatLevels(self.levels)
 
     def choose(self, asked: str = "auto") -> tuple[OverlapChoice, ...]:
@@ -86,7 +93,7 @@ class Calibration:
         made = []
         for m, b, batch in self.program.batches():
             share = 2 * int(batch.counts.sum()) / total if batch.columns else 0.0
-            if share < _SHARE and asked == "auto":
+            if (m, b) in self.apart or (share < _SHARE and asked == "auto"):
                 continue
             ways = {way.name: way for way in self._ways(batch)}
             choice = self._choice(self.program.maps[m].label, batch, ways, asked)

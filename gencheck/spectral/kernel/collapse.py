@@ -23,26 +23,36 @@ class Layout:
         The grid's levels that tell cells apart; blocks along the others go to one cell.
     covers
         True where the blocks' cells are all the map's cells in order.
+    even
+        True where all blocks have as many units.
     """
 
     grid: Grid | None
     lead: int
     covers: bool
+    even: bool
+
+    def starts_cells(self, batch: Batch) -> bool:
+        """True where its blocks can be written into memory that holds nothing yet."""
+        if not batch.columns:
+            return self.covers and self.even and self.grid is not None and batch.carrier is not None
+        return self.covers and (self.grid is not None or batch.carrier is None)
 
 
 def layout_of(batch: Batch, cells: int) -> Layout:
     """How the blocks of a batch lie in a map of so many cells."""
     covers = np.array_equal(batch.cells, np.arange(cells))
+    even = bool(batch.counts.min() == batch.width)
     grid = common_grid(batch.at, batch.cells)
     if grid is None:
-        return Layout(None, 0, covers)
+        return Layout(None, 0, covers, even)
     distinct = len(np.unique(batch.cells))
     lead = len(grid.sizes)
     while distinct < batch.blocks and lead and grid.strides[1][lead - 1] == 0:
         lead -= 1
     if prod(grid.sizes[:lead]) != distinct:
-        return Layout(None, 0, covers)
-    return Layout(grid, lead, covers)
+        return Layout(None, 0, covers, even)
+    return Layout(grid, lead, covers, even)
 
 
 @dataclass(frozen=True)
@@ -92,18 +102,23 @@ class CollapseStep:
         out.index_add_(0, cells, part, alpha=self.scale)
 
 
-def add_counts(step: CollapseStep, out: Tensor) -> None:
-    """Where every factor is 1 an overlap is the number of units."""
+def add_counts(step: CollapseStep, out: Tensor, constant: float | None) -> None:
+    """Where every factor is 1 an overlap is the number of units.
+
+    With a `constant`, `out` holds nothing yet and starts from it; see `Layout.starts_cells`.
+    """
     batch, grid, lead = step.batch, step.layout.grid, step.layout.lead
     shape = (-1, *[1] * (out.ndim - 1))
     if step.carrier is None:
         total = np.bincount(batch.cells, batch.counts, out.shape[0])
         out.add_(torch.from_numpy(total).to(out).view(shape), alpha=step.scale)
-    elif grid is not None and batch.counts.min() == batch.width:
+    elif grid is not None and step.layout.even:
         carrier = grid.view(0, step.carrier)
         if lead < len(grid.sizes):
             carrier = carrier.sum(tuple(range(lead, len(grid.sizes))))
-        grid.view(1, out, levels=lead).add_(carrier, alpha=batch.width * step.scale)
+        target = grid.view(1, out, levels=lead)
+        before = target if constant is None else out.new_full((), constant)
+        torch.add(before, carrier, alpha=batch.width * step.scale, out=target)
     else:
         at, cells = (torch.from_numpy(i).to(out.device) for i in (batch.at, batch.cells))
         counts = torch.from_numpy(batch.counts).to(out).view(shape)

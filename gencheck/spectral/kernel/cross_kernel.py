@@ -9,14 +9,12 @@ from gencheck.network.program import Program
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
-    PassingFactors,
     Singles,
-    StripFactors,
     map_exponents,
-    strip_factors,
 )
 from gencheck.spectral.kernel.executors import FACTOR_BYTES, matrix_cuts
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
 # Items whose kernels are formed at one time, at most.
 _TILE = 1024
@@ -38,7 +36,8 @@ class CrossKernel:
     ) -> None:
         self.program = program
         self.factors = replace(factors, items=factors.items.double(), placed={})
-        self.cuts = matrix_cuts(program, torch.float64, _TILE, factor_bytes)
+        copied = factors.items.dtype != torch.float64
+        self.cuts = matrix_cuts(program, torch.float64, _TILE, factor_bytes, copied=copied)
         exponents = map_exponents(program, self.factors, self.cuts.strip)
         self._kernel = Kernel(program, exponents)
         self.exponent = exponents[-1]

@@ -1,34 +1,26 @@
 """The program of the path kernel carried out: on all pairs of two groups of items, or on i = j."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Collapse, Map, Program, Slide
+from gencheck.network.program import Batch, Collapse, Map, Program, Slide
 from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_of
 from gencheck.spectral.kernel.factors import Factors
-from gencheck.spectral.kernel.overlaps import FloatProducts, Way
+from gencheck.spectral.kernel.narrow import NarrowLoops
+from gencheck.spectral.kernel.overlaps import FLOATS, Ways
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
 OVERLAP_BYTES = 2**21
 
 # Carriers whose self-products stay within these powers of two need no scaling.
 _SAFE_EXPONENT = 40
-
-
-_FLOATS = FloatProducts()
-
-# How the overlaps of batches are formed where not as products of floats, by map and batch.
-Ways: TypeAlias = Mapping[tuple[int, int], Way]
-
-# The factors of a group of items, each of shape (blocks, n, …), by map and batch.
-StripFactors: TypeAlias = Mapping[tuple[int, int], Tensor]
 
 
 class Overlaps(Protocol):
@@ -74,7 +66,7 @@ class Pairs:
         if tokens:
             out.copy_(left == right.transpose(1, 2))
             return
-        self.ways.get(key, _FLOATS).into(left, right, out)
+        self.ways.get(key, FLOATS).into(left, right, out)
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,8 @@ class Singles:
             out.fill_(1.0)
             return
         part = self.factors[key][first:stop]
-        # in the run's own dtype: counts are whole numbers, and only powers of two are wanted
-        out.copy_(part.square() @ part.new_ones(part.shape[2]))
+        # one pass in the run's own dtype: only powers of two are wanted of it
+        out.copy_(torch.linalg.vector_norm(part, dim=2).square_())
 
 
 class Kernel:
@@ -102,9 +94,15 @@ class Kernel:
     arithmetic.
     """
 
-    def __init__(self, program: Program, exponents: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        exponents: list[int] | None = None,
+        narrow: NarrowLoops | None = None,
+    ) -> None:
         self.program = program
         self.exponents = exponents
+        self.narrow = narrow
         self.found: list[int] = []
         self.layouts = {
             (m, b): layout_of(batch, program.maps[m].cells) for m, b, batch in program.batches()
@@ -181,20 +179,58 @@ class Kernel:
         bias = one if node.bias else 0.0
         written = False
         for b, batch in enumerate(node.batches):
-            layout = self.layouts[position, b]
-            if not written and not (layout.covers and batch.columns):
+            key, layout = (position, b), self.layouts[position, b]
+            narrow = self._is_narrow(key, batch, made, overlaps, out)
+            starts = layout.starts_cells(batch)
+            if narrow:
+                assert self.narrow is not None
+                starts = self.narrow.covers(key, node.cells)
+            if not written and not starts:
                 out.fill_(bias)
                 written = True
             carrier = None if batch.carrier is None else made[batch.carrier]
             scale = scales[batch.carrier] * batch.repeat
-            step = CollapseStep((position, b), batch, layout, carrier, scale)
-            if batch.columns:
-                self._add_overlaps(step, overlaps, out, None if written else bias)
+            step = CollapseStep(key, batch, layout, carrier, scale)
+            before = None if written else bias
+            if narrow:
+                self._add_narrow(step, overlaps, out, before)
+            elif batch.columns:
+                self._add_overlaps(step, overlaps, out, before)
             else:
-                add_counts(step, out)
+                add_counts(step, out, before)
             written = True
         if not written:
             out.fill_(bias)
+
+    def _is_narrow(
+        self,
+        key: tuple[int, int],
+        batch: Batch,
+        made: dict[int, Tensor],
+        overlaps: Overlaps,
+        out: Tensor,
+    ) -> bool:
+        if self.narrow is None or batch.carrier is None or not isinstance(overlaps, Pairs):
+            return False
+        return self.narrow.suits(key, made[batch.carrier], out)
+
+    def _add_narrow(
+        self, step: CollapseStep, overlaps: Overlaps, out: Tensor, before: float | None
+    ) -> None:
+        """Overlap, product and sum in one pass."""
+        assert isinstance(overlaps, Pairs)
+        assert self.narrow is not None
+        assert step.carrier is not None
+        left = overlaps.left[step.key][:, overlaps.rows]
+        right = overlaps.right[step.key][:, overlaps.columns]
+        self.narrow.add(
+            step.key,
+            (left, right),
+            scale=step.scale,
+            carrier=step.carrier,
+            before=before,
+            out=out,
+        )
 
     def _add_overlaps(
         self, step: CollapseStep, overlaps: Overlaps, out: Tensor, constant: float | None
@@ -244,42 +280,6 @@ class Kernel:
             if count:
                 self.free.append(value)
             value = target
-
-
-def strip_factors(
-    program: Program, factors: Factors, rows: slice | Tensor, ways: Ways | None = None
-) -> StripFactors:
-    """The factors of all batches for some items, as the `ways` of their overlaps read them."""
-    reader, chosen = factors.reader(rows), ways or {}
-    return {
-        (m, b): chosen.get((m, b), _FLOATS).prepared(reader, batch)
-        for m, b, batch in program.batches()
-        if batch.columns
-    }
-
-
-class PassingFactors(StripFactors):
-    """The factors of one batch at a time, made when they are asked for."""
-
-    def __init__(
-        self, program: Program, factors: Factors, rows: slice | Tensor, ways: Ways | None = None
-    ) -> None:
-        self.reader, self.ways = factors.reader(rows), ways or {}
-        self.batches = {(m, b): batch for m, b, batch in program.batches() if batch.columns}
-        self.held: tuple[tuple[int, int], Tensor] | None = None
-
-    def __getitem__(self, key: tuple[int, int]) -> Tensor:
-        if self.held is None or self.held[0] != key:
-            self.held = None
-            way = self.ways.get(key, _FLOATS)
-            self.held = (key, way.prepared(self.reader, self.batches[key]))
-        return self.held[1]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
 
 def map_exponents(program: Program, factors: Factors, strip: int) -> list[int]:

@@ -24,12 +24,11 @@ from gencheck.spectral.kernel.calibrate import (
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
-    PassingFactors,
-    StripFactors,
     map_exponents,
-    strip_factors,
 )
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.narrow import NarrowLoops, narrow_batches, narrow_pays
+from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
 # Bytes of the maps that one step of the matrix products holds: a share of a last-level cache.
 _MAP_BYTES = 2**24
@@ -93,6 +92,11 @@ class Executor(Protocol):
         ...
 
     @property
+    def settings(self) -> str:
+        """What decides how its sums are split, for the identity of stored tiles."""
+        ...
+
+    @property
     def exponent(self) -> int:
         """The power of two left out of what `fill` writes."""
         ...
@@ -115,8 +119,16 @@ class Executor(Protocol):
         ...
 
 
-def matrix_cuts(program: Program, dtype: torch.dtype, tile: int, factor_bytes: int) -> Cuts:
+def matrix_cuts(
+    program: Program,
+    dtype: torch.dtype,
+    tile: int,
+    factor_bytes: int,
+    copied: bool = False,
+) -> Cuts:
     """Steps whose maps fit into a cache, and strips whose factors fit into `factor_bytes`.
+
+    With `copied`, also what could be read in place is copied, since it is kept in another dtype.
 
     Where strips would be too short for their unpacking to pay, factors are made in passing, and the
     steps are as large as maps in main memory allow.
@@ -127,7 +139,8 @@ def matrix_cuts(program: Program, dtype: torch.dtype, tile: int, factor_bytes: i
         return min(tile, max(_LEAST_ROWS, rows // _LEAST_ROWS * _LEAST_ROWS))
 
     step = side(_MAP_BYTES)
-    each = max(1, program.factors_per_item * dtype.itemsize)
+    factors = program.factors_per_item if copied else program.copies_per_item
+    each = max(1, factors * dtype.itemsize)
     # four strips at least, so that rows stay while columns change
     strip = min(tile, factor_bytes // (4 * each)) // step * step
     if strip >= min(tile, _PAYING_STEPS * step):
@@ -161,8 +174,13 @@ class MatrixExecutor:
     def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
         self.program, self.factors = program, factors
         self.cuts = matrix_cuts(program, factors.items.dtype, tile, factor_bytes)
-        self._kernel = Kernel(program, map_exponents(program, factors, self.cuts.strip))
-        self._calibration = Calibration(program, factors)
+        exponents = map_exponents(program, factors, self.cuts.strip)
+        pays_loops = factors.items.device.type == "cpu" and narrow_pays(program, factors.count)
+        narrow = NarrowLoops(program) if pays_loops and compiled_loops_are_there() else None
+        self._kernel = Kernel(program, exponents, narrow)
+        self._calibration = Calibration(program, factors, narrow_batches(program) if narrow else ())
+        # sums are split otherwise by the loops: their tiles are others
+        self.settings = f"{self.name} {self.cuts.step}" + (" loops" if narrow else "")
 
     def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
         """Try the ways of each layer where the work is long; whichever is taken, the bits stay."""
@@ -205,6 +223,7 @@ class BitExecutor:
     def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
         self.factors = factors
         self.cuts = bit_cuts(program, factors.items.dtype, tile, factor_bytes)
+        self.settings = f"{self.name} {self.cuts.step}"
         exponents = map_exponents(program, factors, self.cuts.strip)
         self.exponent = exponents[-1]
         self.plan = bit_plan(program, exponents, factors)

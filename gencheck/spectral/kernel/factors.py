@@ -10,7 +10,7 @@ from torch import Tensor
 from gencheck.network.algebra import GatedNode, Planes, gated_logits, logits
 from gencheck.network.computed import Computed
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
-from gencheck.network.program import Batch, Column
+from gencheck.network.program import Batch, Column, channels_last
 from gencheck.network.scaled import Scaled
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
@@ -45,8 +45,7 @@ class Plane:
 
     def places(self, units: Index) -> Index:
         """Where flat units, counted with channels first, are stored; −1 stays."""
-        positions = self.width // self.channels
-        return np.where(units < 0, -1, units % positions * self.channels + units // positions)
+        return channels_last(units, self.width, self.channels)
 
     @property
     def is_binary(self) -> bool:
@@ -166,8 +165,10 @@ class FactorReader:
         product = self._values(batch.columns[0])
         for column in batch.columns[1:]:
             product = product * self._values(column)
+        product = product.to(self.items.dtype)
         # items stay outermost in memory: a strided product is as fast, a transposed copy is not
-        return product.to(self.items.dtype).contiguous().transpose(0, 1)
+        whole = product if batch.in_place else product.contiguous()
+        return whole.transpose(0, 1)
 
     def binary(self, batch: Batch) -> Tensor:
         """The factors of a batch of binary planes, as booleans of shape (n, blocks, width)."""

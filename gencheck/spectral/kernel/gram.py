@@ -238,8 +238,7 @@ def gram_matrix(
     work = EXECUTORS[executor](program, factors, tile_size, factor_bytes)
     choices = work.calibrate(overlaps)
     if cache is not None:
-        settings = f"{work.name} {work.cuts.step} {tile_size}"
-        cache.identity = kernel_identity(program, factors, settings)
+        cache.identity = kernel_identity(program, factors, f"{work.settings} {tile_size}")
     strips = Strips(work, factors.count, factor_bytes if kept_bytes is None else kept_bytes)
     tiles, like = upper_tiles(factors.count, tile_size), factors.items
     own = own_tiles(lanes_of(tiles, LANES), ranks)

@@ -8,9 +8,9 @@ stays below 2²⁴. So are pixels k/255: with u = k − 128,
 where |⟨u, u′⟩| ≤ 2²⁴ for d ≤ 1024 coordinates, exact in float32 as well; wider ones are cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -54,6 +54,12 @@ class FloatProducts:
     def into(self, left: Tensor, right: Tensor, out: Tensor) -> None:
         """One product for all blocks; 0/1 gates make every overlap an exact integer."""
         torch.bmm(left, right.transpose(1, 2), out=out)
+
+
+FLOATS = FloatProducts()
+
+# How the overlaps of batches are formed where not as products of floats, by map and batch.
+Ways: TypeAlias = Mapping[tuple[int, int], Way]
 
 
 class Int8Products:

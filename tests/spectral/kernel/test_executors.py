@@ -15,7 +15,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.run import audit
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.kernel import path_kernel
+from gencheck.spectral.kernel import narrow, path_kernel
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.executors import (
     bit_cuts,
@@ -26,6 +26,7 @@ from gencheck.spectral.kernel.executors import (
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
+from tests.computed_networks import COMPUTED, build_computed
 from tests.networks import ZOO
 
 pytest.importorskip("numba")
@@ -212,3 +213,22 @@ def test_compiled_loops_are_kept_in_the_users_folder(
     assert before == numba.config.CACHE_DIR
     kept = list((tmp_path / "gencheck" / "numba").rglob("*.nbi"))
     assert len(kept) == (place == "writable")
+
+
+@pytest.mark.slow  # the loops are compiled, unless they are in the cache on disk
+@pytest.mark.parametrize("name", ["pre_norm_vision", "swin_windows", "attention_causal"])
+def test_compiled_sums_of_few_factors_equal_matrix_products(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    shape = COMPUTED[name][1]
+    network = model_of_module(build_computed(name), [shape]).network
+    program = kernel_program(network)
+    assert narrow.narrow_batches(program)
+    # steps that are no multiples of the loops' rows and columns
+    factors, _ = forward(network, torch.randn(37, *shape).double(), 16)
+    found = {}
+    for paying in (0.0, 1e30):
+        monkeypatch.setattr(narrow, "_PAYING_FLOPS", paying)
+        found[paying] = gram_matrix(program, factors, 30).dense().double().numpy()
+    np.testing.assert_allclose(found[0.0], found[1e30], atol=1e-13 * np.abs(found[1e30]).max())
