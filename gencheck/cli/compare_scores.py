@@ -80,7 +80,8 @@ def compare_scores(
     Example: gencheck compare-scores old.csv new.csv --require-better
     """
     from gencheck.guarantees.evidence import score_keys
-    from gencheck.guarantees.paired import PairedRequest, paired_result
+    from gencheck.guarantees.paired import paired_result
+    from gencheck.guarantees.paired_units import PairedRequest
     from gencheck.report.compare_scores import (
         better_gate,
         compare_scores_body,

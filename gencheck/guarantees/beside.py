@@ -1,13 +1,15 @@
 """What is said beside every score: two-sided intervals, and whether a split would do better."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gencheck.bounds.validation import Evidence, certified_bound, with_items
 
 if TYPE_CHECKING:
-    from gencheck.guarantees.scored import Scored
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def two_sided(evidence: Evidence, log_models: float, delta: float) -> tuple[float, float]:
@@ -35,21 +37,29 @@ def intervals(evidence: Evidence, log_models: float, delta: float) -> dict[str, 
     }
 
 
-def group_intervals(scored: "Scored", log_models: float, delta: float) -> dict[str, Any]:
-    """The same for the mean over several groups, both ends by `stratified-kl`."""
+def group_intervals(
+    seen: Evidence,
+    groups: Sequence[Evidence],
+    shares: "NDArray[np.float64]",
+    log_models: float,
+    delta: float,
+) -> dict[str, Any]:
+    """The same for the mean over groups with such `shares` in it, both ends by `stratified-kl`.
+
+    `seen` is all of them together, in whose units of the loss the ends are.
+    """
     # numbers alone do not wait for numpy
     import numpy as np
 
     from gencheck.bounds.stratified import stratified_upper_end
 
-    groups, seen = list(scored.groups.values()), scored.evidence
     means = np.array([group.mean for group in groups])
     counts = np.array([group.m for group in groups], dtype=float)
 
     def interval(log_class: float) -> list[float]:
         level = log_class - math.log(delta / 2)
-        low = 1 - stratified_upper_end(1 - means, counts, scored.shares, level)
-        high = stratified_upper_end(means, counts, scored.shares, level)
+        low = 1 - stratified_upper_end(1 - means, counts, shares, level)
+        high = stratified_upper_end(means, counts, shares, level)
         return [seen.low + seen.width * low, seen.low + seen.width * high]
 
     return {"fixed": interval(0.0), "all": interval(log_models)}

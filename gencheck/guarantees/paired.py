@@ -12,8 +12,8 @@ from gencheck.arguments import require_between
 from gencheck.bounds.paired import Improvement, holm, items_to_find
 from gencheck.errors import InputError
 from gencheck.guarantees.paired_test import compared_units, is_counted
-from gencheck.guarantees.paired_units import as_units, refuse_other_columns
-from gencheck.load.item_scores import ItemScores, ScoreKeys
+from gencheck.guarantees.paired_units import PairedRequest, as_units, refuse_other_columns
+from gencheck.load.item_scores import ItemScores
 
 INDEPENDENT = "the items are independent draws that trained none of the models"
 CLUSTERS = (
@@ -31,22 +31,6 @@ STRATA = (
 FIXED = "the models, and which of them is the baseline, were fixed before the items were seen"
 SAME_ROWS = "the files hold the same items in the same order: nothing names them"
 POWER = 0.8
-
-
-@dataclass(frozen=True)
-class PairedRequest:
-    """What the user asks. `keys` says how files are read; `margin` is in the loss's own units."""
-
-    baseline: Path
-    candidates: tuple[Path, ...]
-    keys: ScoreKeys
-    delta: float = 0.05
-    margin: float = 0.0
-    only_common: bool = False
-    top: int = 10
-    seed: int = 0
-    max_weight: float | None = None
-    mean_over: str = "groups"
 
 
 @dataclass(frozen=True)

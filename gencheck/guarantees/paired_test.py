@@ -18,7 +18,7 @@ from gencheck.bounds.paired import (
 from gencheck.bounds.paired_strata import Gains, improvement_of_strata
 
 if TYPE_CHECKING:
-    from gencheck.guarantees.paired import PairedRequest
+    from gencheck.guarantees.paired_units import PairedRequest
 
 Differences = NDArray[np.float64]
 

@@ -1,13 +1,30 @@
 """What is compared of two models: items, clusters of them, weighted ones, by stratum."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.arguments import require_between
 from gencheck.errors import InputError
-from gencheck.load.item_scores import ItemScores
+from gencheck.load.item_scores import ItemScores, ScoreKeys
+
+
+@dataclass(frozen=True)
+class PairedRequest:
+    """What the user asks. `keys` says how files are read; `margin` is in the loss's own units."""
+
+    baseline: Path
+    candidates: tuple[Path, ...]
+    keys: ScoreKeys
+    delta: float = 0.05
+    margin: float = 0.0
+    only_common: bool = False
+    top: int = 10
+    seed: int = 0
+    max_weight: float | None = None
+    mean_over: str = "groups"
 
 
 def as_units(scores: ItemScores, low: float, cap: float | None) -> ItemScores:

@@ -19,7 +19,6 @@ from gencheck.errors import InputError
 
 if TYPE_CHECKING:
     from gencheck.guarantees.evidence import ValidationRequest
-    from gencheck.guarantees.study import StudyCount
     from gencheck.load.studies.study import Study
 
 
@@ -36,10 +35,8 @@ class Transcripts:
         return self.rounds * math.log(self.scores_per_round)
 
 
-def transcripts(
-    study: "Study", counted: "StudyCount", request: "ValidationRequest"
-) -> Transcripts | None:
-    """What a sampler can have learnt of the items: a score of every epoch, one of m + 1.
+def transcripts(study: "Study", reachable: int, request: "ValidationRequest") -> Transcripts | None:
+    """What a sampler can have learnt of the items: each of the `reachable` scores, one of m + 1.
 
     None where losses are not 0 or 1, where there are several objectives, and where the number of items
     is not given.
@@ -47,7 +44,7 @@ def transcripts(
     binary = request.loss != "bounded" and request.loss_range is None
     if not binary or request.m_val is None or study.objectives > 1:
         return None
-    return Transcripts(counted.reachable, whole_number("--m-val", request.m_val) + 1)
+    return Transcripts(reachable, whole_number("--m-val", request.m_val) + 1)
 
 
 def with_transcripts(

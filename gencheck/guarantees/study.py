@@ -234,7 +234,7 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     counted = count_study(study, request)
     given = any(v is not None for v in (request.n_models, request.log_n_models))
     given = given or request.adaptive_rounds is not None or request.solve == "n-models"
-    learnt = None if given else transcripts(study, counted, request)
+    learnt = None if given else transcripts(study, counted.reachable, request)
     changed = request
     if not given and study.sampler is not None and study.sampler.adaptive:
         changed = with_transcripts(study, learnt, request)

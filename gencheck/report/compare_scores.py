@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gencheck.guarantees.paired import PairedComparison, PairedRequest, PairedResult
+from gencheck.guarantees.paired import PairedComparison, PairedResult
+from gencheck.guarantees.paired_units import PairedRequest
 from gencheck.load.digest import sha256_of
 from gencheck.report.limits import LimitCheck, LimitReport
 

@@ -65,7 +65,14 @@ def val_bound_body(result: ValidationResult, max_group_risk: float | None = None
         if advice is not None:
             body["split"] = advice
     if result.scored is not None and result.scored.groups:
-        body["intervals"] = group_intervals(result.scored, result.log_models, result.delta)
+        scored = result.scored
+        body["intervals"] = group_intervals(
+            scored.evidence,
+            list(scored.groups.values()),
+            scored.shares,
+            log_models=result.log_models,
+            delta=result.delta,
+        )
     if result.scored is not None:
         body["scores"] = _scores(result, result.scored, max_group_risk)
     if result.study is not None:
