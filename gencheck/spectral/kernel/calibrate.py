@@ -18,6 +18,7 @@ from gencheck.spectral.kernel.overlaps import (
     Levels,
     Way,
     has_int8_products,
+    has_int8_units,
     levels_of,
 )
 
@@ -120,7 +121,10 @@ class Calibration:
         items = self.factors.items
         if not batch.columns or batch.vocabulary:
             return []
-        int8 = batch.blocks <= _SINGLE_BLOCKS and has_int8_products(str(items.device))
+        device = str(items.device)
+        int8 = (
+            batch.blocks <= _SINGLE_BLOCKS and has_int8_units(device) and has_int8_products(device)
+        )
         if _of_coordinates(batch) and self.levels is not None:
             return [FloatLevels(self.levels), *([Int8Levels(self.levels)] if int8 else [])]
         planes = [self.factors.planes.get((c.node, c.plane)) for c in batch.columns]
@@ -177,5 +181,7 @@ def _of_coordinates(batch: Batch) -> bool:
 
 
 def _levels(program: Program, factors: Factors) -> Levels | None:
+    """None where nothing is gained by whole numbers: as floats they need fewer passes."""
     asked = any(_of_coordinates(batch) for _, _, batch in program.batches())
-    return levels_of(factors.items) if asked and factors.items.dtype == torch.float32 else None
+    pays = factors.items.dtype == torch.float32 and has_int8_units(str(factors.items.device))
+    return levels_of(factors.items) if asked and pays else None

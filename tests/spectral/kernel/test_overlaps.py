@@ -14,10 +14,21 @@ from gencheck.spectral.kernel import calibrate, executors
 from gencheck.spectral.kernel.calibrate import Calibration
 from gencheck.spectral.kernel.factors import Factors, forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
-from gencheck.spectral.kernel.overlaps import Levels, has_int8_products, levels_of
+from gencheck.spectral.kernel.overlaps import (
+    Levels,
+    has_int8_products,
+    has_int8_units,
+    levels_of,
+)
 
 WAYS = ["float32", "int8", "bits"]
 PAIRS = [(a, b) for at, a in enumerate(WAYS) for b in WAYS[at + 1 :]]
+
+
+@pytest.fixture(autouse=True)
+def units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor with units for 8-bit integers, whatever this one has."""
+    monkeypatch.setattr(calibrate, "has_int8_units", lambda _: True)
 
 
 def inputs(kind: str, count: int, width: int) -> Tensor:
@@ -142,3 +153,25 @@ def test_which_coordinates_are_whole() -> None:
         items = inputs("whole", 9, 30)
         items[4, 7] = spoilt
         assert levels_of(items) is None
+
+
+def test_without_units_for_integers_coordinates_stay_floats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibrate, "has_int8_units", lambda _: False)
+    calibration = Calibration(*dense("pixels"))
+    assert calibration.ways == {}
+    assert calibration.choose("int8") == ()
+
+
+def test_units_are_asked_of_torch_under_names_it_may_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert has_int8_units("cuda")
+    for vnni, amx in ((True, False), (False, True)):
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda vnni=vnni: vnni, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
+        assert has_int8_units("cpu")
+    for name in ("_is_vnni_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name)
+    assert not has_int8_units("cpu")
