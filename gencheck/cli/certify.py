@@ -207,10 +207,11 @@ class _Files:
         )
 
         request, found, record = result.request, result.certificate, {}
-        if self.classifier is not None:
+        path = self.classifier
+        if path is not None:
             classifier = path_space_classifier(result.run, found, request.verdict)
-            classifier.save(self.classifier, result.run.folder.gates)
-            record["save"] = str(self.classifier)
+            classifier.save(path, result.run.folder.gates)
+            record["save"] = str(path)
         if self.predictions is not None:
             name, drawn = request.verdict, request.drawn
             save_predictions(result.run, found, name, self.predictions, drawn)
