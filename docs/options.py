@@ -51,21 +51,22 @@ def page_text(page: Path, callback: typing.Callable[..., object]) -> str:
 
 def main() -> int:
     """Rewrite or check all pages."""
-    stale = []
+    check = "--check" in sys.argv
+    faults = []
     for name in command_names():
         page = FOLDER / f"{name}.md"
         if not page.is_file():
-            stale.append(f"{page.name} is missing")
+            faults.append(f"{page.name} is missing; it has the marks {BEGIN} and {END}")
             continue
         text = page_text(page, callback_of(name))
         if text != page.read_text(encoding="utf-8"):
-            stale.append(f"{page.name} differs from --help")
-            if "--check" not in sys.argv:
+            if check:
+                faults.append(f"{page.name} differs from --help; run: python docs/options.py")
+            else:
                 page.write_text(text, encoding="utf-8")
-    if "--check" in sys.argv and stale:
-        print("\n".join(stale), "run: python docs/options.py", sep="\n", file=sys.stderr)
-        return 1
-    return 0
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

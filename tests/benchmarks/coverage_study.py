@@ -142,10 +142,8 @@ def main() -> None:
     print(f"{REPLICATES} replicates a row. A replicate draws |F| models of the same true risk and")
     print("misses where any of their bounds lies below it. `≤` is δ and three standard deviations")
     print("of a rate that is δ.\n")
-    names = (
-        *("bernstein", "hoeffding", "kl", "binomial", "empirical-bernstein", "betting"),
-        "hoeffding-bentkus",
-    )
+    # a set would forget their order
+    names = list(dict.fromkeys(name for setting in settings() for name in _names(setting)))
     print(f"| loss | risk | m | δ | \\|F\\| | ≤ | {' | '.join(names)} |")
     print("|---|---|---|---|---|---|" + "---|" * len(names))
     for setting in settings():
