@@ -37,13 +37,16 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
         where, index = question.place(position)
         words = question.options.vocabulary
+        label = _label(difference.targets[position], question.task)
         found.append(
             ItemShare(
                 set=where,
                 index=index,
-                label=_label(difference.targets[position], question.task),
+                label=label,
                 share=float(terms[position]) / whole,
                 tokens=None if words is None else words.of(_item(question, position)),
+                file=question.file_of(position),
+                class_name=question.class_of(label) if isinstance(label, int) else None,
             )
         )
     return tuple(found)
@@ -96,10 +99,7 @@ def top_direction(
 
 def _item(question: Question, position: int) -> list[float]:
     """The numbers of one of the pooled items, flat."""
-    count = len(question.sample.items)
-    part, own = (
-        (question.sample, position) if position < count else (question.reference, position - count)
-    )
+    part, own = question.part_of(position)
     return list(part.items[own].flatten().tolist())
 
 

@@ -194,6 +194,8 @@ class ItemShare:
         Its term over β1; all items' shares add up to 1, those of the sample are negative.
     tokens
         The words of a text, where a vocabulary was given.
+    file, class_name
+        The name of its file, and of its class, where the data have them.
     """
 
     set: str
@@ -201,6 +203,8 @@ class ItemShare:
     label: int | float | tuple[float, ...]
     share: float
     tokens: tuple[str, ...] | None = None
+    file: str | None = None
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)

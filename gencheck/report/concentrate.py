@@ -14,6 +14,7 @@ from gencheck.audit.result import (
     NullComparison,
     PermutationFacts,
 )
+from gencheck.audit.warned import NamedItem, Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
 
@@ -32,12 +33,17 @@ _ADAPTED = (
 )
 
 
-def _share(item: ItemShare) -> dict[str, Any]:
-    """An item of the attribution; its words only where they are known."""
-    plain = vars(item)
-    if item.tokens is None:
-        return {key: value for key, value in plain.items() if key != "tokens"}
-    return plain | {"tokens": list(item.tokens)}
+# What an item has only where its data have it.
+_WHERE_KNOWN = frozenset({"tokens", "file", "class_name"})
+
+
+def _item(item: ItemShare | NamedItem) -> dict[str, Any]:
+    """An item of the attribution or of a warning; words and names only where they are known."""
+    return {k: v for k, v in vars(item).items() if v is not None or k not in _WHERE_KNOWN}
+
+
+def _warned(warned: Warned) -> dict[str, Any]:
+    return vars(warned) | {"items": [_item(item) for item in warned.items]}
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +107,9 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
-        "warnings": [asdict(warned) for warned in result.warnings],
+        "warnings": [_warned(warned) for warned in result.warnings],
         "permutation": permutation_document(result.permutation),
-        "attribution": [_share(item) for item in result.attribution],
+        "attribution": [_item(item) for item in result.attribution],
         "direction": _direction(result.direction),
         "timing": {
             "seconds": result.seconds,

@@ -8,6 +8,7 @@ from typing import Any
 
 from gencheck.errors import needing
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics
+from gencheck.report.item_names import named
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
 
@@ -54,6 +55,7 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "assumptions": _assumptions(doc),
         "terminal": "\n".join(line.rstrip() for line in terminal.strip("\n").splitlines()),
         "inputs": [(k, _shown(v)) for k, v in doc["inputs"].items() if v is not None],
+        "named": named,
         "number": lambda value: "n/a" if value is None else f"{value:.6g}",
     }
     return values | _bars(doc, name) | _items(doc) | _map(doc)
