@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gencheck.audit.image_grid import Picture
+from gencheck.audit.item_picture import ItemPicture
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.warned import Warned
 from gencheck.bounds.concentrated import GapBound
@@ -196,6 +197,8 @@ class ItemShare:
         The words of a text, where a vocabulary was given.
     file, class_name
         The name of its file, and of its class, where the data have them.
+    picture
+        What it looks like; None where it is no picture, or one too large for a report.
     """
 
     set: str
@@ -205,6 +208,7 @@ class ItemShare:
     tokens: tuple[str, ...] | None = None
     file: str | None = None
     class_name: str | None = None
+    picture: ItemPicture | None = None
 
 
 @dataclass(frozen=True)

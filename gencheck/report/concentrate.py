@@ -39,7 +39,10 @@ _WHERE_KNOWN = frozenset({"tokens", "file", "class_name"})
 
 def _item(item: ItemShare | NamedItem) -> dict[str, Any]:
     """An item of the attribution or of a warning; words and names only where they are known."""
-    return {k: v for k, v in vars(item).items() if v is not None or k not in _WHERE_KNOWN}
+    known = {k: v for k, v in vars(item).items() if v is not None or k not in _WHERE_KNOWN}
+    # a picture is for the eye: the document names the item that it is of
+    known.pop("picture", None)
+    return known
 
 
 def _warned(warned: Warned) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Names of files and classes, from a folder of images through to documents and reports."""
 
+import base64
+import io
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
+from gencheck.audit.image_grid import Picture
+from gencheck.audit.item_picture import item_picture
 from gencheck.cli.app import app
+from gencheck.report.png import png
 
 runner = CliRunner()
 CLASSES = ("ant", "bee<b>")
@@ -77,6 +83,71 @@ def test_reports_and_warnings_say_the_names(tmp_path: Path, model: Path) -> None
     (warned,) = json.loads(audited(*words, "--json").stdout)["warnings"]
     assert warned["items"][0]["file"] == "test/ant/ant_00.png"
     assert warned["items"][0]["class_name"] == "ant"
+
+
+class Page(HTMLParser):
+    """The pictures of a page, and what is written below each."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.captions: list[str] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.sources.append(str(dict(attrs)["src"]))
+        if tag == "figcaption":
+            self.inside = True
+            self.captions.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag != "figcaption"
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.captions[-1] += f"{data} "
+
+
+def test_the_page_shows_the_items_themselves(tmp_path: Path, model: Path) -> None:
+    data, page = tmp_path / "d", tmp_path / "r.html"
+    pictures(data / "train", brightness=40)
+    pictures(data / "test")
+    words = (model, data, "--permutations", 0, "--top", 3, "--report", page, "--json")
+    items = json.loads(audited(*words).stdout)["attribution"]
+    shown = Page(page.read_text(encoding="utf-8"))
+    assert len(shown.sources) == 3
+    for item, source, caption in zip(items, shown.sources, shown.captions, strict=True):
+        assert "picture" not in item
+        kind, _, encoded = source.partition(",")
+        assert kind == "data:image/png;base64"
+        made = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+        np.testing.assert_array_equal(made, np.asarray(Image.open(data / item["file"])))
+        assert caption.split() == [
+            *(item["file"], f"{item['class_name']},"),
+            *(f"{100 * item['share']:.1f}", "%"),
+        ]
+
+
+def test_pictures_of_colours_and_of_any_numbers() -> None:
+    colours = np.arange(24.0).reshape(3, 2, 4) / 23
+    made = item_picture(colours.ravel(), Picture((3, 2, 4), 0))
+    assert made is not None
+    image = np.asarray(Image.open(io.BytesIO(png(made))))
+    np.testing.assert_array_equal(image, np.rint(255 * np.moveaxis(colours, 0, -1)))
+    stretched = item_picture(np.array([-1e308, 1e308, 0, 0]), Picture((2, 2), None))
+    assert stretched is not None
+    assert list(stretched.pixels) == [0, 255, 128, 128]
+    flat = item_picture(np.full(4, 7.0), Picture((2, 2), None))
+    assert flat is not None
+    assert list(flat.pixels) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 2), (1, 2, 257), (1, 1, 4)])
+def test_no_picture_of_many_channels_or_of_long_or_single_rows(shape: tuple[int, ...]) -> None:
+    assert item_picture(np.zeros(shape).ravel(), Picture(shape, 0)) is None
+    assert item_picture(np.zeros(4), None) is None
 
 
 def test_classes_of_other_names_are_refused(tmp_path: Path, model: Path) -> None:
