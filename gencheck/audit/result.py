@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gencheck.audit.class_errors import ClassErrors
 from gencheck.audit.image_grid import Picture
 from gencheck.audit.item_picture import ItemPicture
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
@@ -302,6 +303,7 @@ class ConcentrationResult:
     attribution: tuple[ItemShare, ...] = ()
     direction: Direction | None = None
     warnings: tuple[Warned, ...] = ()
+    classes: tuple[ClassErrors, ...] = ()
 
     @property
     def v_frobenius(self) -> Magnitude:

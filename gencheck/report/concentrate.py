@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from gencheck.audit.class_errors import ClassErrors
 from gencheck.audit.result import (
     LEVEL,
     Certified,
@@ -43,6 +44,11 @@ def _item(item: ItemShare | NamedItem) -> dict[str, Any]:
     # a picture is for the eye: the document names the item that it is of
     known.pop("picture", None)
     return known
+
+
+def _class(found: ClassErrors) -> dict[str, Any]:
+    """A class in both sets; its name only where it has one."""
+    return {key: value for key, value in vars(found).items() if value is not None}
 
 
 def _warned(warned: Warned) -> dict[str, Any]:
@@ -113,6 +119,7 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         "warnings": [_warned(warned) for warned in result.warnings],
         "permutation": permutation_document(result.permutation),
         "attribution": [_item(item) for item in result.attribution],
+        **({"classes": [_class(found) for found in result.classes]} if result.classes else {}),
         "direction": _direction(result.direction),
         "timing": {
             "seconds": result.seconds,

@@ -21,6 +21,9 @@ _LARGEST_MAP = 64
 # Items shown as pictures at most, so that a long list leaves the file light; all stand in the table.
 _MOST_PICTURES = 100
 
+# Rows of the table of classes at most; the document has all.
+_MOST_CLASSES = 100
+
 
 def to_html(doc: Document, terminal: str, pictures: Sequence[ItemPicture | None] = ()) -> str:
     """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
@@ -66,7 +69,7 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "named": named,
         "number": lambda value: "n/a" if value is None else f"{value:.6g}",
     }
-    return values | _bars(doc, name) | _items(doc) | _map(doc)
+    return values | _bars(doc, name) | _items(doc) | _classes(doc) | _map(doc)
 
 
 def _shown(value: Any) -> str:
@@ -166,6 +169,16 @@ def _pictures(doc: Document, pictures: Sequence[ItemPicture | None]) -> dict[str
     pairs = zip(doc["attribution"], pictures, strict=True)
     shown = [item | {"source": data_uri(own)} for item, own in pairs if own is not None]
     return {"pictures": shown[:_MOST_PICTURES]}
+
+
+def _classes(doc: Document) -> dict[str, Any]:
+    """The classes by label; where they are many, those with the most errors on the reference."""
+    found = doc.get("classes") or []
+    most = sorted(found, key=lambda one: -one["reference"]["errors"])[:_MOST_CLASSES]
+    return {
+        "classes": sorted(most, key=lambda one: one["label"]),
+        "classes_left_out": len(found) - len(most),
+    }
 
 
 def _map(doc: Document) -> dict[str, Any]:
