@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from hypothesis import HealthCheck, settings
 from typer.testing import CliRunner
 
@@ -54,7 +54,7 @@ def cifar10() -> Path:
     return path
 
 
-def printed(columns: str, *arguments: str | Path) -> Result:
+def printed(columns: str, *arguments: str | Path) -> Any:
     """A command in this process, as if the terminal had so many columns."""
     from gencheck.cli.app import app
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from typer.testing import CliRunner
 
 from gencheck.cli.app import app
@@ -51,7 +50,7 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "gencheck", *options_of(*options)]
 
 
-def run(folder: Path, *options: str) -> Result:
+def run(folder: Path, *options: str) -> Any:
     """A run in this process; the ones to be killed or limited are programs of their own."""
     with contextlib.chdir(folder):
         return CliRunner().invoke(app, options_of(*options))
