@@ -43,7 +43,7 @@ def _item(item: ItemShare | NamedItem) -> dict[str, Any]:
     known = {k: v for k, v in vars(item).items() if v is not None or k not in _WHERE_KNOWN}
     # a picture is for the eye: the document names the item that it is of
     known.pop("picture", None)
-    return known
+    return {k: list(v) if k == "tokens" else v for k, v in known.items()}
 
 
 def _class(found: ClassErrors) -> dict[str, Any]:
