@@ -60,7 +60,8 @@ class Audit(ConcentrationResult):
         """The HTML report in a frame of its own, so that its style stays with it."""
         from gencheck.report.html import to_html
 
-        page = to_html(self.to_dict(), self.report())
+        pictures = [item.picture for item in self.attribution]
+        page = to_html(self.to_dict(), self.report(), pictures)
         return f'<iframe style="{_FRAME}" srcdoc="{html.escape(page)}"></iframe>'
 
     def __repr__(self) -> str:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gencheck.audit.beta1 import Moments
-from gencheck.audit.image_grid import Picture
+from gencheck.audit.image_grid import Picture, picture_of
+from gencheck.audit.item_picture import ItemPicture, item_picture
 from gencheck.audit.question import Question
 from gencheck.audit.result import Direction, ItemShare
 from gencheck.network.program import Program
@@ -37,13 +38,17 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
     for position in terms.argsort(descending=True, stable=True)[: question.options.top].tolist():
         where, index = question.place(position)
         words = question.options.vocabulary
+        label = _label(difference.targets[position], question.task)
         found.append(
             ItemShare(
                 set=where,
                 index=index,
-                label=_label(difference.targets[position], question.task),
+                label=label,
                 share=float(terms[position]) / whole,
                 tokens=None if words is None else words.of(_item(question, position)),
+                file=question.file_of(position),
+                class_name=question.class_of(label) if isinstance(label, int) else None,
+                picture=_picture(question, position),
             )
         )
     return tuple(found)
@@ -96,11 +101,17 @@ def top_direction(
 
 def _item(question: Question, position: int) -> list[float]:
     """The numbers of one of the pooled items, flat."""
-    count = len(question.sample.items)
-    part, own = (
-        (question.sample, position) if position < count else (question.reference, position - count)
-    )
+    part, own = question.part_of(position)
     return list(part.items[own].flatten().tolist())
+
+
+def _picture(question: Question, position: int) -> ItemPicture | None:
+    """What one of the pooled items looks like, as it is before any layer."""
+    if question.model.whole_numbers:
+        return None
+    part, own = question.part_of(position)
+    item = part.items[own].double().cpu()
+    return item_picture(item.flatten().numpy(), picture_of(tuple(item.shape), part.stored_shape))
 
 
 def _label(target: Tensor, task: str) -> int | float | tuple[float, ...]:

@@ -1,6 +1,6 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from gencheck.load.prepare import (
     task_of,
 )
 from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
-from gencheck.load.split import Rows, Split, Transform
+from gencheck.load.split import Rows, Split, Transform, require_same_classes
 
 
 @dataclass(frozen=True)
@@ -225,13 +225,15 @@ def open_inputs(
 
 
 def labelled_items(
-    splits: Iterable[Split],
+    splits: Sequence[Split],
     model: AuditedModel,
     task: str,
     dtype: torch.dtype,
     selection: DataSelection,
 ) -> tuple[list[Labelled], list[str]]:
     """The items of each split as the model takes them, and the steps that made them so."""
+    if task == "classification":
+        require_same_classes(splits)
     name = "int64" if model.whole_numbers else str(dtype).removeprefix("torch.")
     labelled: list[Labelled] = []
     steps: list[str] = []
@@ -247,6 +249,7 @@ def labelled_items(
                 targets=torch.from_numpy(target_rows(split, task, model.network.output_count)),
                 indices=split.indices.tolist(),
                 stored_shape=tuple(split.items.shape[1:]) if transform is None else None,
+                names=split.names,
             )
         )
         steps += [step for step in taken if step not in steps]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.options import AuditOptions
+from gencheck.load.split import Names
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.difference import Difference
@@ -21,13 +22,15 @@ class Labelled:
     """Items of shape (N, *input_shape) and their targets y, shape (N, K) in float64.
 
     `indices` are the items' positions in their file, where these are not 0, 1, 2, …; `stored_shape`
-    is the shape that flat items have there.
+    is the shape that flat items have there; `names` says what they are called there, by those
+    positions.
     """
 
     items: Tensor
     targets: Tensor
     indices: Sequence[int] | None = None
     stored_shape: tuple[int, ...] | None = None
+    names: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,28 @@ class Question:
 
     def place(self, position: int) -> tuple[str, int]:
         """Where a pooled item comes from: its set, and its index in that set's file."""
-        in_sample = position < len(self.sample.items)
-        own = position if in_sample else position - len(self.sample.items)
-        places = (self.sample if in_sample else self.reference).indices
-        return "sample" if in_sample else "reference", own if places is None else int(places[own])
+        part, own = self.part_of(position)
+        name = "sample" if position < len(self.sample.items) else "reference"
+        return name, own if part.indices is None else int(part.indices[own])
+
+    def part_of(self, position: int) -> tuple[Labelled, int]:
+        """The set that a pooled item is of, and its number among the items chosen from there."""
+        count = len(self.sample.items)
+        if position < count:
+            return self.sample, position
+        return self.reference, position - count
+
+    def file_of(self, position: int) -> str | None:
+        """The name of a pooled item's file; None where it has none of its own."""
+        names = self.part_of(position)[0].names
+        return None if names is None else names.files[self.place(position)[1]]
+
+    def class_of(self, label: int) -> str | None:
+        """What a class is called; None where classes have numbers alone."""
+        for part in (self.sample, self.reference):
+            if part.names is not None and label < len(part.names.classes):
+                return part.names.classes[label]
+        return None
 
     def kernel(self) -> PathKernel:
         """The path kernel of the network, under its own gates or another's."""

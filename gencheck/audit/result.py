@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from gencheck.audit.class_errors import ClassErrors
 from gencheck.audit.image_grid import Picture
+from gencheck.audit.item_picture import ItemPicture
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.warned import Warned
 from gencheck.bounds.concentrated import GapBound
@@ -194,6 +196,10 @@ class ItemShare:
         Its term over β1; all items' shares add up to 1, those of the sample are negative.
     tokens
         The words of a text, where a vocabulary was given.
+    file, class_name
+        The name of its file, and of its class, where the data have them.
+    picture
+        What it looks like; None where it is no picture, or one too large for a report.
     """
 
     set: str
@@ -201,6 +207,9 @@ class ItemShare:
     label: int | float | tuple[float, ...]
     share: float
     tokens: tuple[str, ...] | None = None
+    file: str | None = None
+    class_name: str | None = None
+    picture: ItemPicture | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +303,7 @@ class ConcentrationResult:
     attribution: tuple[ItemShare, ...] = ()
     direction: Direction | None = None
     warnings: tuple[Warned, ...] = ()
+    classes: tuple[ClassErrors, ...] = ()
 
     @property
     def v_frobenius(self) -> Magnitude:

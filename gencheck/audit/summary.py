@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gencheck.audit.beta1 import Moments
 from gencheck.audit.certify import CertifiedBetas, certified
+from gencheck.audit.class_errors import ClassErrors, class_errors
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.question import Question
@@ -115,6 +116,20 @@ def summarise(
         direction=measured.direction,
         nbytes=moments.nbytes,
         warnings=warnings_of(question, measured.outputs),
+        classes=_class_errors(question, measured.outputs),
+    )
+
+
+def _class_errors(question: Question, outputs: Tensor) -> tuple[ClassErrors, ...]:
+    """Counts and errors by class; none of a regression."""
+    if question.task != "classification":
+        return ()
+    difference = question.difference
+    return class_errors(
+        difference.targets.argmax(1).numpy(),
+        outputs.argmax(1).numpy(),
+        difference.sample_count,
+        question.class_of,
     )
 
 

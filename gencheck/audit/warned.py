@@ -15,12 +15,16 @@ class NamedItem:
         Its class; None where the targets are values.
     detail
         What is said of it: the predicted class, or the items that are the same.
+    file, class_name
+        The name of its file, and of its class, where the data have them.
     """
 
     set: str
     index: int
     label: int | None
     detail: str
+    file: str | None = None
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)

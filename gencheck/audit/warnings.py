@@ -107,7 +107,8 @@ def _class_shares(classes: _Classes) -> Warned | None:
     sample, reference = table / table.sum(1, keepdims=True)
     order = np.argsort(-np.abs(sample - reference), kind="stable")[:_CLASSES_NAMED]
     named = ", ".join(
-        f"class {k} is {sample[k]:.1%} of the sample and {reference[k]:.1%} of the reference"
+        f"class {_class(classes.question, k)} is {sample[k]:.1%} of the sample and "
+        f"{reference[k]:.1%} of the reference"
         for k in order.tolist()
         if sample[k] != reference[k]
     )
@@ -133,7 +134,11 @@ def _contradicted(classes: _Classes) -> Warned | None:
     if not count:
         return None
     items = tuple(
-        _named(classes.question, at, f"predicted {int(classes.predicted[at])}")
+        _named(
+            classes.question,
+            at,
+            f"predicted {_class(classes.question, int(classes.predicted[at]))}",
+        )
         for at in worst[: min(count, _NAMED)].tolist()
     )
     return Warned(
@@ -201,9 +206,24 @@ def _named(question: Question, position: int, detail: str) -> NamedItem:
     label = None
     if question.task == "classification":
         label = int(question.difference.targets[position].argmax())
-    return NamedItem(*question.place(position), label, detail)
+    where, index = question.place(position)
+    return NamedItem(
+        set=where,
+        index=index,
+        label=label,
+        detail=detail,
+        file=question.file_of(position),
+        class_name=None if label is None else question.class_of(label),
+    )
+
+
+def _class(question: Question, label: int) -> str:
+    """A class by its number, and by its name where it has one."""
+    name = question.class_of(label)
+    return str(label) if name is None else f"{label} ({name})"
 
 
 def _place(question: Question, position: int) -> str:
     where, index = question.place(position)
-    return f"{where} item {index}"
+    file = question.file_of(position)
+    return f"{where} item {index}" + ("" if file is None else f" ({file})")

@@ -288,7 +288,8 @@ def concentrate(
     from gencheck.report.json import document
 
     doc = document("concentrate", inputs, concentrate_body(result), gate)
-    deliver(doc, _report, as_json, output, report)
+    pictures = [item.picture for item in result.attribution]
+    deliver(doc, _report, as_json, output, report, pictures=pictures)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

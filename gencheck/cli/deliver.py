@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from gencheck.printable import printable_document
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from gencheck.audit.item_picture import ItemPicture
     from gencheck.report.json import Document
 
     Renderer = Callable[[], Callable[[Document], RenderableType]]
@@ -72,6 +73,8 @@ def deliver(
     as_json: bool,
     output: Path | None,
     reports: list[Path] | None = None,
+    *,
+    pictures: "Sequence[ItemPicture | None]" = (),
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
 
@@ -79,7 +82,8 @@ def deliver(
 
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
     rich to be imported. Each of `reports` is written in the form that its suffix names; where a gate
-    was asked for, a step of GitHub Actions gets it as its summary.
+    was asked for, a step of GitHub Actions gets it as its summary. `pictures` are of the items of its
+    attribution, for the form that shows them.
 
     Raises
     ------
@@ -97,7 +101,10 @@ def deliver(
     if output is not None:
         write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:
-        text = _FORMATS[path.suffix.lower()](doc, renderer)
+        if path.suffix.lower() == ".html":
+            text = _html(doc, renderer, pictures)
+        else:
+            text = _FORMATS[path.suffix.lower()](doc, renderer)
         write_whole(path, text.encode(), "--report")
     if "gate" in doc:
         _summarise_step(doc, renderer)
@@ -130,12 +137,12 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
     return to_markdown(plain, as_text(renderer()(plain)))
 
 
-def _html(doc: "Document", renderer: "Renderer") -> str:
+def _html(doc: "Document", renderer: "Renderer", pictures: "Sequence[ItemPicture | None]") -> str:
     from gencheck.report.html import to_html
     from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
-    return to_html(plain, as_text(renderer()(plain)))
+    return to_html(plain, as_text(renderer()(plain)), pictures)
 
 
 def _svg(doc: "Document", renderer: "Renderer") -> str:
@@ -155,7 +162,7 @@ def _json(doc: "Document", renderer: "Renderer") -> str:
     return to_json(doc)
 
 
-_FORMATS = {".html": _html, ".svg": _svg, ".md": _markdown, ".xml": _junit, ".json": _json}
+_FORMATS = {".svg": _svg, ".md": _markdown, ".xml": _junit, ".json": _json}
 
 
 def _summarise_step(doc: "Document", renderer: "Renderer") -> None:

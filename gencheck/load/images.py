@@ -7,7 +7,7 @@ import numpy as np
 
 from gencheck.errors import InputError, needing
 from gencheck.load.files import plain_reason, reading, require_file
-from gencheck.load.split import Array, Chosen, Rows
+from gencheck.load.split import Array, Chosen, Names, Rows
 from gencheck.memory import require_memory
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -90,15 +90,17 @@ def image_folder(folder: Path) -> tuple[Rows, Rows | None]:
                 found=f"different class folders in {main[0]} and {test[0]}",
                 required="the same ones",
             )
-        return _split(folder / main[0], classes), _split(folder / test[0], classes)
-    return _split(folder, _classes(folder)), None
+        train, other = (_split(folder / name, classes, folder) for name in (main[0], test[0]))
+        return train, other
+    return _split(folder, _classes(folder), folder), None
 
 
 def _classes(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def _split(folder: Path, classes: list[str]) -> Rows:
+def _split(folder: Path, classes: list[str], root: Path) -> Rows:
+    """The images of the class folders in `folder`; their files are named below `root`."""
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -133,4 +135,5 @@ def _split(folder: Path, classes: list[str]) -> Rows:
             notes += [note] if note and note not in notes else []
         return Chosen(images, targets[positions], tuple(notes))
 
-    return Rows(read, str(folder), np.arange(len(files)))
+    names = Names(tuple(path.relative_to(root).as_posix() for path in files), tuple(classes))
+    return Rows(read, str(folder), np.arange(len(files)), names)

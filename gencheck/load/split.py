@@ -1,16 +1,33 @@
 """Items with targets, in memory or still in their file; read when they are chosen."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError
+from gencheck.load.files import listed
 
 Array = NDArray[Any]
 Transform = Callable[[Array], Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What items and classes are called where they come from.
+
+    Attributes
+    ----------
+    files
+        The name of each item's file below the folder that was given, by the item's position there.
+    classes
+        The name of each class, by its label.
+    """
+
+    files: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,8 @@ class Split:
         The position of each item in its file, shape (N,).
     notes
         What reading them involved, for the record.
+    names
+        What items and classes are called; None where they have numbers alone.
     """
 
     items: Array
@@ -36,6 +55,7 @@ class Split:
     where: str
     indices: Array
     notes: tuple[str, ...] = ()
+    names: Names | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -43,7 +63,7 @@ class Split:
     def taken(self, order: Array) -> "Split":
         """The items at the positions `order`."""
         items, targets = self.items[order], self.targets[order]
-        return Split(items, targets, self.where, self.indices[order], self.notes)
+        return replace(self, items=items, targets=targets, indices=self.indices[order])
 
     def loaded(self, transform: Transform | None = None) -> "Split":
         """Itself, or with `transform` applied to each item.
@@ -56,7 +76,7 @@ class Split:
         if transform is None:
             return self
         items = transformed(list(self.items), self.indices, transform, self.where)
-        return Split(items, self.targets, self.where, self.indices, self.notes)
+        return replace(self, items=items)
 
 
 @dataclass(frozen=True)
@@ -80,18 +100,21 @@ class Rows:
         The file, for messages.
     indices
         The positions of the items chosen so far, shape (N,).
+    names
+        What items and classes are called, as in `Split`.
     """
 
     read: Callable[[Array], Chosen]
     where: str
     indices: Array
+    names: Names | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def taken(self, order: Array) -> "Rows":
         """The items at the positions `order`, not read yet."""
-        return Rows(self.read, self.where, self.indices[order])
+        return replace(self, indices=self.indices[order])
 
     def loaded(self, transform: Transform | None = None) -> Split:
         """The items, read now; only those chosen are ever held.
@@ -107,7 +130,14 @@ class Rows:
             items = transformed(list(chosen.items), positions, transform, self.where)
         else:
             items = stack_items(chosen.items, positions, self.where)
-        return Split(items[back], chosen.targets[back], self.where, self.indices, chosen.notes)
+        return Split(
+            items=items[back],
+            targets=chosen.targets[back],
+            where=self.where,
+            indices=self.indices,
+            notes=chosen.notes,
+            names=self.names,
+        )
 
 
 def stack_items(items: Array | Sequence[Array], indices: Array, where: str) -> Array:
@@ -158,3 +188,23 @@ def transformed(items: Sequence[Array], indices: Array, transform: Transform, wh
             )
         made.append(result)
     return stack_items(made, indices, f"--transform on {where}")
+
+
+def require_same_classes(splits: Sequence[Split]) -> None:
+    """Refuse folders whose classes have other names: a label would be another class in each.
+
+    Raises
+    ------
+    InputError
+        Two splits name their classes, and differently.
+    """
+    named = [(split, split.names.classes) for split in splits if split.names is not None]
+    for split, classes in named[1:]:
+        first, expected = named[0]
+        if classes != expected:
+            raise InputError(
+                where=split.where,
+                found=f"the class folders {listed(classes)}",
+                required=f"those of {first.where}: {listed(expected)}",
+                remedy="Name them alike; a class without images takes an empty folder.",
+            )

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from gencheck.audit.class_errors import ClassErrors
 from gencheck.audit.result import (
     LEVEL,
     Certified,
@@ -14,6 +15,7 @@ from gencheck.audit.result import (
     NullComparison,
     PermutationFacts,
 )
+from gencheck.audit.warned import NamedItem, Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
 
@@ -32,12 +34,25 @@ _ADAPTED = (
 )
 
 
-def _share(item: ItemShare) -> dict[str, Any]:
-    """An item of the attribution; its words only where they are known."""
-    plain = vars(item)
-    if item.tokens is None:
-        return {key: value for key, value in plain.items() if key != "tokens"}
-    return plain | {"tokens": list(item.tokens)}
+# What an item has only where its data have it.
+_WHERE_KNOWN = frozenset({"tokens", "file", "class_name"})
+
+
+def _item(item: ItemShare | NamedItem) -> dict[str, Any]:
+    """An item of the attribution or of a warning; words and names only where they are known."""
+    known = {k: v for k, v in vars(item).items() if v is not None or k not in _WHERE_KNOWN}
+    # a picture is for the eye: the document names the item that it is of
+    known.pop("picture", None)
+    return {k: list(v) if k == "tokens" else v for k, v in known.items()}
+
+
+def _class(found: ClassErrors) -> dict[str, Any]:
+    """A class in both sets; its name only where it has one."""
+    return {key: value for key, value in vars(found).items() if value is not None}
+
+
+def _warned(warned: Warned) -> dict[str, Any]:
+    return vars(warned) | {"items": [_item(item) for item in warned.items]}
 
 
 def numbers(values: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +116,10 @@ def concentrate_body(result: ConcentrationResult) -> dict[str, Any]:
         | {"tightest": bound_document(result, result.tightest)},
         **({} if result.certified is None else {"certified": _certified(result.certified)}),
         "self_check": {"output_deviation": result.self_check},
-        "warnings": [asdict(warned) for warned in result.warnings],
+        "warnings": [_warned(warned) for warned in result.warnings],
         "permutation": permutation_document(result.permutation),
-        "attribution": [_share(item) for item in result.attribution],
+        "attribution": [_item(item) for item in result.attribution],
+        **({"classes": [_class(found) for found in result.classes]} if result.classes else {}),
         "direction": _direction(result.direction),
         "timing": {
             "seconds": result.seconds,

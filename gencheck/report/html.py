@@ -3,19 +3,29 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from gencheck.audit.item_picture import ItemPicture
 from gencheck.errors import needing
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics
+from gencheck.report.item_names import named
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
+from gencheck.report.png import data_uri
 
 # A picture of more places is summed over blocks of them first.
 _LARGEST_MAP = 64
 
+# Items shown as pictures at most, so that a long list leaves the file light; all stand in the table.
+_MOST_PICTURES = 100
 
-def to_html(doc: Document, terminal: str) -> str:
+# Rows of the table of classes at most; the document has all.
+_MOST_CLASSES = 100
+
+
+def to_html(doc: Document, terminal: str, pictures: Sequence[ItemPicture | None] = ()) -> str:
     """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
 
     Parameters
@@ -24,6 +34,8 @@ def to_html(doc: Document, terminal: str) -> str:
         A document whose texts are printable.
     terminal
         Its report as plain text; its last paragraph is the verdict.
+    pictures
+        What the items of the attribution look like, one each; none where there is nothing to show.
 
     Raises
     ------
@@ -35,7 +47,7 @@ def to_html(doc: Document, terminal: str) -> str:
     source = resources.files("gencheck.report") / "templates" / "report.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    return template.render(_values(doc, terminal)) + "\n"
+    return template.render(_values(doc, terminal) | _pictures(doc, pictures)) + "\n"
 
 
 def _values(doc: Document, terminal: str) -> dict[str, Any]:
@@ -54,9 +66,10 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "assumptions": _assumptions(doc),
         "terminal": "\n".join(line.rstrip() for line in terminal.strip("\n").splitlines()),
         "inputs": [(k, _shown(v)) for k, v in doc["inputs"].items() if v is not None],
+        "named": named,
         "number": lambda value: "n/a" if value is None else f"{value:.6g}",
     }
-    return values | _bars(doc, name) | _items(doc) | _map(doc)
+    return values | _bars(doc, name) | _items(doc) | _classes(doc) | _map(doc)
 
 
 def _shown(value: Any) -> str:
@@ -146,6 +159,25 @@ def _items(doc: Document) -> dict[str, Any]:
     most = max(abs(item["share"]) for item in found) or 1
     return {
         "items": [item | {"width": round(100 * abs(item["share"]) / most, 2)} for item in found]
+    }
+
+
+def _pictures(doc: Document, pictures: Sequence[ItemPicture | None]) -> dict[str, Any]:
+    """The items that make up β1 as pictures, where it is more than noise and they are pictures."""
+    if not pictures or not items_stand_out(doc):
+        return {"pictures": []}
+    pairs = zip(doc["attribution"], pictures, strict=True)
+    shown = [item | {"source": data_uri(own)} for item, own in pairs if own is not None]
+    return {"pictures": shown[:_MOST_PICTURES]}
+
+
+def _classes(doc: Document) -> dict[str, Any]:
+    """The classes by label; where they are many, those with the most errors on the reference."""
+    found = doc.get("classes") or []
+    most = sorted(found, key=lambda one: -one["reference"]["errors"])[:_MOST_CLASSES]
+    return {
+        "classes": sorted(most, key=lambda one: one["label"]),
+        "classes_left_out": len(found) - len(most),
     }
 
 

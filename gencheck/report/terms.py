@@ -191,9 +191,10 @@ TERMS: tuple[Term, ...] = (
         "model was trained on the sample it is the generalization gap.",
     ),
     _term(
-        "class shares | label_means | class_shares_differ",
+        "class shares | label_means | class_shares_differ | classes",
         _AUDITS,
-        "How far the mean targets of both sets are apart: for labels, the shares of the classes.",
+        "How far the mean targets of both sets are apart: for labels, the shares of the classes. The "
+        "table of classes has their items, shares and errors in both sets.",
     ),
     _term(
         "share of β1 | attribution | share",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gencheck.printable import printable
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics, theory, verdict
+from gencheck.report.item_names import named
 from gencheck.report.json import Document
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
@@ -196,6 +197,7 @@ def _blame(doc: Document) -> list[RenderableType]:
     for item in doc["attribution"]:
         label = "label" if doc["data"]["task"] == "classification" else "target"
         words = printable("".join(f" {token}" for token in item.get("tokens", ())))
+        words = f"{named(item)}{words}"
         table.add_row(
             item["set"],
             f"item {item['index']}",

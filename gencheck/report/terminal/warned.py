@@ -6,6 +6,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gencheck.report.item_names import named
 from gencheck.report.json import Document
 
 # Items of a warning that the terminal lists; the document has more.
@@ -18,12 +19,13 @@ def warnings_section(doc: Document) -> list[RenderableType]:
     for warned in doc["warnings"]:
         parts.append(Text(f"! {warned['message']}", style="yellow"))
         table = Table.grid(padding=(0, 2))
-        for justify in ("left", "right", "left"):
+        for justify in ("left", "right"):
             table.add_column(no_wrap=True, justify=justify)
         table.add_column(overflow="fold")
         for item in warned["items"][:_ITEMS_SHOWN]:
-            label = "" if item["label"] is None else f"label {item['label']}"
-            table.add_row(f"  {item['set']}", f"item {item['index']}", label, item["detail"])
+            label = "" if item["label"] is None else f"label {item['label']}{named(item)}: "
+            words = Text(f"{label}{item['detail']}")
+            table.add_row(f"  {item['set']}", f"item {item['index']}", words)
         if warned["items"]:
             parts.append(table)
     title = Rule(Text("Before you read on", style="bold"), align="left", style="dim")
