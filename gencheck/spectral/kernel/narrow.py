@@ -10,6 +10,10 @@ from gencheck.network.windows import Index
 # Blocks of more factors than this are left to matrix products.
 _WIDEST = 16
 
+# Fewer blocks a cell than this are left to them too: there is no sum to keep from memory, and on a
+# convolution with a single block a cell the loops take more than twice as long.
+_FEWEST_BLOCKS = 2
+
 # The work of narrow batches, in floating-point operations, below which compiling loops takes longer.
 _PAYING_FLOPS = 2e10
 
@@ -17,13 +21,14 @@ Key = tuple[int, int]
 
 
 def narrow_batches(program: Program) -> dict[Key, Batch]:
-    """Batches of few factors a block that continue a map, by the positions of map and batch."""
+    """Batches of few factors a block and several blocks a cell that continue a map, by map and batch."""
     return {
         (m, b): batch
         for m, b, batch in program.batches()
         if batch.columns
         and batch.carrier is not None
         and batch.width <= _WIDEST
+        and batch.blocks >= _FEWEST_BLOCKS * len(np.unique(batch.cells))
         and not batch.vocabulary
     }
 

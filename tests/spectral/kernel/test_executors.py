@@ -25,6 +25,7 @@ from gencheck.spectral.kernel.executors import (
 )
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
+from tests.architectures import initialised
 from tests.cases import random_case
 from tests.computed_networks import COMPUTED, build_computed
 from tests.networks import ZOO
@@ -232,3 +233,9 @@ def test_compiled_sums_of_few_factors_equal_matrix_products(
         monkeypatch.setattr(narrow, "_PAYING_FLOPS", paying)
         found[paying] = gram_matrix(program, factors, 30).dense().double().numpy()
     np.testing.assert_allclose(found[0.0], found[1e30], atol=1e-13 * np.abs(found[1e30]).max())
+
+
+def test_convolutions_are_left_to_matrix_products() -> None:
+    """Their blocks are one a cell: loops have no sum to keep from memory, and are slower."""
+    network = model_of_module(initialised("lenet5"), [(3, 32, 32)]).network
+    assert not narrow.narrow_batches(kernel_program(network))
