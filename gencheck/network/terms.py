@@ -263,6 +263,9 @@ class _TermAlgebra:
         kept, first, own = np.unique(
             cells[:, units], axis=1, return_index=True, return_inverse=True
         )
+        # in the order of the units, as other layers number their cells: maps are then read as views
+        order = np.argsort(first)
+        kept, first, own = kept[:, order], first[order], np.argsort(order)[own.reshape(-1)]
         entries = []
         for row, term in zip(kept, terms, strict=True):
             there = np.flatnonzero(row >= 0)
@@ -286,7 +289,7 @@ class _TermAlgebra:
             births=units,
             carrier=carrier,
             units=units,
-            at=own.reshape(-1),
+            at=own,
             columns=(),
         )
 

@@ -31,7 +31,7 @@ from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.executors import executor_for
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
-from gencheck.spectral.kernel.overlaps import int8_product
+from gencheck.spectral.kernel.overlaps import has_int8_units, int8_product
 from tests.architectures import initialised, lenet5, lenet_like, vit_tiny
 
 FOLDER = Path(os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder"))
@@ -214,7 +214,9 @@ def ways() -> None:
     a, out = torch.randn(1024, 784), torch.empty(1024, 1024)
     print("| way | processor s | GFLOP/s | GEMM GFLOP/s | achieved/limit |")
     print("|---|---|---|---|---|")
-    for way in ("float32", "bits"):
+    units = has_int8_units("cpu")
+    # so slow where the processor has no units for it that a whole matrix would take minutes
+    for way in ("float32", "bits", *(("int8", "auto") if units else ())):
         rates, seconds = [], []
         gram_matrix(program, factors, 1024, overlaps=way)
         for _ in range(5):
@@ -231,12 +233,11 @@ def ways() -> None:
             f" {rate / max(rates):.2f} |",
             flush=True,
         )
-    # so slow where the processor has no units for it that a whole matrix would take minutes
-    whole = torch.randint(-128, 128, (256, 784), dtype=torch.int8)
+    whole = torch.randint(-128, 128, (1024, 784), dtype=torch.int8)[: 1024 if units else 256]
     started = time.process_time()
     int8_product(whole, whole)
-    rate = 2 * 256**2 * 784 / (time.process_time() - started)
-    print(f"\nint8: one product of 256 x 784 x 256 at {rate / 1e9:.1f} GOP/s")
+    rate = 2 * len(whole) ** 2 * 784 / (time.process_time() - started)
+    print(f"\nint8: one product of {len(whole)} x 784 x {len(whole)} at {rate / 1e9:.1f} GOP/s")
 
 
 def main() -> None:

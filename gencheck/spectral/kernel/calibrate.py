@@ -88,15 +88,19 @@ class Calibration:
                 if _of_coordinates(batch) and (m, b) not in apart:
                     self.ways[m, b] = FloatLevels(self.levels)
 
-    def choose(self, asked: str = "auto") -> tuple[OverlapChoice, ...]:
-        """Take the quickest way of every batch, or the one `asked` for where a batch has it."""
+    def choose(self, asked: str = "auto", compiling: bool = True) -> tuple[OverlapChoice, ...]:
+        """Take the quickest way of every batch, or the one `asked` for where a batch has it.
+
+        Without `compiling`, ways that load compiled loops are not tried.
+        """
         total = self.program.flops_per_pair
         made = []
         for m, b, batch in self.program.batches():
             share = 2 * int(batch.counts.sum()) / total if batch.columns else 0.0
             if (m, b) in self.apart or (share < _SHARE and asked == "auto"):
                 continue
-            ways = {way.name: way for way in self._ways(batch)}
+            found = self._ways(batch, compiling or asked != "auto")
+            ways = {way.name: way for way in found}
             choice = self._choice(self.program.maps[m].label, batch, ways, asked)
             if choice is not None:
                 self.ways[m, b] = ways[choice.way]
@@ -116,7 +120,7 @@ class Calibration:
         quickest = min(seconds, key=seconds.__getitem__)
         return OverlapChoice(label, quickest, "the quickest here", seconds)
 
-    def _ways(self, batch: Batch) -> list[Way]:
+    def _ways(self, batch: Batch, compiling: bool) -> list[Way]:
         """Those that give the same bits, that of floats first."""
         items = self.factors.items
         if not batch.columns or batch.vocabulary:
@@ -131,7 +135,7 @@ class Calibration:
         found: list[Way] = [FloatProducts()]
         if items.dtype == torch.float32 and all(p is not None and p.is_binary for p in planes):
             found += [Int8Products()] if int8 else []
-            if items.device.type == "cpu" and compiled_loops_are_there():
+            if compiling and items.device.type == "cpu" and compiled_loops_are_there():
                 found.append(CountedBits())
         return found
 

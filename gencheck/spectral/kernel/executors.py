@@ -36,8 +36,12 @@ _MAP_BYTES = 2**24
 # The fewest rows that a matrix product is worth starting for.
 _LEAST_ROWS = 16
 
+# Steps are halves of halves of a tile, so that none is a narrow rest: they may pass their share of the
+# cache by this factor for it.
+_ROUNDING = 1.2
+
 # Strips of fewer steps are not worth being unpacked as a whole.
-_PAYING_STEPS = 4
+_PAYING_STEPS = 3
 
 # Rows and columns that are counted between two looks at the progress and at an interrupt.
 _BIT_STEP = 128
@@ -47,6 +51,9 @@ FACTOR_BYTES = 2**30
 
 # The work, in floating-point operations, below which loading compiled loops takes longer.
 _PAYING_FLOPS = 2e11
+
+# The work below which trying the ways that need no loading takes longer.
+_TRYING_FLOPS = 5e9
 
 
 @dataclass(frozen=True)
@@ -135,8 +142,11 @@ def matrix_cuts(
     """
 
     def side(amount: int) -> int:
-        rows = isqrt(amount // (program.live_cells * dtype.itemsize))
-        return min(tile, max(_LEAST_ROWS, rows // _LEAST_ROWS * _LEAST_ROWS))
+        rows = isqrt(int(_ROUNDING**2 * amount) // (program.live_cells * dtype.itemsize))
+        step = tile
+        while step > max(rows, _LEAST_ROWS) and step % 2 == 0:
+            step //= 2
+        return min(step, max(_LEAST_ROWS, rows))
 
     step = side(_MAP_BYTES)
     factors = program.factors_per_item if copied else program.copies_per_item
@@ -184,10 +194,10 @@ class MatrixExecutor:
 
     def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
         """Try the ways of each layer where the work is long; whichever is taken, the bits stay."""
-        count = self.factors.count
-        if asked == "auto" and not pays(self.program.flops_per_pair, count):
+        count, each = self.factors.count, self.program.flops_per_pair
+        if asked == "auto" and each * count * (count + 1) / 2 < _TRYING_FLOPS:
             return ()
-        return self._calibration.choose(asked)
+        return self._calibration.choose(asked, compiling=pays(each, count))
 
     @property
     def exponent(self) -> int:

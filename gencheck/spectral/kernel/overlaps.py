@@ -110,15 +110,13 @@ class Levels:
 
 def levels_of(items: Tensor) -> Levels | None:
     """How the coordinates of `items` are whole numbers, None where they are not."""
+    low, high = (float(end) for end in items.aminmax())
     for levels in (Levels(1, 0), Levels(255, 128)):
-        whole = True
-        for part in items.split(1024):
-            found = levels.of(part)
-            back = (found + levels.offset) / levels.scale
-            whole = bool(((back == part) & (found >= -128) & (found <= 127)).all())
-            if not whole:
-                break
-        if whole:
+        first, last = (end * levels.scale - levels.offset for end in (low, high))
+        if first < -128.5 or last > 127.5:
+            continue
+        parts = items.split(1024)
+        if all(bool(((p * levels.scale).round_().div_(levels.scale) == p).all()) for p in parts):
             return levels
     return None
 

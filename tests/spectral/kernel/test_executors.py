@@ -17,6 +17,7 @@ from gencheck.errors import InputError, MissingDependency
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel import narrow, path_kernel
 from gencheck.spectral.kernel.bits.plan import suits_bits
+from gencheck.spectral.kernel.collapse import layout_of
 from gencheck.spectral.kernel.executors import (
     bit_cuts,
     compiled_loops_are_there,
@@ -25,7 +26,7 @@ from gencheck.spectral.kernel.executors import (
 )
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
-from tests.architectures import initialised
+from tests.architectures import initialised, vit_tiny
 from tests.cases import random_case
 from tests.computed_networks import COMPUTED, build_computed
 from tests.networks import ZOO
@@ -237,5 +238,23 @@ def test_compiled_sums_of_few_factors_equal_matrix_products(
 
 def test_convolutions_are_left_to_matrix_products() -> None:
     """Their blocks are one a cell: loops have no sum to keep from memory, and are slower."""
-    network = model_of_module(initialised("lenet5"), [(3, 32, 32)]).network
-    assert not narrow.narrow_batches(kernel_program(network))
+    program = kernel_program(model_of_module(initialised("lenet5"), [(3, 32, 32)]).network)
+    pooled = [b for m, b, batch in program.batches() if program.maps[m].label == "3"]
+    assert len(pooled) == 4
+    assert not {program.maps[m].label for m, _ in narrow.narrow_batches(program)} & {"0", "3"}
+
+
+def test_every_map_of_a_transformer_is_read_as_views() -> None:
+    """Tokens keep one order through the residual stream, so that nothing is gathered by index."""
+    program = kernel_program(model_of_module(vit_tiny().eval(), [(3, 32, 32)]).network)
+    layouts = [layout_of(batch, program.maps[m].cells) for m, _, batch in program.batches()]
+    assert len(layouts) > 50
+    assert all(layout.grid is not None for layout in layouts)
+
+
+@pytest.mark.parametrize("tile", [1024, 1000, 300, 7])
+def test_steps_are_halves_of_tiles(tile: int) -> None:
+    program = kernel_program(model_of_module(vit_tiny().eval(), [(3, 32, 32)]).network)
+    step = matrix_cuts(program, torch.float32, tile, 2**30).step
+    assert tile % step == 0
+    assert step**2 * program.live_cells * 4 <= 1.5 * 2**24
