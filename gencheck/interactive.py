@@ -61,7 +61,8 @@ class Audit(ConcentrationResult):
         from gencheck.report.html import to_html
 
         pictures = [item.picture for item in self.attribution]
-        page = to_html(self.to_dict(), self.report(), pictures)
+        mean = None if self.direction is None else self.direction.mean
+        page = to_html(self.to_dict(), self.report(), pictures, mean)
         return f'<iframe style="{_FRAME}" srcdoc="{html.escape(page)}"></iframe>'
 
     def __repr__(self) -> str:

@@ -96,6 +96,7 @@ def top_direction(
         captured=found.captured,
         items=found.items,
         picture=picture,
+        mean=item_picture(factors.items.double().mean(0).cpu().numpy(), picture),
     )
 
 

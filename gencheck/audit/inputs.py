@@ -24,6 +24,7 @@ from gencheck.load.prepare import (
     target_rows,
     task_of,
 )
+from gencheck.load.resize import Resize
 from gencheck.load.run_folder import RunFolder, positions_of, read_run_folder
 from gencheck.load.split import Rows, Split, Transform, require_same_classes
 
@@ -50,6 +51,8 @@ class DataSelection:
         ``MODULE:FUNCTION`` of the user's that makes the model's item of a stored one.
     normalise
         What is taken from every channel of the model's item, and what it is divided by.
+    resize
+        The size that stored images are brought to, before anything else.
     """
 
     path: Path
@@ -62,6 +65,12 @@ class DataSelection:
     task: str = "auto"
     transform: str | None = None
     normalise: Normalisation | None = None
+    resize: Resize | None = None
+
+    def loaded(self, split: Split | Rows) -> Split:
+        """The chosen items, read, resized and transformed as asked."""
+        resize = None if self.resize is None else self.resize.applied
+        return split.loaded(_transform(self.transform), resize)
 
 
 @dataclass(frozen=True)
@@ -100,9 +109,8 @@ def select_splits(selection: DataSelection, run: RunFolder | None = None) -> tup
         sample, reference = held_out(main, selection.holdout, selection.seed)
     else:
         sample, reference = main, _reference(selection, data, apart)
-    transform = _transform(selection.transform)
     sample, reference = (
-        shuffled(split, selection.limit, selection.seed).loaded(transform)
+        selection.loaded(shuffled(split, selection.limit, selection.seed))
         for split in (sample, reference)
     )
     if sample.items.shape[1:] != reference.items.shape[1:]:
@@ -240,6 +248,8 @@ def labelled_items(
     transform, normalise = selection.transform, selection.normalise
     for split in splits:
         items, taken = prepared(split, model.item_shape, name, transform is None)
+        if selection.resize is not None:
+            taken = [selection.resize.words, *taken]
         if normalise is not None:
             items = normalise.applied(items, split.where)
             taken = [*taken, normalise.words]
@@ -290,6 +300,7 @@ def input_record(
         "task": selection.task,
         "transform": selection.transform,
         "normalise": None if selection.normalise is None else vars(selection.normalise),
+        "resize": None if selection.resize is None else vars(selection.resize),
         "preprocessing": steps,
         "assumptions": list(model.notes),
     }

@@ -13,7 +13,7 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta1.batched_lanczos import VECTOR_BYTES
 from gencheck.spectral.kernel.evaluate import OVERLAP_BYTES
 from gencheck.spectral.kernel.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
-from gencheck.spectral.kernel.factors import PASS_ENTRIES, widest_pass
+from gencheck.spectral.kernel.factors import pass_entries, widest_pass
 from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # What the interpreter, the libraries and their buffers take before any data.
@@ -109,7 +109,7 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
     strip = min(cuts.strip, items)
     unpacked = 2 * strip * gates if cuts.passing else strip * gates
     passed = min(options.batch_size, items) * widest_pass(network)
-    forward = min(passed, PASS_ENTRIES) * size * 6
+    forward = min(passed, pass_entries(options.device.partition(":")[0])) * size * 6
     # the labels, their products with targets, and the vectors that are advanced together
     relabelling = 40 * items * permutations + min(VECTOR_BYTES, 64 * items * permutations)
     ranks = kernel.ranks.size

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from gencheck.audit.histogram import histogram
 from gencheck.audit.question import Question
 from gencheck.audit.result import NullComparison, PermutationFacts
 from gencheck.bounds.magnitude import Magnitude
@@ -110,6 +111,7 @@ def _comparison(
         p_value=null.p_value,
         null_median=magnitude(null.quantile(0.5)),
         null_95=magnitude(null.quantile(0.95)),
+        histogram=histogram([float(magnitude(value)) for value in null.values.tolist()]),
     )
 
 

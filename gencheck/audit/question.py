@@ -87,7 +87,7 @@ class Question:
     def file_of(self, position: int) -> str | None:
         """The name of a pooled item's file; None where it has none of its own."""
         names = self.part_of(position)[0].names
-        return None if names is None else names.files[self.place(position)[1]]
+        return None if names is None else names.files.get(self.place(position)[1])
 
     def class_of(self, label: int) -> str | None:
         """What a class is called; None where classes have numbers alone."""

@@ -58,7 +58,7 @@ def open_candidates(
     ordered = [*(sample for sample, _ in splits), splits[0][1]]
     labelled, steps = labelled_items(ordered, model, task, dtype, selection)
     record = input_record(checkpoint, factory, chosen[0], steps, model)
-    files = [{"path": name, "sha256": sha256_of(Path(name))} for name in names]
+    files = [{"path": str(path), "sha256": sha256_of(path)} for path in candidates]
     del record["data"]
     return RankInputs(
         model=model,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gencheck.audit.class_errors import ClassErrors
+from gencheck.audit.histogram import Histogram
 from gencheck.audit.image_grid import Picture
 from gencheck.audit.item_picture import ItemPicture
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
@@ -134,6 +135,8 @@ class NullComparison:
         (1 + #{null ≥ observed}) / (1 + B), a probability, exact at every size.
     null_median, null_95
         Quantiles of the null values.
+    histogram
+        All null values, in bins; None where one is past the range of a float.
     adjusted_p_value
         Holm's, over all statistics that were asked; None where this one takes no part.
     """
@@ -145,6 +148,7 @@ class NullComparison:
     null_95: Magnitude | None = None
     reason: str | None = None
     adjusted_p_value: float | None = None
+    histogram: Histogram | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,8 @@ class Direction:
         How many those are.
     picture
         How the coordinates lie in a picture, if they do.
+    mean
+        The mean of all items, as such a picture.
     """
 
     energy: tuple[float, ...]
@@ -235,6 +241,7 @@ class Direction:
     captured: float
     items: int
     picture: Picture | None
+    mean: ItemPicture | None = None
 
 
 @dataclass(frozen=True)

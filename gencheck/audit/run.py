@@ -102,8 +102,8 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
     kernel = budget.within(kernel)
     with clock.stage("gates"):
         items = _entering(question)
-        self_check = output_deviation(question.model, items)
         features = _features(question, kernel, items, budget)
+        self_check = output_deviation(question.model, items, features.outputs)
     with clock.stage("gram"):
         view = _view(question, kernel, features)
     with clock.stage("beta1"):

@@ -17,10 +17,14 @@ _CHECKED_ITEMS = 64
 _GAP_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
-def output_deviation(model: AuditedModel, items: Tensor) -> float:
+def output_deviation(model: AuditedModel, items: Tensor, outputs: Tensor) -> float:
     """Max |z·w − model(x)| / max |model(x)| over some of the items, spread over all of them.
 
-    z·w is computed with the gates held fixed, so that it is linear in the path features.
+    Parameters
+    ----------
+    outputs
+        z·w of all items, shape (N, K): values times gates, in the pass that set the gates. With
+        gates of another network they are computed anew.
 
     Raises
     ------
@@ -30,15 +34,15 @@ def output_deviation(model: AuditedModel, items: Tensor) -> float:
         The two differ by more than rounding: the network is not the model.
     """
     step = max(1, len(items) // _CHECKED_ITEMS)
-    some = items[::step][:_CHECKED_ITEMS]
+    some, ours = items[::step][:_CHECKED_ITEMS], outputs[::step][:_CHECKED_ITEMS].double().cpu()
     if model.gates is not None:
         # a gate at its threshold may round either way, and with the weights of another network
         # under it that is no longer without effect: in float64 it does not happen
         some = some.double()
-    _, planes = logits(model.gates or model.network, some)
-    scaled = gated_logits(model.network, some, planes)
-    ours = torch.ldexp(scaled.mantissa.double(), torch.tensor(scaled.exponent))
-    own = model.own_output(some).double()
+        _, planes = logits(model.gates, some)
+        scaled = gated_logits(model.network, some, planes)
+        ours = torch.ldexp(scaled.mantissa.double(), torch.tensor(scaled.exponent)).cpu()
+    own = model.own_output(some).double().cpu()
     if own.shape != ours.shape:
         raise SelfCheckError(
             f"self-check: the model returns shape {tuple(own.shape)}, its network "

@@ -18,6 +18,7 @@ from gencheck.cli import streams
 from gencheck.cli.conversion import convert_plainly, leave_unasked
 from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.launch import require_shareable
+from gencheck.cli.received import receive_pipes
 from gencheck.cli.terminal import print_plain, say
 
 # The commands as the help shows them, each a function of its name in a module of its name.
@@ -49,6 +50,7 @@ class _Command(TyperCommand):
         files = ", ".join(str(value) for value in values if isinstance(value, Path))
         with net(ctx.params.get("debug", False), files or f"gencheck {self.name}"):
             require_shareable(str(self.name))
+            receive_pipes(ctx.params, {str(p.name): _called(p) for p in self.params})
             if ctx.params.get("output") is not None or ctx.params.get("report"):
                 from gencheck.cli.destination import refuse_destinations
 
@@ -58,6 +60,12 @@ class _Command(TyperCommand):
 
                 require_address_space()
             return super().invoke(ctx)
+
+
+def _called(parameter: Any) -> str:
+    """An option as it is written, an argument as the help shows it."""
+    first = str(parameter.opts[0])
+    return first if first.startswith("-") else str(parameter.name).upper()
 
 
 def command_names() -> list[str]:

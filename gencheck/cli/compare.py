@@ -22,6 +22,7 @@ from gencheck.cli.options import (
     Output,
     OutputName,
     Report,
+    ResizeTo,
     TransformName,
     XKey,
     YKey,
@@ -68,6 +69,7 @@ def compare(
     y_key: YKey = None,
     transform: TransformName = None,
     normalise: Normalise = None,
+    resize: ResizeTo = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(
@@ -125,6 +127,7 @@ def compare(
     """
     from gencheck.audit.inputs import DataSelection
     from gencheck.load.normalise import normalisation
+    from gencheck.load.resize import resize_of
     from gencheck.report.compare import compare_body
     from gencheck.report.json import document
 
@@ -139,6 +142,7 @@ def compare(
         task=task,
         transform=transform,
         normalise=normalisation(normalise),
+        resize=resize_of(resize),
     )
     level = delta_of(delta, confidence)
     options = replace(

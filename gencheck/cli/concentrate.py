@@ -22,6 +22,7 @@ from gencheck.cli.options import (
     Output,
     OutputName,
     Report,
+    ResizeTo,
     TransformName,
     XKey,
     YKey,
@@ -50,7 +51,8 @@ def concentrate(
     data: Annotated[
         Path,
         typer.Argument(
-            help="The sample S: .npz, .safetensors, .csv, .parquet, a folder of images or IDX.",
+            help="The sample S: .npz, .safetensors, .csv, .jsonl, .parquet, a folder of images or IDX; "
+            "or - for a pipe.",
             show_default=False,
         ),
     ],
@@ -85,6 +87,7 @@ def concentrate(
     y_key: YKey = None,
     transform: TransformName = None,
     normalise: Normalise = None,
+    resize: ResizeTo = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="By default whole-number targets are labels."),
@@ -220,6 +223,7 @@ def concentrate(
         require_relabelling,
     )
     from gencheck.load.normalise import normalisation
+    from gencheck.load.resize import resize_of
     from gencheck.report.limits import maximum_check
 
     # of a run's folder it is known only once its data have been compared
@@ -237,6 +241,7 @@ def concentrate(
         task=task,
         transform=transform,
         normalise=normalisation(normalise),
+        resize=resize_of(resize),
     )
     options = audit_options(
         device=device,
@@ -289,7 +294,8 @@ def concentrate(
 
     doc = document("concentrate", inputs, concentrate_body(result), gate)
     pictures = [item.picture for item in result.attribution]
-    deliver(doc, _report, as_json, output, report, pictures=pictures)
+    mean = None if result.direction is None else result.direction.mean
+    deliver(doc, _report, as_json, output, report, pictures=pictures, mean=mean)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

@@ -75,6 +75,7 @@ def deliver(
     reports: list[Path] | None = None,
     *,
     pictures: "Sequence[ItemPicture | None]" = (),
+    mean: "ItemPicture | None" = None,
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
 
@@ -83,7 +84,7 @@ def deliver(
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
     rich to be imported. Each of `reports` is written in the form that its suffix names; where a gate
     was asked for, a step of GitHub Actions gets it as its summary. `pictures` are of the items of its
-    attribution, for the form that shows them.
+    attribution and `mean` of all items together, for the form that shows them.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def deliver(
         write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:
         if path.suffix.lower() == ".html":
-            text = _html(doc, renderer, pictures)
+            text = _html(doc, renderer, pictures, mean)
         else:
             text = _FORMATS[path.suffix.lower()](doc, renderer)
         write_whole(path, text.encode(), "--report")
@@ -137,12 +138,17 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
     return to_markdown(plain, as_text(renderer()(plain)))
 
 
-def _html(doc: "Document", renderer: "Renderer", pictures: "Sequence[ItemPicture | None]") -> str:
+def _html(
+    doc: "Document",
+    renderer: "Renderer",
+    pictures: "Sequence[ItemPicture | None]",
+    mean: "ItemPicture | None",
+) -> str:
     from gencheck.report.html import to_html
     from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
-    return to_html(plain, as_text(renderer()(plain)), pictures)
+    return to_html(plain, as_text(renderer()(plain)), pictures, mean)
 
 
 def _svg(doc: "Document", renderer: "Renderer") -> str:

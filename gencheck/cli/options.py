@@ -171,6 +171,14 @@ Normalise = Annotated[
         "0.49,0.48,0.45 0.25,0.24,0.26.",
     ),
 ]
+ResizeTo = Annotated[
+    str | None,
+    typer.Option(
+        "--resize",
+        metavar="SIZE",
+        help="Resize images first, as in training: 32, or 32x48 for height × width.",
+    ),
+]
 TransformName = Annotated[
     str | None,
     typer.Option(

@@ -17,6 +17,7 @@ from gencheck.cli.options import (
     Normalise,
     Output,
     Report,
+    ResizeTo,
     TransformName,
     XKey,
     YKey,
@@ -57,6 +58,7 @@ def rank(
     y_key: YKey = None,
     transform: TransformName = None,
     normalise: Normalise = None,
+    resize: ResizeTo = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
         typer.Option(help="What targets mean; auto: whole numbers are labels."),
@@ -97,6 +99,7 @@ def rank(
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.load.normalise import normalisation
+    from gencheck.load.resize import resize_of
     from gencheck.memory import parse_bytes
     from gencheck.report.json import document
     from gencheck.report.rank import rank_body, require_candidate, require_first_check
@@ -121,6 +124,7 @@ def rank(
         task=task,
         transform=transform,
         normalise=normalisation(normalise),
+        resize=resize_of(resize),
     )
     opened = open_candidates(
         checkpoint, model, candidates, selection, options.dtype, from_layer=from_layer, key=key

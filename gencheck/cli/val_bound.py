@@ -82,7 +82,8 @@ def val_bound(
     loss: Loss = None,
     loss_range: LossRange = None,
     losses: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One loss an item: .npy, .csv, .parquet.")
+        Path | None,
+        typer.Option(metavar="FILE", help="One loss an item: .npy, .csv, .jsonl, .parquet, or -."),
     ] = None,
     predictions: Annotated[
         Path | None,

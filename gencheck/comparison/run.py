@@ -192,9 +192,9 @@ def _study(
     items = [part.items.to(run.device, run.dtype) for part in (sample, reference)]
     if options.input_range is not None:
         require_input_range(torch.cat(items), options.input_range)
-    output_deviation(model, torch.cat(items))
     outputs = [batched_outputs(model.network, part, run.batch_size) for part in items]
     require_finite_outputs(torch.cat(outputs), run.dtype)
+    output_deviation(model, torch.cat(items), torch.cat(outputs))
     labels = [part.targets.argmax(1).to(run.device) for part in (sample, reference)]
     return Study(
         network=model.network,

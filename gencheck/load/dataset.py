@@ -11,6 +11,7 @@ from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading, require_archive_fits, suffix_of
 from gencheck.load.idx import idx_folder, idx_rows, is_idx, is_idx_folder
 from gencheck.load.images import image_folder, is_image_folder
+from gencheck.load.json_items import json_items
 from gencheck.load.parquet import parquet_rows, target_column
 from gencheck.load.split import Array, Rows, Split
 from gencheck.load.table import read_table
@@ -191,6 +192,11 @@ def _refuse_nonfinite(array: Array, name: str, rows: int = 4096) -> None:
             )
 
 
+def _json(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
+    with reading(path, "a file of one JSON object a line"):
+        return DataFile(json_items(path, x_key, y_key), None)
+
+
 def _table(path: Path, x_key: str | None, y_key: str | None) -> DataFile:
     columns = read_table(path).columns
     target = y_key or target_column(list(columns), str(path))
@@ -227,5 +233,6 @@ _LOADERS: dict[str, Callable[[Path, str | None, str | None], DataFile]] = {
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".csv": _table,
+    ".jsonl": _json,
     ".parquet": _parquet,
 }

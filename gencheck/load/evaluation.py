@@ -11,11 +11,8 @@ from gencheck.load.helm_log import helm_scores
 from gencheck.load.inspect_log import inspect_scores
 from gencheck.load.item_ids import refuse_repeats
 from gencheck.load.item_scores import ItemScores, ScoreKeys, table_scores
-from gencheck.load.logs import (
-    harness_scores,
-    json_lines,
-    plain_scores,
-)
+from gencheck.load.json_lines import json_lines
+from gencheck.load.logs import harness_scores, plain_scores
 
 _TABLES = (".csv", ".npy", ".parquet")
 

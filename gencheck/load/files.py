@@ -1,6 +1,7 @@
 """Files that must be there, of a kind that can be read, and what a file that cannot be read raises."""
 
 import re
+import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from gencheck.errors import GencheckError, InputError
 from gencheck.memory import require_memory
 
+# Descriptors by their names, which may be files as well, with no suffix to tell their kind by.
+_DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/[^/]+/fd/\d+")
 _ESCAPE_CODE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -31,6 +34,34 @@ def require_file(path: Path, kind: str) -> None:
     except (OSError, ValueError) as error:
         found = f"a name that no file can have ({plain_reason(error)})"
     raise InputError(where=shortened(str(path)), found=found, required=kind)
+
+
+def is_pipe(path: Path) -> bool:
+    """True for ``-``, for a descriptor by its name, a named pipe and a socket."""
+    if str(path) == "-" or _DESCRIPTOR.fullmatch(str(path)):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def require_no_pipe(path: Path, option: str) -> None:
+    """Do nothing where `path` is none.
+
+    Raises
+    ------
+    InputError
+        It is one, where a file or a folder is read, and more than once.
+    """
+    if is_pipe(path):
+        raise InputError(
+            where=f"{option} {path}",
+            found="a pipe",
+            required="a file or a folder: it is read more than once, or its name tells its kind",
+            remedy="Write the pipe's content to a file first.",
+        )
 
 
 def suffix_of(path: Path, suffixes: Iterable[str], kind: str) -> str:

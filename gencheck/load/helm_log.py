@@ -6,7 +6,8 @@ from typing import Any
 
 from gencheck.errors import InputError
 from gencheck.load.item_scores import ItemScores, ScoreKeys
-from gencheck.load.logs import Record, ScoreRows, score_of
+from gencheck.load.json_lines import Record
+from gencheck.load.logs import ScoreRows, score_of
 
 
 def helm_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:

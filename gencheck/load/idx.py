@@ -8,7 +8,7 @@ import numpy as np
 
 from gencheck.errors import InputError
 from gencheck.load.files import reading, require_file
-from gencheck.load.split import Array, Chosen, Rows
+from gencheck.load.split import Array, Chosen, Resizing, Rows
 from gencheck.memory import require_memory
 
 # The third byte of an IDX file: its element type, big endian.
@@ -75,7 +75,7 @@ def idx_rows(images: Path) -> Rows:
         raise InputError(where=str(images), found="no items", required="at least one")
     targets = targets.astype(np.int64 if targets.dtype.kind in "iu" else np.float64)
 
-    def read(positions: Array) -> Chosen:
+    def read(positions: Array, resize: Resizing | None) -> Chosen:
         wanted = len(positions) * items[:1].nbytes
         require_memory(wanted, str(images), f"{len(positions)} images")
         chosen = np.asarray(items[positions])
@@ -84,8 +84,11 @@ def idx_rows(images: Path) -> Rows:
             raise InputError(
                 where=f"{images}, index {bad}", found="NaN or infinity", required="finite numbers"
             )
+        chosen = chosen.astype(chosen.dtype.newbyteorder("="))
+        if resize is not None:
+            chosen = np.stack([resize(image, str(images)) for image in chosen])
         return Chosen(
-            chosen.astype(chosen.dtype.newbyteorder("=")),
+            chosen,
             targets[positions],
             (f"labels from {labels.name}",),
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from gencheck.errors import InputError, needing
 from gencheck.load.files import plain_reason, reading, require_file
-from gencheck.load.split import Array, Chosen, Names, Rows
+from gencheck.load.split import Array, Chosen, Names, Resizing, Rows
 from gencheck.memory import require_memory
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -119,15 +119,15 @@ def _split(folder: Path, classes: list[str], root: Path) -> Rows:
     shown = ", ".join(f"{name} = {label}" for label, name in enumerate(classes[:20]))
     targets = np.array(labels)
 
-    def read(positions: Array) -> Chosen:
+    def read(positions: Array, resize: Resizing | None) -> Chosen:
         images, notes = [], [f"labels from class folders: {shown}"]
         taken = 0
         for count, position in enumerate(positions.tolist(), 1):
             with reading(files[position], "an image that can be read"):
                 raw = files[position].read_bytes()
             image, note = decode_image(raw, str(files[position]))
-            images.append(image)
-            taken += image.nbytes
+            images.append(image if resize is None else resize(image, str(files[position])))
+            taken += images[-1].nbytes
             if count % 512 == 1:
                 # the mean so far speaks for the rest, so that too many are refused early
                 all_of_them = taken // count * len(positions)
@@ -135,5 +135,6 @@ def _split(folder: Path, classes: list[str], root: Path) -> Rows:
             notes += [note] if note and note not in notes else []
         return Chosen(images, targets[positions], tuple(notes))
 
-    names = Names(tuple(path.relative_to(root).as_posix() for path in files), tuple(classes))
+    named = {number: path.relative_to(root).as_posix() for number, path in enumerate(files)}
+    names = Names(named, tuple(classes))
     return Rows(read, str(folder), np.arange(len(files)), names)

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 from gencheck.errors import InputError, needing
 from gencheck.load.item_scores import ItemScores, ScoreKeys
-from gencheck.load.logs import Record, ScoreRows, json_object, score_of
+from gencheck.load.json_lines import Record, json_object
+from gencheck.load.logs import ScoreRows, score_of
 
 # The number that zip files give zstandard.
 _ZSTANDARD = 93

@@ -1,9 +1,7 @@
 """Evaluation logs, one score an item: lm-evaluation-harness, plain JSON lines."""
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ import numpy as np
 
 from gencheck.errors import InputError
 from gencheck.load.item_scores import ItemScores, ScoreKeys, refuse_outside
-
-Record = dict[str, Any]
+from gencheck.load.json_lines import Record, json_lines
 
 _SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
 # Inspect's own reading of a grade.
@@ -113,42 +110,6 @@ def score_of(value: Any, at: str, key: str) -> float:
             where=at, found=f"under {key!r} {str(value)[:40]!r}", required="a finite number"
         )
     return number
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, Record]]:
-    """The objects of a file of one JSON object a line, with the numbers of their lines.
-
-    Raises
-    ------
-    InputError
-        A line is none; names it.
-    """
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, 1):
-            if line.strip():
-                yield number, json_object(line, f"{path}, line {number}")
-
-
-def json_object(text: bytes, at: str) -> Record:
-    """The JSON object of a text; `at` is its place.
-
-    Raises
-    ------
-    InputError
-        It is none.
-    """
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            where=at,
-            found=f"no JSON ({error})",
-            required="a JSON object",
-            remedy="A line that a crash cut can be removed; its item is then not among the scores.",
-        ) from error
-    if not isinstance(record, dict):
-        raise InputError(where=at, found="no JSON object", required="a JSON object")
-    return record
 
 
 def harness_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:

@@ -1,7 +1,8 @@
 """Rows of Parquet files, read group by group: columns of numbers, or a column of encoded images."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from gencheck.errors import InputError, needing
 from gencheck.load.files import listed, reading
 from gencheck.load.images import decode_image
-from gencheck.load.split import Array, Chosen, Rows
+from gencheck.load.split import Array, Chosen, Names, Resizing, Rows
 from gencheck.load.table import filled
 from gencheck.memory import require_memory
 
@@ -51,7 +52,7 @@ def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
     if count == 0:
         raise InputError(where=str(path), found="no rows", required="at least one")
 
-    def read(positions: Array) -> Chosen:
+    def read(positions: Array, resize: Resizing | None) -> Chosen:
         # once in batches, once as columns, once as items
         wanted = 3 * 8 * len(positions) * (len(features) + 1)
         require_memory(wanted, str(path), f"{len(positions)} rows of {len(features)} features")
@@ -64,12 +65,38 @@ def parquet_rows(path: Path, x_key: str | None, y_key: str | None) -> Rows:
         }
         numbers(columns[target], path, target, positions)
         if image is not None:
-            return _images(columns[image], columns[target], path, image, positions)
+            return _images(
+                columns[image], columns[target], f"{path}, column {image!r}", positions, resize
+            )
         for name in features:
             numbers(columns[name], path, name, positions)
-        return Chosen(np.stack([columns[name] for name in features], axis=1), columns[target])
+        items = np.stack([columns[name] for name in features], axis=1)
+        if resize is not None:
+            items = np.stack([resize(item, str(path)) for item in items])
+        return Chosen(items, columns[target])
 
-    return Rows(read, str(path), np.arange(count))
+    classes = class_names(schema.metadata, target)
+    return Rows(read, str(path), np.arange(count), Names({}, classes) if classes else None)
+
+
+def class_names(metadata: Mapping[bytes, bytes] | None, target: str) -> tuple[str, ...]:
+    """The names of the classes that `target` numbers, as Hugging Face datasets note them in a schema.
+
+    Under the key ``huggingface``: ``{"info": {"features": {target: {"_type": "ClassLabel", "names":
+    […]}}}}``. Empty where that is not there or of another form.
+    """
+    try:
+        step: Any = json.loads((metadata or {}).get(b"huggingface", b"null"))
+        for key in ("info", "features", target):
+            step = step[key]
+        names = step["names"] if step["_type"] == "ClassLabel" else []
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
+        return ()
+    return tuple(names) if isinstance(names, list) and all(map(_is_text, names)) else ()
+
+
+def _is_text(name: Any) -> bool:
+    return isinstance(name, str)
 
 
 def _chosen_columns(
@@ -182,17 +209,23 @@ def numbers(column: Array, path: Path, name: str, positions: Array) -> None:
         )
 
 
-def _images(cells: Array, targets: Array, path: Path, name: str, positions: Array) -> Chosen:
+def _images(
+    cells: Array, targets: Array, where: str, positions: Array, resize: Resizing | None
+) -> Chosen:
+    """The images of a column, each decoded and resized by itself, with the names of their files."""
     images: list[Array] = []
     notes: list[str] = []
+    files: dict[int, str] = {}
     for position, cell in zip(positions.tolist(), cells.tolist(), strict=True):
-        raw = cell.get("bytes") if isinstance(cell, dict) else cell
-        where = f"{path}, column {name!r}, row {position}"
+        raw, name = (
+            (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+        )
+        at = f"{where}, row {position}"
         if not isinstance(raw, bytes):
-            raise InputError(
-                where=where, found="no bytes", required="the bytes of an encoded image"
-            )
-        image, note = decode_image(raw, where)
-        images.append(image)
+            raise InputError(where=at, found="no bytes", required="the bytes of an encoded image")
+        image, note = decode_image(raw, at)
+        images.append(image if resize is None else resize(image, at))
         notes += [note] if note and note not in notes else []
-    return Chosen(images, targets, tuple(notes))
+        if isinstance(name, str) and name:
+            files[position] = name
+    return Chosen(images, targets, tuple(notes), files)

@@ -1,7 +1,7 @@
 """Items with targets, in memory or still in their file; read when they are chosen."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from gencheck.load.files import listed
 
 Array = NDArray[Any]
 Transform = Callable[[Array], Any]
+# An image and its place to the image in another size.
+Resizing = Callable[[Array, str], Array]
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,12 @@ class Names:
     Attributes
     ----------
     files
-        The name of each item's file below the folder that was given, by the item's position there.
+        The name of an item's file, where it has one, by the item's position in what was given.
     classes
         The name of each class, by its label.
     """
 
-    files: tuple[str, ...]
+    files: Mapping[int, str]
     classes: tuple[str, ...]
 
 
@@ -65,27 +67,39 @@ class Split:
         items, targets = self.items[order], self.targets[order]
         return replace(self, items=items, targets=targets, indices=self.indices[order])
 
-    def loaded(self, transform: Transform | None = None) -> "Split":
-        """Itself, or with `transform` applied to each item.
+    def loaded(self, transform: Transform | None = None, resize: Resizing | None = None) -> "Split":
+        """Itself, or with `resize` and then `transform` applied to each item.
 
         Raises
         ------
         InputError
-            As `transformed` raises it.
+            As `transformed` raises it, or an item is none that `resize` takes.
         """
-        if transform is None:
-            return self
-        items = transformed(list(self.items), self.indices, transform, self.where)
+        items = self.items
+        if transform is None and items.dtype == object:
+            raise InputError(
+                where=self.where,
+                found=f"texts such as {str(items[0])[:40]!r}",
+                required="numbers, such as the tokens of each text in a list of one length",
+                remedy="Write tokens into the file, or pass --transform MODULE:FUNCTION, which makes "
+                "an array of a text.",
+            )
+        if resize is not None:
+            pairs = zip(items, self.indices.tolist(), strict=True)
+            items = np.stack([resize(item, f"{self.where}, item {at}") for item, at in pairs])
+        if transform is not None:
+            items = transformed(list(items), self.indices, transform, self.where)
         return replace(self, items=items)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was read for some rows: items of one shape or of several, targets, and notes."""
+    """What was read for some rows: items of one shape or of several, targets, notes, file names."""
 
     items: Array | list[Array]
     targets: Array
     notes: tuple[str, ...] = ()
+    files: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,8 @@ class Rows:
     Attributes
     ----------
     read
-        Reads the items at some positions of the file, given in increasing order.
+        Reads the items at some positions of the file, given in increasing order, each resized as soon
+        as it is read where that is asked for: images of full size need not fit into memory together.
     where
         The file, for messages.
     indices
@@ -104,7 +119,7 @@ class Rows:
         What items and classes are called, as in `Split`.
     """
 
-    read: Callable[[Array], Chosen]
+    read: Callable[[Array, Resizing | None], Chosen]
     where: str
     indices: Array
     names: Names | None = None
@@ -116,7 +131,7 @@ class Rows:
         """The items at the positions `order`, not read yet."""
         return replace(self, indices=self.indices[order])
 
-    def loaded(self, transform: Transform | None = None) -> Split:
+    def loaded(self, transform: Transform | None = None, resize: Resizing | None = None) -> Split:
         """The items, read now; only those chosen are ever held.
 
         Raises
@@ -125,7 +140,7 @@ class Rows:
             They cannot be read, are not finite, or differ in shape; names the row in the file.
         """
         positions, back = np.unique(self.indices, return_inverse=True)
-        chosen = self.read(positions)
+        chosen = self.read(positions, resize)
         if transform is not None:
             items = transformed(list(chosen.items), positions, transform, self.where)
         else:
@@ -136,8 +151,15 @@ class Rows:
             where=self.where,
             indices=self.indices,
             notes=chosen.notes,
-            names=self.names,
+            names=self._names(chosen),
         )
+
+    def _names(self, chosen: Chosen) -> Names | None:
+        """The names, with those of files that came with the items."""
+        if not chosen.files:
+            return self.names
+        known = Names({}, ()) if self.names is None else self.names
+        return replace(known, files={**known.files, **chosen.files})
 
 
 def stack_items(items: Array | Sequence[Array], indices: Array, where: str) -> Array:
@@ -156,7 +178,8 @@ def stack_items(items: Array | Sequence[Array], indices: Array, where: str) -> A
                 where=f"{where}, item {index}",
                 found=f"shape {item.shape}",
                 required=f"the shape {items[0].shape} of item {int(indices[0])}",
-                remedy="Bring the items to one shape in the file, or with --transform.",
+                remedy="Bring the items to one shape in the file, images with --resize, others with "
+                "--transform.",
             )
     return np.stack(items)
 
@@ -177,8 +200,7 @@ def transformed(items: Sequence[Array], indices: Array, transform: Transform, wh
             raise InputError(
                 where=f"--transform on {where}, item {index}",
                 found=f"{type(error).__name__}: {error}",
-                required="a function that takes one item, a NumPy array of "
-                f"{item.dtype} and shape {item.shape}, and returns an array",
+                required=f"a function that takes one item, {_kind(item)}, and returns an array",
             ) from error
         if result.dtype.kind not in "biuf" or not np.isfinite(result).all():
             raise InputError(
@@ -190,6 +212,12 @@ def transformed(items: Sequence[Array], indices: Array, transform: Transform, wh
     return stack_items(made, indices, f"--transform on {where}")
 
 
+def _kind(item: Array | str) -> str:
+    if isinstance(item, str):
+        return "a text"
+    return f"a NumPy array of {item.dtype} and shape {item.shape}"
+
+
 def require_same_classes(splits: Sequence[Split]) -> None:
     """Refuse folders whose classes have other names: a label would be another class in each.
 
@@ -198,13 +226,13 @@ def require_same_classes(splits: Sequence[Split]) -> None:
     InputError
         Two splits name their classes, and differently.
     """
-    named = [(split, split.names.classes) for split in splits if split.names is not None]
+    named = [(s, s.names.classes) for s in splits if s.names is not None and s.names.classes]
     for split, classes in named[1:]:
         first, expected = named[0]
         if classes != expected:
             raise InputError(
                 where=split.where,
-                found=f"the class folders {listed(classes)}",
+                found=f"the classes {listed(classes)}",
                 required=f"those of {first.where}: {listed(expected)}",
-                remedy="Name them alike; a class without images takes an empty folder.",
+                remedy="Name them alike; in a folder of images a class without any takes an empty one.",
             )

@@ -1,4 +1,4 @@
-"""Tables from files: named columns from .npy, .csv and .parquet."""
+"""Tables from files: named columns from .npy, .csv, .jsonl and .parquet."""
 
 import csv
 import warnings
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gencheck.errors import InputError, needing
 from gencheck.load.files import reading, suffix_of
+from gencheck.load.json_lines import json_columns
 from gencheck.memory import require_memory
 
 Column = NDArray[Any]
@@ -41,7 +42,8 @@ def read_table(path: Path) -> Table:
     """The table in `path`, by its suffix.
 
     A ``.csv`` file starts with a line of column names, unless that line is all numbers: then the
-    columns are called ``0``, ``1``, …. A one-dimensional ``.npy`` array is one column ``0``.
+    columns are called ``0``, ``1``, …. A one-dimensional ``.npy`` array is one column ``0``. Of a
+    ``.jsonl`` file the keys of its lines are the columns.
 
     Raises
     ------
@@ -194,6 +196,11 @@ def _mixed_csv(path: Path, names: list[str], headed: bool) -> dict[str, Column]:
     return {name: _column(column) for name, column in zip(names, cells, strict=True)}
 
 
+def _json(path: Path) -> dict[str, Column]:
+    require_memory(_BYTES_OF_TEXT * path.stat().st_size, str(path), "a table")
+    return json_columns(path)
+
+
 def _column(cells: list[str]) -> Column:
     try:
         return _whole_or_real(np.array(cells, dtype=np.float64))
@@ -219,5 +226,6 @@ def _is_number(cell: str) -> bool:
 _READERS: dict[str, Callable[[Path], dict[str, Column]]] = {
     ".npy": _npy,
     ".csv": _csv,
+    ".jsonl": _json,
     ".parquet": _parquet,
 }

@@ -92,10 +92,14 @@ class NumericAlgebra:
         windows = node.windows
         rank = len(windows.extent)
         run = (functional.conv1d, functional.conv2d, functional.conv3d)[rank - 1]
+        read, padding = value.mantissa, windows.padding
+        if not windows.is_padded_alike:
+            read, padding = functional.pad(read, windows.pads), (0,) * rank
         product = run(
-            functional.pad(value.mantissa, windows.pads),
+            read,
             self._of(node.weight),
             stride=windows.stride,
+            padding=padding,
             dilation=windows.dilation,
             groups=node.groups,
         )
@@ -108,10 +112,13 @@ class NumericAlgebra:
         return self._plus(paths, value.exponent, node.shift)
 
     def _plus(self, paths: Tensor, exponent: int, bias: Tensor | None) -> Scaled:
-        value = rescaled(paths, exponent)
-        if bias is None:
-            return value
-        return self.add(value, rescaled(self._of(bias).expand_as(paths), 0))
+        value = Scaled(paths, exponent)
+        if bias is not None:
+            # the bias alone is brought to the paths' exponent: their sum is looked at once
+            own = rescaled(self._of(bias), 0)
+            exponent = max(exponent, own.exponent)
+            value = Scaled(at_exponent(value, exponent) + at_exponent(own, exponent), exponent)
+        return rescaled(value.mantissa, value.exponent)
 
     def gate(self, position: int, node: Gate, value: Scaled) -> Scaled:
         """Values times gates."""

@@ -29,13 +29,19 @@ class Scaled:
 
 def rescaled(mantissa: Tensor, exponent: int) -> Scaled:
     """The same value, brought back to around 1 where it has left a range of powers of two."""
-    peak = float(mantissa.detach().abs().max()) if mantissa.numel() else 0.0
+    peak = _peak(mantissa.detach()) if mantissa.numel() else 0.0
     if peak == 0 or not torch.isfinite(torch.tensor(peak)):
         return Scaled(mantissa, exponent)
     shift = int(torch.frexp(torch.tensor(peak, dtype=torch.float64)).exponent)
     if abs(shift) <= _EXPONENT_RANGE:
         return Scaled(mantissa, exponent)
     return Scaled(torch.ldexp(mantissa, torch.tensor(-shift)), exponent + shift)
+
+
+def _peak(mantissa: Tensor) -> float:
+    """The largest magnitude, in one pass and without a copy; NaN where there is one."""
+    low, high = torch.aminmax(mantissa)
+    return float(torch.maximum(-low, high))
 
 
 def at_exponent(value: Scaled, exponent: int) -> Tensor:

@@ -64,6 +64,14 @@ class Windows:
         return flat
 
     @property
+    def is_padded_alike(self) -> bool:
+        """True where `padding` before and after each axis gives these windows, as torch counts them."""
+        reach = (d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
+        rooms = (n + 2 * p - r for n, p, r in zip(self.extent, self.padding, reach, strict=True))
+        counts = tuple(room // step + 1 for room, step in zip(rooms, self.stride, strict=True))
+        return min(self.padding) >= 0 and counts == self.out
+
+    @property
     def pads(self) -> list[int]:
         """Zeros before and after each axis, the last axis first, as torch pads; negative: cropped."""
         amounts: list[int] = []

@@ -190,8 +190,10 @@ def permutation_document(facts: PermutationFacts | None) -> dict[str, Any]:
 
 
 def _comparison(found: NullComparison) -> dict[str, Any]:
+    known = {k: v for k, v in vars(found).items() if k not in {"reason", "histogram"}}
     reason = {} if found.reason is None else {"reason": found.reason}
-    return numbers(reason | {k: v for k, v in vars(found).items() if k != "reason"})
+    shown = {} if found.histogram is None else {"null_histogram": asdict(found.histogram)}
+    return numbers(reason | known) | shown
 
 
 def _v_frobenius(result: ConcentrationResult) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from gencheck.audit.item_picture import ItemPicture
 from gencheck.errors import needing
-from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics
+from gencheck.report.answer import answer, items_stand_out, size
+from gencheck.report.distributions import null_plots
 from gencheck.report.item_names import named
 from gencheck.report.json import Document
 from gencheck.report.limits import would_pass_sentence
@@ -25,7 +26,12 @@ _MOST_PICTURES = 100
 _MOST_CLASSES = 100
 
 
-def to_html(doc: Document, terminal: str, pictures: Sequence[ItemPicture | None] = ()) -> str:
+def to_html(
+    doc: Document,
+    terminal: str,
+    pictures: Sequence[ItemPicture | None] = (),
+    mean: ItemPicture | None = None,
+) -> str:
     """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
 
     Parameters
@@ -36,6 +42,8 @@ def to_html(doc: Document, terminal: str, pictures: Sequence[ItemPicture | None]
         Its report as plain text; its last paragraph is the verdict.
     pictures
         What the items of the attribution look like, one each; none where there is nothing to show.
+    mean
+        The mean of all items, below the map of the direction; None where items are no pictures.
 
     Raises
     ------
@@ -47,7 +55,9 @@ def to_html(doc: Document, terminal: str, pictures: Sequence[ItemPicture | None]
     source = resources.files("gencheck.report") / "templates" / "report.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    return template.render(_values(doc, terminal) | _pictures(doc, pictures)) + "\n"
+    values = _values(doc, terminal) | _pictures(doc, pictures)
+    values["mean"] = None if mean is None else data_uri(mean)
+    return template.render(values) + "\n"
 
 
 def _values(doc: Document, terminal: str) -> dict[str, Any]:
@@ -62,7 +72,7 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "gate": gate,
         "warnings": doc.get("warnings", []),
         "advice": "" if gate is None else would_pass_sentence(gate),
-        "strips": _strips(doc) if is_audit and doc["permutation"]["rounds"] else [],
+        "plots": null_plots(doc) if is_audit and doc["permutation"]["rounds"] else [],
         "assumptions": _assumptions(doc),
         "terminal": "\n".join(line.rstrip() for line in terminal.strip("\n").splitlines()),
         "inputs": [(k, _shown(v)) for k, v in doc["inputs"].items() if v is not None],
@@ -74,32 +84,6 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _strips(doc: Document) -> list[dict[str, Any]]:
-    """One statistic a row, as shares of the width that its largest figure takes."""
-    rows = []
-    differing = doc["permutation"].get("differing", [])
-    for key, found in statistics(doc).items():
-        figures = [found[part] for part in ("observed", "null_median", "null_95")]
-        if None in figures or not max(map(abs, figures)):
-            continue
-        unit = 95 / max(map(abs, figures))
-        observed, median, limit = (round(max(figure, 0) * unit, 2) for figure in figures)
-        rows.append(
-            {
-                "name": NAMES[key],
-                "observed": observed,
-                "median": median,
-                "null_95": limit,
-                "differs": key in differing,
-                "value": f"{found['observed']:.4g}",
-                "p_value": f"{found['p_value']:.2g}",
-                "label": f"{NAMES[key]}: observed {figures[0]:.4g}, median of relabellings "
-                f"{figures[1]:.4g}, 95 % below {figures[2]:.4g}",
-            }
-        )
-    return rows
 
 
 def _bars(doc: Document, name: str) -> dict[str, Any]:
@@ -206,7 +190,15 @@ def _map(doc: Document) -> dict[str, Any]:
         for x, value in enumerate(row)
         if value / top >= 5e-4
     ]
-    return {"cells": cells, "cells_top": top, "cells_width": across, "cells_height": down}
+    return {
+        "cells": cells,
+        "cells_top": top,
+        "cells_width": across,
+        "cells_height": down,
+        # the picture itself ends where its last block may reach further
+        "mean_width": width / step,
+        "mean_height": height / step,
+    }
 
 
 def _position(place: int, shape: list[int], axis: int | None) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from gencheck.audit.image_grid import Picture
 from gencheck.audit.item_picture import item_picture
 from gencheck.cli.app import app
+from gencheck.load.parquet import class_names
 from gencheck.report.png import png
 
 runner = CliRunner()
@@ -130,6 +132,19 @@ def test_the_page_shows_the_items_themselves(tmp_path: Path, model: Path) -> Non
         ]
 
 
+def test_the_map_lies_over_the_mean_of_all_items(tmp_path: Path, model: Path) -> None:
+    data, page = tmp_path / "d", tmp_path / "r.html"
+    pictures(data / "train", brightness=40)
+    pictures(data / "test")
+    audited(model, data, "--permutations", 0, "--report", page)
+    (encoded,) = re.findall(
+        r'<image href="data:image/png;base64,([^"]*)"', page.read_text(encoding="utf-8")
+    )
+    made = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    items = [np.asarray(Image.open(file)) for file in data.rglob("*.png")]
+    np.testing.assert_allclose(made, np.mean(items, 0), atol=0.51)
+
+
 def test_pictures_of_colours_and_of_any_numbers() -> None:
     colours = np.arange(24.0).reshape(3, 2, 4) / 23
     made = item_picture(colours.ravel(), Picture((3, 2, 4), 0))
@@ -154,5 +169,55 @@ def test_classes_of_other_names_are_refused(tmp_path: Path, model: Path) -> None
     sample = pictures(tmp_path / "s")
     other = pictures(tmp_path / "t", ("bee<b>", "cat"))
     refused = audited(model, sample, "--reference", other, code=2).stderr
-    assert "the class folders bee<b>, cat" in " ".join(refused.split())
+    assert "the classes bee<b>, cat" in " ".join(refused.split())
     assert "ant, bee<b>" in " ".join(refused.split())
+
+
+def features(kind: object, names: object = CLASSES) -> dict[str, str]:
+    """The metadata that Hugging Face datasets write, or something like it."""
+    label = {"_type": kind, "names": names}
+    return {"huggingface": json.dumps({"info": {"features": {"label": label}}})}
+
+
+def test_a_table_of_hugging_face_names_classes_and_files(tmp_path: Path, model: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    folder = pictures(tmp_path / "d")
+    files = sorted(folder.rglob("*.png"))
+    cells = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    cells[0]["path"] = None
+    table = pa.table({"image": cells, "label": [CLASSES.index(f.parent.name) for f in files]})
+    for name in ("s", "t"):
+        whole = table.replace_schema_metadata(features("ClassLabel"))
+        pq.write_table(whole, tmp_path / f"{name}.parquet")
+    words = (model, tmp_path / "s.parquet", "--reference", tmp_path / "t.parquet", "--json")
+    # one set against itself: every item is there twice, and the warning lists them
+    doc = json.loads(audited(*words, "--permutations", 0).stdout)
+    (warned,) = doc["warnings"]
+    assert {item["class_name"] for item in warned["items"]} == set(CLASSES)
+    for item in warned["items"]:
+        expected = None if item["index"] == 0 else files[item["index"]].name
+        assert item.get("file") == expected
+    assert [one["class_name"] for one in doc["classes"]] == list(CLASSES)
+    other = table.replace_schema_metadata(features("ClassLabel", ("cat", "dog")))
+    pq.write_table(other, tmp_path / "t.parquet")
+    assert "found the classes cat, dog" in audited(*words, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        {"huggingface": "no"},
+        {"huggingface": "[]"},
+        {"huggingface": "null"},
+        features("Value"),
+        features("ClassLabel", [1, 2]),
+        features("ClassLabel", "ab"),
+        features(None, None),
+    ],
+)
+def test_other_notes_in_a_table_name_nothing(metadata: dict[str, str] | None) -> None:
+    pa = pytest.importorskip("pyarrow")
+    schema = pa.schema([("label", pa.int64())], metadata)
+    assert class_names(schema.metadata, "label") == ()

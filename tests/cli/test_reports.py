@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
@@ -160,13 +161,48 @@ def audited(folder: Path, shift: float) -> str:
 
 def test_the_page_of_an_audit(tmp_path: Path) -> None:
     page = audited(tmp_path, 3.0)
-    assert page.count('<svg class="strip"') >= 6
+    assert page.count('<svg class="null"') >= 6
     assert "Which items?" in page
     assert 'viewBox="0 0 6 6"' in page
     # nothing outside the file, and no script
     assert not re.findall(r"(?:src|href|url\()\s*=?\s*[\"']?(?:https?:|//|file:)", page)
     assert "<script" not in page
     assert "default-src 'none'" in page
+
+
+def test_every_null_distribution_is_drawn_whole(tmp_path: Path) -> None:
+    page = audited(tmp_path, 1.3)
+    doc = json.loads((tmp_path / "r.json").read_text())
+    found = doc["permutation"]
+    known = {k: v for k, v in found.items() if isinstance(v, dict) and v["p_value"] is not None}
+    plots = re.findall(r'<svg class="null"[^>]*aria-label="([^"]*)">(.*?)</svg>', page, re.DOTALL)
+    # β3 of one-hot targets is 0 under every labelling
+    changing = [
+        v for v in known.values() if v["null_histogram"]["low"] != v["null_histogram"]["high"]
+    ]
+    assert len(changing) == len(known) - 1 == len(plots)
+    for one in known.values():
+        shown, observed = one["null_histogram"], one["observed"]
+        counts, low, high = shown["counts"], shown["low"], shown["high"]
+        assert sum(counts) == found["rounds"] == 200
+        assert low <= one["null_median"] <= one["null_95"] <= high
+        # bins wholly beyond the observed value hold no more than what its p-value counted, those
+        # that reach it no fewer
+        reached = round(one["p_value"] * 201) - 1
+        edges = np.linspace(low, high, len(counts) + 1)
+        room = 1e-9 * max(abs(high), abs(low))
+        beyond = sum(
+            c for c, edge in zip(counts, edges[:-1], strict=True) if edge > observed + room
+        )
+        touching = sum(
+            c for c, edge in zip(counts, edges[1:], strict=True) if edge >= observed - room
+        )
+        assert beyond <= reached <= touching
+    for (label, drawn), one in zip(plots, changing, strict=True):
+        assert f"observed {one['observed']:.4g};" in label
+        bars = sum(1 for count in one["null_histogram"]["counts"] if count)
+        assert drawn.count("<rect") == bars
+        assert drawn.count("<line") == 2
 
 
 def test_items_are_left_out_of_the_page_where_chance_explains_them(tmp_path: Path) -> None:
@@ -177,14 +213,16 @@ def test_items_are_left_out_of_the_page_where_chance_explains_them(tmp_path: Pat
 
 @pytest.mark.browser
 @pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_shows_it_without_an_error(width: int, tmp_path: Path) -> None:
+def test_a_browser_shows_it_without_an_error(width: int, dark: bool, tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if browser is None:
-        pytest.skip("Chromium is not installed")
+        pytest.skip("chromium is not on the PATH (Debian: apt-get install chromium)")
     audited(tmp_path, 3.0)
     picture = tmp_path / "page.png"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    options += ["--force-dark-mode"] if dark else []
     done = subprocess.run(
         [
             *(browser, *options, f"--user-data-dir={tmp_path / 'profile'}"),
@@ -200,3 +238,6 @@ def test_a_browser_shows_it_without_an_error(width: int, tmp_path: Path) -> None
     # what the page itself gets wrong, or asks for, stands in the console
     assert "CONSOLE" not in done.stderr
     assert picture.stat().st_size > 10_000
+    image = Image.open(picture).convert("L")
+    assert image.width == width
+    assert (image.getpixel((2, 2)) < 128) == dark

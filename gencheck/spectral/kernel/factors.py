@@ -17,8 +17,10 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.grid import Grid, common_grid
 from gencheck.spectral.ranks import ALONE, Ranks, dealt
 
-# Entries of the largest tensor of one forward pass.
-PASS_ENTRIES = 2**25
+# Entries of the largest tensor of one forward pass: on a CPU so few that a layer's values are still in
+# its caches when the next layer reads them.
+_PASS_ENTRIES = {"cpu": 2**21}
+_PASS_ENTRIES_ELSEWHERE = 2**25
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def forward(
     factors, outputs
         Outputs in float64, shape (N, K), on the CPU; infinite where a logit overflows float64.
     """
-    step = max(1, min(batch_size, PASS_ENTRIES // widest_pass(network)))
+    step = max(1, min(batch_size, pass_entries(items.device.type) // widest_pass(network)))
     outputs = torch.empty((len(items), network.output_count), dtype=torch.float64)
     planes: dict[tuple[int, int], Plane] = {}
     parts = _parts(len(items), step, ranks)
@@ -296,6 +298,11 @@ def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:
     size = shape[0] * shape[1]
     flat = torch.from_file(str(path), shared=True, size=size, dtype=like.dtype)
     return flat.view(shape)
+
+
+def pass_entries(device: str) -> int:
+    """The entries that the largest tensor of one forward pass may have on a kind of device."""
+    return _PASS_ENTRIES.get(device, _PASS_ENTRIES_ELSEWHERE)
 
 
 def widest_pass(network: Network) -> int:
