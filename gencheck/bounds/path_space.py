@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from gencheck.bounds.path_space_grid import RATES
+
 Array = NDArray[np.float64]
 
 SOURCE = (
@@ -51,14 +53,6 @@ STEP, COARSE_STEP, _REACH = 0.125, 0.5, 8.5
 _ROWS = 2048
 # Numerical error of a mean of integrals, added to it.
 QUADRATURE_ERROR = 1e-10
-
-# s in units of the margin over the feature norm, both of the standard phase: 2^−j, each with the same
-# share of δ. The small ones serve means that hardly moved.
-SCALE_POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
-# c: how many deviations of the prior the mean classifier's margin is held to, each with the same share.
-MARGIN_FACTORS = (1.0, 2.0, 3.0)
-# β, each with the same share: near √(2 nats/(m R̂)) the bound is within 2 % of its least slack.
-RATES = tuple(0.05 * 1.5**step for step in range(12))
 
 
 @dataclass(frozen=True)
@@ -254,15 +248,10 @@ class PathSpaceBound:
 
 @dataclass(frozen=True)
 class Level:
-    """What a bound adds to the divergence: δ, and how many scales of the prior share it."""
+    """What a bound adds to the divergence: δ, and what the choice on grids costs, in nats."""
 
     delta: float
-    scales: int = len(SCALE_POWERS)
-
-    def price(self, c: float | None) -> float:
-        """Ln of how many grid points share δ: scales and rates, and c for the mean classifier."""
-        margins = 1 if c is None else len(MARGIN_FACTORS)
-        return math.log(self.scales * len(RATES) * margins)
+    price: float = 0.0
 
 
 def drawn_bound(
@@ -275,7 +264,7 @@ def drawn_bound(
         SOURCE,
         empirical=float(errors.mean()) + QUADRATURE_ERROR,
         divergence=posterior.divergence,
-        price=level.price(None),
+        price=level.price,
         confidence=-math.log(level.delta),
         factor=1.0,
         margin_factor=None,
@@ -301,7 +290,7 @@ def mean_bound(
         MEAN_SOURCE,
         empirical=float(errors.mean()) + QUADRATURE_ERROR,
         divergence=posterior.divergence,
-        price=level.price(c),
+        price=level.price,
         confidence=-math.log(level.delta),
         factor=1 / float(ndtr(c)),
         margin_factor=c,

@@ -17,8 +17,6 @@ from scipy.special import ndtr
 from gencheck.bounds.multiclass import margins_of
 from gencheck.bounds.path_space import (
     COARSE_STEP,
-    MARGIN_FACTORS,
-    SCALE_POWERS,
     Array,
     Features,
     Level,
@@ -31,6 +29,7 @@ from gencheck.bounds.path_space import (
     mean_bound,
     room_left,
 )
+from gencheck.bounds.path_space_grid import MARGIN_FACTORS, SCALE_POWERS, Shares
 
 # λ in units of the mean of K(x, x); infinite for the standard phase's own weights.
 PENALTIES = (math.inf, *(10 ** (power / 2) for power in range(4, -7, -1)))
@@ -122,13 +121,18 @@ class Grid:
     sharpness: tuple[float, ...] = SHARPNESS
     penalties: tuple[float, ...] = PENALTIES
 
+    @property
+    def shares(self) -> Shares:
+        """How δ is shared by the scales."""
+        return Shares(self.scales)
+
 
 def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
     """The least bound of the drawn classifier, which holds with probability 1 − δ whatever is chosen."""
     grid = grid or Grid()
-    level = Level(delta, len(grid.scales))
-    found = _Search(problem, level, grid).least((None,))
+    found = _Search(problem, delta, grid).least((None,))
     posterior = _posterior(problem, grid, found)
+    level = Level(delta, grid.shares.price(found.power, None))
     bound = drawn_bound(posterior, problem.features, problem.labels, level)
     return _chosen(problem, grid, found, bound, bound.empirical)
 
@@ -136,10 +140,10 @@ def best_drawn(problem: Problem, delta: float, grid: Grid | None = None) -> Chos
 def best_mean(problem: Problem, delta: float, grid: Grid | None = None) -> Chosen:
     """The least bound of the posterior's mean, as `best_drawn`."""
     grid = grid or Grid()
-    level = Level(delta, len(grid.scales))
-    found = _Search(problem, level, grid).least(MARGIN_FACTORS)
+    found = _Search(problem, delta, grid).least(MARGIN_FACTORS)
     assert found.c is not None
     posterior = _posterior(problem, grid, found)
+    level = Level(delta, grid.shares.price(found.power, found.c))
     bound = mean_bound(posterior, problem.features, problem.labels, level, found.c)
     margins = margins_of(posterior.outputs(problem.features), problem.labels)
     return _chosen(problem, grid, found, bound, float((margins <= 0).mean()))
@@ -180,8 +184,8 @@ def _posterior(problem: Problem, grid: Grid, found: _Candidate) -> Posterior:
 class _Search:
     """Bounds of all candidates on some of the items, the same blocks used again and again."""
 
-    def __init__(self, problem: Problem, level: Level, grid: Grid) -> None:
-        self.problem, self.level, self.grid = problem, level, grid
+    def __init__(self, problem: Problem, delta: float, grid: Grid) -> None:
+        self.problem, self.delta, self.grid = problem, delta, grid
         self.part = problem.part(SEARCHED)
         items, classes = self.part.features, self.part.residuals.shape[1]
         shrinkages = [problem.shrinkage(t) for t in grid.sharpness]
@@ -216,7 +220,7 @@ class _Search:
     def _risk(self, one: _Candidate, *, exact: bool) -> float:
         """The bound on the items searched, or at least a number below it."""
         scale = self.problem.scale_unit * 2.0**-one.power
-        nats = self.level.price(one.c) - math.log(self.level.delta)
+        nats = self.grid.shares.price(one.power, one.c) - math.log(self.delta)
         nats += self.spreads[one.j] + self.sizes[one.i] / scale**2
         threshold = None if one.c is None else one.c * math.sqrt(2) * scale * self.norms
         room = scale**2 * self.rooms[one.j]

@@ -80,6 +80,15 @@ def train(
     cosine: Annotated[
         bool, typer.Option("--cosine", help="Let the learning rate fall along a cosine.")
     ] = False,
+    shift: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="P", help="Move images by up to P pixels, anew in every standard epoch."
+        ),
+    ] = 0,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Mirror half of the images in every standard epoch.")
+    ] = False,
     holdout: Annotated[
         float | None,
         typer.Option(
@@ -140,6 +149,8 @@ def train(
         loss=loss,
         optimiser=optimiser,
         cosine=cosine,
+        shift=shift,
+        flip=flip,
     )
     request = TrainRequest(
         data=data,
@@ -193,7 +204,8 @@ def _refuse_unused(
 def _freeze(standard: "Training", epochs: int | None) -> "Training":
     from dataclasses import replace
 
-    return standard if epochs is None else replace(standard, epochs=epochs)
+    plain = standard.plain()
+    return plain if epochs is None else replace(plain, epochs=epochs)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

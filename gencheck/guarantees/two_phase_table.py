@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import assumptions, margins_of
-from gencheck.bounds.path_space import MARGIN_FACTORS, RATES, SCALE_POWERS
 from gencheck.bounds.path_space_choice import Chosen
+from gencheck.bounds.path_space_grid import MARGIN_FACTORS, RATES, SCALE_POWERS
 from gencheck.bounds.split_ridge import SOURCE as SPLIT_SOURCE
 from gencheck.bounds.split_ridge import SplitRidge
 from gencheck.guarantees.certificate import (
@@ -36,7 +36,8 @@ _COMMON = (
 )
 _PRIOR = (
     f"one union over {len(SCALE_POWERS)} scales of the prior, in units of the standard phase's mean "
-    f"absolute margin over its feature norm, times one over {len(RATES)} rates β"
+    f"absolute margin over its feature norm, half of δ for the smallest, times one over {len(RATES)} "
+    "rates β"
 )
 _FREE = "the posterior's mean, covariance and span may depend on the items in any way"
 

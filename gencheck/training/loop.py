@@ -1,7 +1,7 @@
 """Plain mini-batch training: the standard phase, and the freeze phase by gradient descent."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
+from gencheck.training.augmentation import augment, require_images
 from gencheck.training.state import (
     digest_of,
     machine_facts,
@@ -37,6 +38,8 @@ class Training:
         of; ``cross-entropy`` of the softmax of h.
     optimiser
         ``adam`` (with decoupled weight decay) or ``sgd`` (with momentum 0.9).
+    shift, flip
+        Images are moved by up to so many pixels, and half of them mirrored, anew in every epoch.
     """
 
     epochs: int = 10
@@ -46,6 +49,17 @@ class Training:
     loss: str = "squared"
     optimiser: str = "adam"
     cosine: bool = False
+    shift: int = 0
+    flip: bool = False
+
+    @property
+    def augmented(self) -> bool:
+        """True where items are shifted or mirrored."""
+        return self.shift > 0 or self.flip
+
+    def plain(self) -> "Training":
+        """The same on the items as they are: how the freeze phase is trained."""
+        return replace(self, shift=0, flip=False)
 
 
 def squared_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -107,8 +121,11 @@ def fit(
     Raises
     ------
     InputError
-        The state belongs to another training or cannot be written, or the loss is no longer finite.
+        The state belongs to another training or cannot be written, the loss is no longer finite, or
+        items that are no images were to be shifted or mirrored.
     """
+    if training.augmented:
+        require_images(tuple(items.shape[1:]), training.shift, "--shift or --flip")
     generator = torch.Generator().manual_seed(seed)
     optimiser = OPTIMISERS[training.optimiser](model, training)
     moving = _Moving(model, optimiser, generator, items.device)
@@ -203,7 +220,10 @@ def _epoch(
     order = torch.randperm(len(items), generator=generator)
     for chosen in order.split(training.batch_size):
         batch = chosen.to(items.device)
-        outputs = model(items[batch])
+        own = items[batch]
+        if training.augmented:
+            own = augment(own, training.shift, training.flip, generator)
+        outputs = model(own)
         loss = LOSSES[training.loss](outputs, targets[batch])
         total += loss.detach().double().cpu() * len(batch)
         if regulariser is not None:

@@ -96,7 +96,7 @@ def two_phase(
     alpha
         The share of the items that trains the gates.
     training, freeze
-        How each phase is trained; the second by default like the first.
+        How each phase is trained; the second by default like the first, never with augmentation.
     seed
         Seeds the split and both phases.
     regulariser
@@ -107,13 +107,21 @@ def two_phase(
     Raises
     ------
     InputError
-        `alpha` is out of range, a state belongs to another run, or a loss is not finite.
+        `alpha` is out of range, a state belongs to another run, a loss is not finite, or the freeze
+        phase was to augment its items.
     UnsupportedModel
         The network has operations outside the path view.
     """
     items, targets = data
     training = training or Training()
-    freeze = freeze or training
+    freeze = freeze or training.plain()
+    if freeze.augmented:
+        raise InputError(
+            where="two_phase, freeze",
+            found=f"shift={freeze.shift}, flip={freeze.flip}",
+            required="the freeze phase's items as they are: the bounds speak of those",
+            remedy="Augment the standard phase: training=Training(shift=…).",
+        )
     standard_part, freeze_part = phase_positions(len(items), alpha, seed)
     gates = copy.deepcopy(model)
     # refused before any training, not after half of it

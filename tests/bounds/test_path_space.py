@@ -9,8 +9,6 @@ from scipy.special import ndtr
 from gencheck.bounds.binomial import kl_upper_end
 from gencheck.bounds.multiclass import margins_of
 from gencheck.bounds.path_space import (
-    MARGIN_FACTORS,
-    RATES,
     Features,
     Level,
     Posterior,
@@ -21,6 +19,7 @@ from gencheck.bounds.path_space import (
     mean_bound,
 )
 from gencheck.bounds.path_space_choice import Grid, Problem, best_drawn, best_mean
+from gencheck.bounds.path_space_grid import MARGIN_FACTORS, RATES, Shares
 
 RANDOM = np.random.default_rng
 
@@ -86,6 +85,20 @@ def test_the_grid_of_rates_loses_little_to_the_inverse_kl(
     assert catoni_risk(0.5, 1e4, 100) > 1  # never clamped
 
 
+@pytest.mark.parametrize("scales", [(0, 2, 4), (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)])
+@pytest.mark.parametrize("factors", [(None,), MARGIN_FACTORS])
+def test_the_shares_of_the_grid_add_up_to_all(
+    scales: tuple[int, ...], factors: tuple[float | None, ...]
+) -> None:
+    shares = {
+        (power, c): math.exp(-Shares(scales).price(power, c)) * len(RATES)
+        for power in scales
+        for c in factors
+    }
+    assert sum(shares.values()) == pytest.approx(1, rel=1e-12)
+    assert shares[scales[-1], factors[-1]] == pytest.approx(0.5)
+
+
 def explicit(seed: int, dimension: int = 7, span: int = 4, classes: int = 3):  # type: ignore[no-untyped-def]
     """Features in the open, an orthonormal basis of a part of them, and a posterior on it."""
     random = RANDOM(seed)
@@ -116,9 +129,9 @@ def test_divergence_and_predictions_are_those_of_the_gaussian_itself() -> None:
 def test_the_drawn_bound_by_hand() -> None:
     *_, posterior, _, features = explicit(1)
     labels = RANDOM(5).integers(3, size=20)
-    bound = drawn_bound(posterior, features, labels, Level(0.1, 4))
+    bound = drawn_bound(posterior, features, labels, Level(0.1, 2.5))
     errors = drawn_errors(posterior.outputs(features), labels, posterior.variances(features))
-    nats = posterior.divergence + math.log(4 * len(RATES)) + math.log(10)
+    nats = posterior.divergence + 2.5 + math.log(10)
     by_hand = min(
         (1 - math.exp(-rate * errors.mean() - nats / 20)) / (1 - math.exp(-rate)) for rate in RATES
     )
@@ -198,19 +211,24 @@ SMALL = Grid(scales=(0, 2, 4), sharpness=(0.0, 100.0), penalties=(math.inf, 0.3,
 @pytest.mark.parametrize("seed", range(3))
 def test_the_search_finds_the_least_bound_of_its_grid(seed: int) -> None:
     problem, _ = World(seed, 0.2).drawn(RANDOM(seed), 60)
-    level = Level(0.1, len(SMALL.scales))
     points = [
-        Posterior(2.0**-power, problem.shrinkage(t), problem.mean(penalty))
+        (power, Posterior(2.0**-power, problem.shrinkage(t), problem.mean(penalty)))
         for power in SMALL.scales
         for t in SMALL.sharpness
         for penalty in SMALL.penalties
     ]
     features, labels = problem.features, problem.labels
-    drawn = min(drawn_bound(point, features, labels, level).risk for point in points)
+
+    def level(power: int, c: float | None) -> Level:
+        return Level(0.1, Shares(SMALL.scales).price(power, c))
+
+    drawn = min(
+        drawn_bound(point, features, labels, level(power, None)).risk for power, point in points
+    )
     assert best_drawn(problem, 0.1, SMALL).bound.risk == pytest.approx(drawn, abs=1e-3)
     mean = min(
-        mean_bound(point, features, labels, level, c).risk
-        for point in points
+        mean_bound(point, features, labels, level(power, c), c).risk
+        for power, point in points
         for c in MARGIN_FACTORS
     )
     assert best_mean(problem, 0.1, SMALL).bound.risk == pytest.approx(mean, abs=1e-3)

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 import gencheck
 from gencheck.bounds.binomial import binomial_upper_end
-from gencheck.bounds.path_space import RATES, Posterior, catoni_risk
+from gencheck.bounds.path_space import Posterior, catoni_risk
+from gencheck.bounds.path_space_grid import Shares
 from gencheck.cli.app import app
 from gencheck.errors import InputError
 from gencheck.guarantees.path_space import kernel_blocks
@@ -131,9 +132,11 @@ def test_the_table_of_a_solved_run(ridge_run: tuple[Path, Path], run: TwoPhaseIt
     assert doc["measured"]["test_items"] == 32
     errors = rows["hold-out"]["terms"]["errors"]
     assert rows["hold-out"]["risk"] == pytest.approx(binomial_upper_end(errors, m, math.log(20)))
-    for name, points in (("pac-bayes-drawn", 10), ("pac-bayes-mean", 30)):
+    for name in ("pac-bayes-drawn", "pac-bayes-mean"):
         terms = rows[name]["terms"]
-        nats = terms["divergence_nats"] + math.log(points * len(RATES) * 20)
+        price = Shares().price(terms["scale"], terms.get("margin_factor"))
+        assert terms["price_nats"] == pytest.approx(price)
+        nats = terms["divergence_nats"] + price + math.log(20)
         risk = terms["factor"] * catoni_risk(terms["empirical"], nats, m)
         assert rows[name]["risk"] == pytest.approx(risk, rel=1e-12)
     for row in rows.values():
