@@ -7,8 +7,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+import torch._dynamo.convert_frame
+import torch.export._trace
 
-# What the commands load when they run, so that the server has it before it forks.
+# What the commands load when they run, so that the server has it before it forks; above, what
+# torch.export loads when it is first called.
 import gencheck.audit.run
 import gencheck.cli.concentrate_audit
 import gencheck.cli.train
