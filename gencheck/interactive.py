@@ -59,10 +59,10 @@ class Audit(ConcentrationResult):
     def _repr_html_(self) -> str:
         """The HTML report in a frame of its own, so that its style stays with it."""
         from gencheck.report.html import to_html
+        from gencheck.report.pictures import pictures_of
 
-        pictures = [item.picture for item in self.attribution]
         mean = None if self.direction is None else self.direction.mean
-        page = to_html(self.to_dict(), self.report(), pictures, mean)
+        page = to_html(self.to_dict(), self.report(), pictures_of(self), mean)
         return f'<iframe style="{_FRAME}" srcdoc="{html.escape(page)}"></iframe>'
 
     def __repr__(self) -> str:

@@ -48,7 +48,7 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
                 tokens=None if words is None else words.of(_item(question, position)),
                 file=question.file_of(position),
                 class_name=question.class_of(label) if isinstance(label, int) else None,
-                picture=_picture(question, position),
+                picture=picture_of_item(question, position),
             )
         )
     return tuple(found)
@@ -106,7 +106,7 @@ def _item(question: Question, position: int) -> list[float]:
     return list(part.items[own].flatten().tolist())
 
 
-def _picture(question: Question, position: int) -> ItemPicture | None:
+def picture_of_item(question: Question, position: int) -> ItemPicture | None:
     """What one of the pooled items looks like, as it is before any layer."""
     if question.model.whole_numbers:
         return None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from gencheck.audit.item_picture import ItemPicture
+
 
 @dataclass(frozen=True)
 class NamedItem:
@@ -17,6 +19,8 @@ class NamedItem:
         What is said of it: the predicted class, or the items that are the same.
     file, class_name
         The name of its file, and of its class, where the data have them.
+    picture
+        What it looks like, where it is a picture of small size.
     """
 
     set: str
@@ -25,6 +29,7 @@ class NamedItem:
     detail: str
     file: str | None = None
     class_name: str | None = None
+    picture: ItemPicture | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

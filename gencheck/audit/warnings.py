@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from torch import Tensor
 
+from gencheck.audit.attribution import picture_of_item
 from gencheck.audit.question import Question
 from gencheck.audit.warned import NamedItem, Warned
 from gencheck.bounds.binomial import binomial_interval
@@ -18,7 +19,7 @@ _LEVEL = 0.01
 # Sets with fewer items than this say nothing about chance.
 _FEWEST = 20
 
-# Items and classes that a warning names at most; it counts all of them.
+# Items and classes that a warning names, more of the items with a larger `top`; it counts all.
 _NAMED = 10
 _CLASSES_NAMED = 3
 
@@ -139,7 +140,7 @@ def _contradicted(classes: _Classes) -> Warned | None:
             at,
             f"predicted {_class(classes.question, int(classes.predicted[at]))}",
         )
-        for at in worst[: min(count, _NAMED)].tolist()
+        for at in worst[: min(count, _named_at_most(classes.question))].tolist()
     )
     return Warned(
         "labels_contradicted",
@@ -175,7 +176,7 @@ def _duplicates(question: Question) -> Warned | None:
     ]
     items = tuple(
         _named(question, g[0], "the same as " + ", ".join(_place(question, at) for at in g[1:4]))
-        for g in groups[:_NAMED]
+        for g in groups[: _named_at_most(question)]
     )
     return Warned(
         "duplicates",
@@ -202,6 +203,10 @@ def _groups(inverse: NDArray[np.int64], counts: NDArray[np.int64]) -> list[list[
     return list(members.values())
 
 
+def _named_at_most(question: Question) -> int:
+    return max(_NAMED, question.options.top)
+
+
 def _named(question: Question, position: int, detail: str) -> NamedItem:
     label = None
     if question.task == "classification":
@@ -214,6 +219,7 @@ def _named(question: Question, position: int, detail: str) -> NamedItem:
         detail=detail,
         file=question.file_of(position),
         class_name=None if label is None else question.class_of(label),
+        picture=picture_of_item(question, position),
     )
 
 

@@ -198,7 +198,8 @@ Certify a network: train it in two phases, then bound its error:
   gencheck train --data data.npz --arch mlp:64,64 --two-phase --out run
   gencheck certify run data.npz
 
-See all three on handwritten digits: gencheck demo. All commands: gencheck --help
+See all three on handwritten digits: gencheck demo
+All commands: gencheck --help
 """
 
 

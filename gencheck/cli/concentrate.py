@@ -169,7 +169,12 @@ def concentrate(
         ),
     ] = None,
     top: Annotated[
-        int, typer.Option(min=0, metavar="N", help="List the items with the largest parts in β1.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="List the items with the largest parts in β1; above 10, as many of a warning.",
+        ),
     ] = 10,
     vocabulary: Annotated[
         Path | None,
@@ -291,11 +296,11 @@ def concentrate(
 
     from gencheck.report.concentrate import concentrate_body
     from gencheck.report.json import document
+    from gencheck.report.pictures import pictures_of
 
     doc = document("concentrate", inputs, concentrate_body(result), gate)
-    pictures = [item.picture for item in result.attribution]
     mean = None if result.direction is None else result.direction.mean
-    deliver(doc, _report, as_json, output, report, pictures=pictures, mean=mean)
+    deliver(doc, _report, as_json, output, report, pictures=pictures_of(result), mean=mean)
 
 
 def _report() -> "Callable[[Document], RenderableType]":

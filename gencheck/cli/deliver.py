@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gencheck.audit.item_picture import ItemPicture
+    from gencheck.report.html import Pictures
     from gencheck.report.json import Document
 
     Renderer = Callable[[], Callable[[Document], RenderableType]]
@@ -74,7 +75,7 @@ def deliver(
     output: Path | None,
     reports: list[Path] | None = None,
     *,
-    pictures: "Sequence[ItemPicture | None]" = (),
+    pictures: "Pictures | None" = None,
     mean: "ItemPicture | None" = None,
 ) -> None:
     """Write `doc` to `output`, print it as JSON or rendered, and exit 1 where its gate failed.
@@ -83,8 +84,8 @@ def deliver(
 
     `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
     rich to be imported. Each of `reports` is written in the form that its suffix names; where a gate
-    was asked for, a step of GitHub Actions gets it as its summary. `pictures` are of the items of its
-    attribution and `mean` of all items together, for the form that shows them.
+    was asked for, a step of GitHub Actions gets it as its summary. `pictures` are of the items that
+    it names and `mean` of all items together, for the form that shows them.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def _markdown(doc: "Document", renderer: "Renderer") -> str:
 def _html(
     doc: "Document",
     renderer: "Renderer",
-    pictures: "Sequence[ItemPicture | None]",
+    pictures: "Pictures | None",
     mean: "ItemPicture | None",
 ) -> str:
     from gencheck.report.html import to_html

@@ -119,7 +119,7 @@ def verdict(doc: Document) -> str:
     if found["differing"]:
         return (
             "Verdict: do not treat the sample as one more draw of what the reference is; look at "
-            "what differs above."
+            "what differs."
         )
     return "Verdict: nothing here speaks against treating sample and reference as one population."
 

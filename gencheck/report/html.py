@@ -3,9 +3,9 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeAlias
 
 from gencheck.audit.item_picture import ItemPicture
 from gencheck.errors import needing
@@ -26,10 +26,14 @@ _MOST_PICTURES = 100
 _MOST_CLASSES = 100
 
 
+# What items look like, by their set and index.
+Pictures: TypeAlias = Mapping[tuple[str, int], ItemPicture]
+
+
 def to_html(
     doc: Document,
     terminal: str,
-    pictures: Sequence[ItemPicture | None] = (),
+    pictures: Pictures | None = None,
     mean: ItemPicture | None = None,
 ) -> str:
     """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
@@ -41,7 +45,7 @@ def to_html(
     terminal
         Its report as plain text; its last paragraph is the verdict.
     pictures
-        What the items of the attribution look like, one each; none where there is nothing to show.
+        What items look like, by their set and index, of the attribution and of warnings.
     mean
         The mean of all items, below the map of the direction; None where items are no pictures.
 
@@ -55,7 +59,7 @@ def to_html(
     source = resources.files("gencheck.report") / "templates" / "report.html"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    values = _values(doc, terminal) | _pictures(doc, pictures)
+    values = _values(doc, terminal) | _pictures(doc, pictures or {})
     values["mean"] = None if mean is None else data_uri(mean)
     return template.render(values) + "\n"
 
@@ -75,14 +79,14 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
         "plots": null_plots(doc) if is_audit and doc["permutation"]["rounds"] else [],
         "assumptions": _assumptions(doc),
         "terminal": "\n".join(line.rstrip() for line in terminal.strip("\n").splitlines()),
-        "inputs": [(k, _shown(v)) for k, v in doc["inputs"].items() if v is not None],
+        "inputs": [(k, _as_text(v)) for k, v in doc["inputs"].items() if v is not None],
         "named": named,
         "number": lambda value: "n/a" if value is None else f"{value:.6g}",
     }
     return values | _bars(doc, name) | _items(doc) | _classes(doc) | _map(doc)
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -146,13 +150,18 @@ def _items(doc: Document) -> dict[str, Any]:
     }
 
 
-def _pictures(doc: Document, pictures: Sequence[ItemPicture | None]) -> dict[str, Any]:
-    """The items that make up β1 as pictures, where it is more than noise and they are pictures."""
-    if not pictures or not items_stand_out(doc):
-        return {"pictures": []}
-    pairs = zip(doc["attribution"], pictures, strict=True)
-    shown = [item | {"source": data_uri(own)} for item, own in pairs if own is not None]
-    return {"pictures": shown[:_MOST_PICTURES]}
+def _pictures(doc: Document, pictures: Pictures) -> dict[str, Any]:
+    """The items as pictures: those that make up β1, where it is more than noise; those of warnings."""
+    marked = doc.get("attribution") or []
+    return {
+        "pictures": _shown(marked, pictures) if marked and items_stand_out(doc) else [],
+        "warned_pictures": [_shown(each["items"], pictures) for each in doc.get("warnings", [])],
+    }
+
+
+def _shown(items: Sequence[dict[str, Any]], pictures: Pictures) -> list[dict[str, Any]]:
+    found = [(item, pictures.get((item["set"], item["index"]))) for item in items[:_MOST_PICTURES]]
+    return [item | {"source": data_uri(own)} for item, own in found if own is not None]
 
 
 def _classes(doc: Document) -> dict[str, Any]:

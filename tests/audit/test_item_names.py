@@ -132,6 +132,20 @@ def test_the_page_shows_the_items_themselves(tmp_path: Path, model: Path) -> Non
         ]
 
 
+def test_the_page_shows_the_items_of_a_warning(tmp_path: Path, model: Path) -> None:
+    data, page = tmp_path / "d", tmp_path / "r.html"
+    pictures(data / "train", brightness=40)
+    pictures(data / "test")
+    own = data / "test" / "ant" / "ant_00.png"
+    (data / "test" / "bee<b>" / "copy.png").write_bytes(own.read_bytes())
+    audited(model, data, "--permutations", 0, "--top", 0, "--report", page)
+    shown = Page(page.read_text(encoding="utf-8"))
+    (source,) = shown.sources
+    made = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+    np.testing.assert_array_equal(made, np.asarray(Image.open(own)))
+    assert shown.captions[0].startswith("test/ant/ant_00.png ant: the same as reference item ")
+
+
 def test_the_map_lies_over_the_mean_of_all_items(tmp_path: Path, model: Path) -> None:
     data, page = tmp_path / "d", tmp_path / "r.html"
     pictures(data / "train", brightness=40)

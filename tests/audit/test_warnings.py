@@ -1,5 +1,6 @@
 """Each warning comes where it should, names the items, and stays away where there is no reason."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,8 +36,8 @@ class Sets:
             Labelled(self.items[part], targets[part], indices=at)
             for part, at in zip(parts, places, strict=True)
         )
-        model: Any = None
-        options = AuditOptions()
+        model: Any = SimpleNamespace(whole_numbers=False)
+        options = AuditOptions(top=facts.get("top", 10))
         return Question(model, sample, reference, facts.get("task", "classification"), options)
 
     def found(self, **facts: Any) -> dict[str, Warned]:
@@ -107,6 +108,19 @@ def test_a_label_that_the_model_contradicts_with_confidence() -> None:
     sets.outputs[wrong] = 0.5
     sets.outputs[wrong, 0 if sets.labels[wrong] else 1] = 0.501
     assert "labels_contradicted" not in sets.found()
+
+
+def test_as_many_items_are_named_as_are_asked_for() -> None:
+    sets = Sets()
+    sets.labels[:25] = (sets.labels[:25] + 1) % CLASSES
+    sets.items[100:115] = sets.items[60:75]
+    for top, most in ((0, 10), (10, 10), (12, 12), (100, 100)):
+        found = sets.found(top=top)
+        count = found["labels_contradicted"].count
+        assert count is not None
+        assert 12 < count <= 25
+        assert len(found["labels_contradicted"].items) == min(count, most)
+        assert len(found["duplicates"].items) == min(15, most)
 
 
 def test_duplicates_within_and_across_by_their_places_in_the_files() -> None:

@@ -158,6 +158,50 @@ def test_tables_cut_no_number_and_break_no_word() -> None:
     assert narrow.count("property") == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        [*SCORE, "--val-error", "2%", "--max-risk", "5%"],
+        [
+            "val-bound",
+            "--m-val",
+            "1e8",
+            "--n-models",
+            "10^300",
+            "--val-error",
+            "0.0201",
+            "--explain",
+        ],
+        [
+            *("data-indep", "--m", "60000", "--alpha", "0.5", "--d-y", "10", "--c-sigma", "1e9"),
+            *("--c-w", "1e9", "--rho", "1e-5"),
+        ],
+        ["compare-scores", "s.csv", "s.csv"],
+        *(["reproduce", f"{name}-example"] for name in ("validation", "independent")),
+        ["reproduce", "paradox"],
+        *(["explain", name] for name in ("terms", "supported", "β1")),
+    ],
+    ids=" ".join,
+)
+def test_reports_stay_within_80_columns(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.csv").write_text("label,prediction\n" + "1,1\n1,0\n" * 20)
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_table_that_just_fits_is_no_list_of_records() -> None:
+    headings, rows = ["seed", "figure"], [["0", "a" * 24], ["1", "b"]]
+    assert printed(FittingTable(headings, rows), 30).count("seed") == 1
+    assert printed(FittingTable(headings, rows), 29).count("seed") == 2
+
+
 def test_a_figure_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     doc = document("reproduce", "validation-example")

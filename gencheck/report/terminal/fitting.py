@@ -29,7 +29,7 @@ class FittingTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table where its narrowest form fits, else the records."""
         widths = [self._narrowest(place) for place in range(len(self.headings))]
-        spare = options.max_width - sum(widths) - _GAP * len(widths)
+        spare = options.max_width - sum(widths) - _GAP * (len(widths) - 1)
         yield self._table(self._widened(widths, spare)) if spare >= 0 else self._records()
 
     def _widened(self, widths: list[int], spare: int) -> list[int]:
@@ -62,7 +62,7 @@ class FittingTable:
         return max(1, least, *(len(word) for text in texts for word in text.split()))
 
     def _table(self, widths: list[int]) -> Table:
-        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim")
+        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
         for place, heading in enumerate(self.headings):
             justify: JustifyMethod = "right" if self._is_numeric(place) else "left"
             table.add_column(Text(heading), justify=justify, width=widths[place])

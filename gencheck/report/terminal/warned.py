@@ -28,5 +28,8 @@ def warnings_section(doc: Document) -> list[RenderableType]:
             table.add_row(f"  {item['set']}", f"item {item['index']}", words)
         if warned["items"]:
             parts.append(table)
+        more = len(warned["items"]) - _ITEMS_SHOWN
+        if more > 0:
+            parts.append(Text(f"  and {more} more in --report FILE.html and in JSON", style="dim"))
     title = Rule(Text("Before you read on", style="bold"), align="left", style="dim")
     return [Padding(title, (1, 0, 0, 0)), *parts] if parts else []
