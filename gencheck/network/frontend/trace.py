@@ -76,7 +76,8 @@ def trace(
             warnings.simplefilter("ignore")
             sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
             program = torch.export.export(module, (items,), dynamic_shapes=sizes)
-            program = program.run_decompositions({})
+            if not _is_functional(program):
+                program = program.run_decompositions({})
     except Exception as error:
         raise UnsupportedModel(
             [f"the model's forward (torch.export: {_first_line(error)})"]
@@ -84,6 +85,16 @@ def trace(
     batch = None if any_batch else _TRACE_BATCH
     graph = _from_program(program, tuple(input_shape), output, logits)
     return replace(graph, whole_numbers=whole_numbers, batch=batch)
+
+
+def _is_functional(program: torch.export.ExportedProgram) -> bool:
+    """True where no call changes a tensor in place; rewriting such calls takes longer than tracing."""
+    targets = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    return all(
+        target is operator.getitem
+        or (isinstance(target, torch._ops.OpOverload) and not target._schema.is_mutable)
+        for target in targets
+    )
 
 
 def _first_line(error: Exception) -> str:
