@@ -1,6 +1,7 @@
 """The rows of the theories about what training does: posteriors, stability, robustness, sharpness."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from gencheck.comparison.measures.estimates import cell_variation, last_layer_st
 from gencheck.comparison.measures.margins import margins_of, ramp_losses
 from gencheck.comparison.measures.posterior import gibbs_facts
 from gencheck.comparison.result import Assumption, TheoryRow
-from gencheck.comparison.study import INDEPENDENT, Study
+from gencheck.comparison.study import INDEPENDENT, Study, uncovered
 from gencheck.network.algebra import GatedNode, NumericAlgebra, decided, gate_values
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Network
@@ -38,6 +39,30 @@ def pac_bayes_row(
     study: Study, prior: list[Tensor] | None, steps: int, draws: int, progress: Progress
 ) -> TheoryRow:
     """The PAC-Bayes bound of the Gibbs classifier around the weights."""
+    mean = "zero" if prior is None else "the weights of --prior"
+    row = TheoryRow(
+        name="pac-bayes",
+        subject="0-1 risk of the randomised classifier",
+        source=PAC_BAYES_SOURCE,
+        assumptions=(
+            INDEPENDENT,
+            Assumption(
+                f"the prior's mean ({mean}) was fixed before the sample was seen",
+                True if prior is None else None,
+            ),
+            Assumption(
+                "the draws that sample its error share no random number with those that fitted it",
+                True,
+            ),
+            Assumption(
+                "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
+                not has_trained_slope(study.network),
+            ),
+        ),
+        sample_error=study.sample_error,
+    )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
     facts = gibbs_facts(
         study.network,
         prior,
@@ -60,27 +85,8 @@ def pac_bayes_row(
         sampling_delta=sampling,
         log_price=price,
     )
-    mean = "zero" if prior is None else "the weights of --prior"
-    return TheoryRow(
-        name="pac-bayes",
-        subject="0-1 risk of the randomised classifier",
-        source=PAC_BAYES_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption(
-                f"the prior's mean ({mean}) was fixed before the sample was seen",
-                True if prior is None else None,
-            ),
-            Assumption(
-                "the draws that sample its error share no random number with those that fitted it",
-                True,
-            ),
-            Assumption(
-                "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
-                not has_trained_slope(study.network),
-            ),
-        ),
-        sample_error=study.sample_error,
+    return replace(
+        row,
         measure=Magnitude.of(facts.divergence),
         unit="KL(Q‖P), nats",
         risk=Magnitude.of(bound.risk),
@@ -99,12 +105,7 @@ def pac_bayes_row(
 
 def stability_row(study: Study) -> TheoryRow:
     """Uniform stability, estimated for the refit of the last layer."""
-    features = torch.cat(
-        [_last_features(study.network, x) for x in study.sample.split(study.batch_size)]
-    )
-    facts = last_layer_stability(features, study.sample_labels, study.classes)
-    bound = stability_bound(facts.loss, facts.beta, facts.items, study.delta)
-    return TheoryRow(
+    row = TheoryRow(
         name="uniform-stability",
         subject="0-1 risk of the refitted last layer",
         source=STABILITY_SOURCE,
@@ -115,6 +116,16 @@ def stability_row(study: Study) -> TheoryRow:
         ),
         sample_error=study.sample_error,
         is_bound=False,
+    )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
+    features = torch.cat(
+        [_last_features(study.network, x) for x in study.sample.split(study.batch_size)]
+    )
+    facts = last_layer_stability(features, study.sample_labels, study.classes)
+    bound = stability_bound(facts.loss, facts.beta, facts.items, study.delta)
+    return replace(
+        row,
         measure=Magnitude.of(facts.beta),
         unit="β, at least, in ramp loss",
         risk=Magnitude.of(bound.risk),
@@ -169,6 +180,16 @@ def robustness_row(study: Study) -> TheoryRow:
 
 def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
     """Sharpness: an estimate of the loss around the weights, no bound on a risk."""
+    row = TheoryRow(
+        name="sharpness",
+        subject="loss around the weights",
+        source="Keskar et al. 2017 (the measure); Dinh et al. 2017 (not invariant to rescaling)",
+        assumptions=(Assumption("the worst neighbour was found (here by ascent)", False),),
+        sample_error=study.sample_error,
+        is_bound=False,
+    )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
     items, labels = study.sample[:_ASCENT_ITEMS], study.sample_labels[:_ASCENT_ITEMS]
     facts = sharpness(
         study.network,
@@ -181,13 +202,8 @@ def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
         progress=progress,
     )
     known = math.isfinite(facts.loss) and math.isfinite(facts.worst_loss)
-    return TheoryRow(
-        name="sharpness",
-        subject="loss around the weights",
-        source="Keskar et al. 2017 (the measure); Dinh et al. 2017 (not invariant to rescaling)",
-        assumptions=(Assumption("the worst neighbour was found (here by ascent)", False),),
-        sample_error=study.sample_error,
-        is_bound=False,
+    return replace(
+        row,
         measure=Magnitude.of(facts.percent) if known else None,
         unit="% of 1 + cross-entropy, at least",
         constants={

@@ -92,6 +92,19 @@ def certified_concentration_row(study: Study) -> TheoryRow:
 
 def independent_row(study: Study) -> TheoryRow:
     """The data-independent bound at the best margin of the grid, as if the gates were independent."""
+    row = TheoryRow(
+        name="data-independent",
+        subject="0-1 risk",
+        source=MARGIN_SOURCE,
+        assumptions=(
+            INDEPENDENT,
+            Assumption("C_sigma ≥ √E‖z‖² (here its estimate on the sample)", False),
+            Assumption(_GATES, False),
+        ),
+        sample_error=study.sample_error,
+    )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
     c_sigma = _feature_size(study)
     index = grid_index(float(log2_l2_squared(study.network).max()) / 2, _NORM_STEPS)
     c_w = Magnitude.from_log2(index / _NORM_STEPS)
@@ -115,16 +128,8 @@ def independent_row(study: Study) -> TheoryRow:
         if best is None or not best[0] <= risk:
             best = (risk, rho, loss)
     assert best is not None
-    return TheoryRow(
-        name="data-independent",
-        subject="0-1 risk",
-        source=MARGIN_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption(_GATES, False),
-            Assumption("C_sigma ≥ √E‖z‖² (here its estimate on the sample)", False),
-        ),
-        sample_error=study.sample_error,
+    return replace(
+        row,
         constants={
             "c_sigma": c_sigma,
             "c_w": c_w,
@@ -165,7 +170,7 @@ def vc_row(study: Study) -> TheoryRow:
         ),
         sample_error=study.sample_error,
     )
-    reason = uncounted_by_vc(study.network)
+    reason = study.other_gates or uncounted_by_vc(study.network)
     if reason is not None:
         return uncovered(row, reason)
     counts = layer_counts(study.network)

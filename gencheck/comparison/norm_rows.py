@@ -50,6 +50,8 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
         assumptions=(INDEPENDENT, Assumption(_HOMOGENEOUS, True)),
         sample_error=study.sample_error,
     )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
     try:
         layers = chain_of(study.network)
     except NotAChainError as error:
@@ -107,7 +109,7 @@ def graph_row(study: Study) -> TheoryRow:
         assumptions=(INDEPENDENT, inside, Assumption(_GRAPH, True)),
         sample_error=study.sample_error,
     )
-    reason = uncovered_by_graph_bound(study.network)
+    reason = study.other_gates or uncovered_by_graph_bound(study.network)
     if reason is not None:
         return uncovered(row, reason)
     counts = graph_counts(study.network)
@@ -151,6 +153,8 @@ def spectral_row(study: Study) -> TheoryRow:
         assumptions=(INDEPENDENT, Assumption(_CHAIN, True)),
         sample_error=study.sample_error,
     )
+    if study.other_gates is not None:
+        return uncovered(row, study.other_gates)
     try:
         layers = chain_of(study.network)
     except NotAChainError as error:

@@ -34,8 +34,7 @@ from gencheck.comparison.measures.weights import batched_outputs, weights_of
 from gencheck.comparison.norm_rows import chain_rademacher_row, graph_row, spectral_row
 from gencheck.comparison.result import ComparisonResult, TheoryRow
 from gencheck.comparison.study import Study
-from gencheck.errors import InputError, SolverError, UnsupportedModel
-from gencheck.network.computed import Centre, Computed, Constant, Embed
+from gencheck.errors import InputError, SolverError
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 
@@ -103,7 +102,6 @@ def compare(
             remedy="Compare one of its checkpoints (weights.pt2); gencheck data-indep --checkpoint and "
             "gencheck concentrate --certify say what holds for both phases.",
         )
-    _require_own_gates(model.network)
     options = options or ComparisonOptions()
     run = options.audit
     study = _study(model, sample, reference, options)
@@ -144,24 +142,6 @@ def compare(
         rows=tuple(rows),
         seconds=seconds,
     )
-
-
-def _require_own_gates(network: Network) -> None:
-    """Do nothing where every gate is decided by the tensor that enters it.
-
-    Raises
-    ------
-    UnsupportedModel
-        The theories count layers and bound what goes through them, and none of them knows computed
-        gates, centring or tokens.
-    """
-    others = [
-        f"{node.operation} at {node.label} (compare's theories do not cover it)"
-        for node in network.nodes
-        if isinstance(node, Computed | Centre | Constant | Embed)
-    ]
-    if others:
-        raise UnsupportedModel(others)
 
 
 def prior_network(

@@ -12,8 +12,10 @@ from gencheck.bounds.bound import Bound
 from gencheck.bounds.classical import rademacher_bound
 from gencheck.bounds.grid import log_grid_price
 from gencheck.bounds.magnitude import Magnitude
+from gencheck.comparison.measures.capacity import named
 from gencheck.comparison.measures.margins import margins_of, ramp_losses
 from gencheck.comparison.result import Assumption, TheoryRow
+from gencheck.network.computed import Centre, Computed, Constant, Embed
 from gencheck.network.ir import Network
 
 # Margins are taken on a grid of half octaves, this far down from the largest one seen.
@@ -88,6 +90,20 @@ class Study:
         if self.input_range is not None:
             return max(1.0, *map(abs, self.input_range))
         return max(1.0, *(float(items.abs().max()) for items in (self.sample, self.reference)))
+
+    @cached_property
+    def other_gates(self) -> str | None:
+        """Why no theory of layers covers the network; None where each gate is decided by its own sum.
+
+        Those theories count layers and bound what goes through them: none of them knows computed gates,
+        centring or tokens.
+        """
+        nodes = self.network.nodes
+        others = [n for n in nodes if isinstance(n, Computed | Centre | Constant | Embed)]
+        if not others:
+            return None
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        return f"outside this theory: {named(others[0])}{more}"
 
     def margin_loss(self, gamma: float) -> float:
         """The mean ramp loss at margin γ on the sample."""

@@ -239,6 +239,37 @@ def test_theories_that_do_not_cover_a_network_say_why(case: Path) -> None:
     assert "joins two branches" in text.stdout
 
 
+class Attending(nn.Module):
+    """Tokens, an attention and a norm: what theories of layers know nothing of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.norm = nn.Embedding(20, 4), nn.LayerNorm(4)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        words = self.norm(self.words(tokens))
+        return self.head(self.attention(words, words, words)[0].mean(1))
+
+
+def test_a_transformer_has_the_rows_that_cover_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    program = torch.export.export(Attending().eval(), (torch.zeros(2, 5, dtype=torch.int64),))
+    torch.export.save(program, tmp_path / "m.pt2")
+    draw = np.random.default_rng(0)
+    x, y = draw.integers(0, 20, (40, 5)), draw.integers(0, 3, 40)
+    np.savez(tmp_path / "d.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
+    doc = document(tmp_path / "m.pt2", tmp_path / "d.npz", "--estimates")
+    rows = rows_of(doc)
+    given = {name for name, row in rows.items() if row["risk"] is not None}
+    assert given == {"validation", "data-dependent", "robustness"}
+    assert doc["certified"]["name"] == "validation"
+    for name in set(rows) - given - {"data-dependent-certified"}:
+        assert rows[name]["reason"].startswith("outside this theory: embed at words and ")
+        assert not rows[name]["assumptions"][-1]["met"]
+
+
 def test_a_trained_slope_certifies_no_posterior(case: Path, tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(12, 4), nn.PReLU(), nn.Linear(4, 3))
     program = torch.export.export(module, (torch.randn(300, 12),))

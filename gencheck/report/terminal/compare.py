@@ -154,6 +154,8 @@ def _verdict(doc: Document) -> RenderableType:
     saying = [row["name"] for row in others if not row["vacuous"]]
     rest = f"Of the {len(others)} other certified bounds {', '.join(saying) or 'none'} "
     rest += "says something." if len(saying) < 2 else "say something."
+    if not others:
+        rest = "No other theory here certifies anything of such a network."
     if named["vacuous"]:
         return Text(
             f"Verdict: vacuous, even the {named['name']} bound. {rest}", style="bold yellow"
