@@ -63,6 +63,17 @@ def memory_limit(amount: int | None) -> Iterator[None]:
         _limit.reset(before)
 
 
+def named_bytes() -> int | None:
+    """What --memory allows; None where the user names no limit."""
+    return _limit.get()
+
+
+def allowed_bytes() -> int | None:
+    """What --memory allows, or else the share of free memory that a run may take."""
+    limit = named_bytes()
+    return available_bytes() if limit is None else limit
+
+
 def require_memory(amount: int, where: str, what: str) -> None:
     """Do nothing where `amount` bytes fit into the limit of the run.
 
@@ -73,8 +84,7 @@ def require_memory(amount: int, where: str, what: str) -> None:
     InputError
         They do not fit.
     """
-    limit = _limit.get()
-    allowed = available_bytes() if limit is None else limit
+    limit, allowed = named_bytes(), allowed_bytes()
     if allowed is not None and amount > allowed:
         raise InputError(
             where=where,

@@ -54,7 +54,11 @@ def train(
     ] = None,
     landmarks: Annotated[
         int | None,
-        typer.Option(min=1, help="Items that span the ridge solution; default: all up to 6000."),
+        typer.Option(
+            min=1,
+            help="Items that span the ridge solution; default: all up to 6000. All of more than "
+            "that are solved for by conjugate gradients.",
+        ),
     ] = None,
     centred: Annotated[
         bool,
@@ -104,6 +108,10 @@ def train(
     x_key: XKey = None,
     y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
     device: Device = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
+    ] = None,
     max_test_error: Annotated[
         float | None,
         typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this 0-1 test error."),
@@ -124,6 +132,7 @@ def train(
     from gencheck.arguments import require_between
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.memory import memory_limit, parse_bytes
     from gencheck.report.limits import LimitReport, maximum_check
     from gencheck.report.train import write_record
     from gencheck.training.loop import Training
@@ -170,10 +179,11 @@ def train(
         device=chosen_device(device),
         overwrite=overwrite,
     )
-    result = run(request, ProgressBars())
+    with memory_limit(None if memory is None else parse_bytes(memory)):
+        result = run(request, ProgressBars())
     test = (result.freeze or result.standard).test
     checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
-    more = {"max_test_error": max_test_error}
+    more = {"max_test_error": max_test_error, "memory": memory}
     doc = write_record(request, result, more, LimitReport(tuple(checks)) if checks else None)
     deliver(doc, _report, as_json, output, report)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from gencheck.bounds.magnitude import Magnitude, total
@@ -58,52 +57,62 @@ class Solution:
     ----------
     coefficients
         b, shape (L, K), float64.
-    kernel
-        ⟨z_l, z_l′⟩ of those items in units of 2**exponent, for coefficients in units of
-        2**−exponent. Shape (L, L).
+    products
+        Σ_l′ ⟨z_l, z_l′⟩ b_l′, shape (L, K), float64, of a kernel in units of 2**exponent and
+        coefficients in units of 2**−exponent.
+    squares
+        ‖z_l‖² in units of 2**exponent, shape (L,), float64.
     base
         h⁰ on them, shape (L, K), float64.
+    rounding
+        The relative rounding of the kernel's entries: ε of its dtype.
     """
 
     coefficients: Tensor
-    kernel: Tensor
+    products: Tensor
+    squares: Tensor
     exponent: int
     base: Tensor
+    rounding: float
 
     def norms(self) -> dict[str, Magnitude]:
         """Norms of u, upper ends of them: the kernel's rounding is added to its quadratic form."""
-        b = self.coefficients
-        diagonal = self._squares(b)
+        diagonal = self._squares()
         kinds = {"max": largest(diagonal).sqrt(), "frobenius": total(diagonal).sqrt()}
-        if b.shape[1] == 2:
-            kinds["difference"] = self._squares(b[:, 1:] - b[:, :1])[0].sqrt()
+        if self.coefficients.shape[1] == 2:
+            kinds["difference"] = self._of_difference()._squares()[0].sqrt()
         return kinds
 
     def norms_around(self, network: Network) -> dict[str, Magnitude]:
         """Norms of w⁰ + u, for w⁰ of the network whose gates these are."""
-        diagonal = self._squares_around(network, self.coefficients, self.base)
+        diagonal = self._squares_around(network)
         kinds = {"max": largest(diagonal).sqrt(), "frobenius": total(diagonal).sqrt()}
         if self.coefficients.shape[1] == 2:
-            b, base = (t[:, 1:] - t[:, :1] for t in (self.coefficients, self.base))
-            kinds["difference"] = self._squares_around(difference_of_two(network), b, base)[
-                0
-            ].sqrt()
+            apart = self._of_difference()._squares_around(difference_of_two(network))
+            kinds["difference"] = apart[0].sqrt()
         return kinds
 
-    def _squares(self, b: Tensor) -> list[Magnitude]:
+    def _of_difference(self) -> "Solution":
+        """u_1 − u_0 of two outputs."""
+        b, products, base = (
+            part[:, 1:] - part[:, :1] for part in (self.coefficients, self.products, self.base)
+        )
+        return replace(self, coefficients=b, products=products, base=base)
+
+    def _squares(self) -> list[Magnitude]:
         """‖u_k‖² = b_kᵀ K b_k, and what rounding of K may have taken: ε (Σ_l |b_lk| √K_ll)²."""
-        squares = (b * (self.kernel.double() @ b)).sum(0).clamp(min=0)
-        sizes = b.abs().T @ self.kernel.diagonal().double().clamp(min=0).sqrt()
-        lost = 4 * torch.finfo(self.kernel.dtype).eps * sizes.square()
+        squares = (self.coefficients * self.products).sum(0).clamp(min=0)
+        sizes = self.coefficients.abs().T @ self.squares.clamp(min=0).sqrt()
+        lost = 4 * self.rounding * sizes.square()
         return [Magnitude.of(value, -self.exponent) for value in (squares + lost).tolist()]
 
-    def _squares_around(self, network: Network, b: Tensor, base: Tensor) -> list[Magnitude]:
+    def _squares_around(self, network: Network) -> list[Magnitude]:
         """‖w⁰_k + u_k‖² = ‖w⁰_k‖² + 2⟨u_k, w⁰_k⟩ + ‖u_k‖², with ⟨u_k, w⁰_k⟩ = Σ_l b_lk h⁰_k(x_l)."""
         own = [Magnitude.from_log2(x) for x in log2_l2_squared(network).tolist()]
-        products = (2 * (b * base).sum(0)).tolist()
+        products = (2 * (self.coefficients * self.base).sum(0)).tolist()
         return [
             start + Magnitude.of(product, -self.exponent) + moved
-            for start, product, moved in zip(own, products, self._squares(b), strict=True)
+            for start, product, moved in zip(own, products, self._squares(), strict=True)
         ]
 
 

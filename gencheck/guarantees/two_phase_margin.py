@@ -33,9 +33,8 @@ from gencheck.guarantees.two_phase_run import (
 from gencheck.load.files import reading
 from gencheck.load.run_folder import positions_of
 from gencheck.load.split import Array
-from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.path_kernel import PathKernel
+from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
 # Each origin of the weights gets half of δ.
 _ORIGINS = 2
@@ -159,8 +158,7 @@ def run_outputs(run: TwoPhaseRun, items: Tensor, progress: Progress = SILENT) ->
     features = run.items.kernel.features(
         torch.cat([run.items.freeze.items[marks], items]), progress
     )
-    columns = run.items.kernel.columns(features, len(marks), progress)
-    _, own = found.outputs(columns)
+    own = found.on(run.items.kernel, features, progress).products
     outputs = (own + features.outputs if centred else own)[len(marks) :].numpy()
     return outputs
 
@@ -169,12 +167,18 @@ def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weigh
     found, marks, centred = _solution(run)
     order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
     features = run.items.pooled(order, progress)
-    columns = run.items.kernel.columns(features, len(marks), progress)
-    kernel, exponent, base = columns.mantissa, columns.exponent, features.outputs
-    coefficients, own = found.outputs(columns)
-    outputs = own + base if centred else own
-    count = len(marks)
-    solution = Solution(coefficients, kernel[:count], exponent, base[:count])
+    applied, count = found.on(run.items.kernel, features, progress), len(marks)
+    squares = run.items.kernel.diagonal(features)
+    outputs = applied.products + features.outputs if centred else applied.products
+    shift = torch.tensor(squares.exponent - applied.exponent)
+    solution = Solution(
+        applied.coefficients,
+        products=applied.products[:count],
+        squares=torch.ldexp(squares.mantissa[:count], shift),
+        exponent=applied.exponent,
+        base=features.outputs[:count],
+        rounding=torch.finfo(features.factors.items.dtype).eps,
+    )
     if centred:
         weights = [
             Weights("standard phase", solution.norms()),
@@ -182,8 +186,17 @@ def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weigh
         ]
     else:
         weights = [Weights("zero", solution.norms())]
-    size = root_mean(run.items.kernel.diagonal(features), len(order))
+    size = root_mean(squares, len(order))
     return _Scores(outputs, run.items.freeze.labels[order], size, run.items.units), weights
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """A ridge solution on N items: b in units of 2**−exponent, and K b, shape (N, K), float64."""
+
+    coefficients: Tensor
+    products: Tensor
+    exponent: int
 
 
 @dataclass(frozen=True)
@@ -193,12 +206,29 @@ class _Coefficients:
     values: Tensor
     exponent: int
 
-    def outputs(self, columns: Scaled) -> tuple[Tensor, Tensor]:
-        """The coefficients in the units of some columns, and these columns times them, (N, K)."""
-        # the run's kernel was of other items, so perhaps in other units
-        own = torch.ldexp(self.values, torch.tensor(columns.exponent - self.exponent))
-        parts = [rows.double() @ own for rows in columns.mantissa.split(_BATCH)]
-        return own, torch.cat(parts)
+    def on(self, kernel: PathKernel, features: PathFeatures, progress: Progress) -> _Applied:
+        """What the solution says of items of which the first L are its landmarks.
+
+        By columns of the kernel where landmarks are few, by products with tiles that nobody keeps
+        where all pairs are no more of them than that.
+        """
+        count, items = len(self.values), features.count
+        if 2 * count <= items:
+            columns = kernel.columns(features, count, progress)
+            own = self._in_units(columns.exponent)
+            parts = [rows.double() @ own for rows in columns.mantissa.split(_BATCH)]
+            return _Applied(own, torch.cat(parts), columns.exponent)
+        # scaled by 1 here and by the units below: a product is linear
+        padded = torch.zeros((items, self.values.shape[1]), dtype=torch.float64)
+        padded[:count] = self.values
+        found = kernel.matmul(features, padded, progress)
+        own = self._in_units(found.exponent)
+        shift = torch.tensor(found.exponent - self.exponent)
+        return _Applied(own, torch.ldexp(found.mantissa.cpu(), shift), found.exponent)
+
+    def _in_units(self, exponent: int) -> Tensor:
+        """B for a kernel in units of 2**`exponent`; the run's was of other items."""
+        return torch.ldexp(self.values, torch.tensor(exponent - self.exponent))
 
 
 def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:

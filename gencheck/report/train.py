@@ -10,11 +10,17 @@ from gencheck.report.json import Document, document, to_json
 from gencheck.report.limits import LimitReport
 from gencheck.training.folder import release
 from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.ridge import Convergence
 from gencheck.training.ridge_facts import RidgeFacts, RidgeGap
 from gencheck.training.run import Phase, TrainResult
 
 _NEEDS_WHOLE_KERNEL = (
-    "needs the Gram matrix of all items; --landmarks at least the number of freeze items forms it"
+    "needs the Gram matrix of all items in memory; --landmarks at least the number of freeze items "
+    "forms it, and --memory may allow it"
+)
+_ITERATION = (
+    "conjugate gradients give neither the loss on items left out nor the rank; λ is --ridge, or "
+    "leave-one-out's choice in the span of the items that precondition them"
 )
 
 
@@ -78,8 +84,15 @@ def _ridge(facts: RidgeFacts) -> dict[str, Any]:
         "landmarks": facts.landmarks,
         "rank": facts.rank,
         "centred": facts.centred,
+        "solver": _solver(facts.convergence),
         "gap": None if facts.gap is None else _gap(facts.gap),
     }
+
+
+def _solver(convergence: Convergence | None) -> dict[str, Any]:
+    if convergence is None:
+        return {"method": "eigenvectors"}
+    return {"method": "conjugate-gradients", **asdict(convergence), "reason": _ITERATION}
 
 
 def _gap(gap: RidgeGap) -> dict[str, Any]:

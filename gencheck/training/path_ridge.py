@@ -12,8 +12,10 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import KernelOptions, PathKernel
 from gencheck.training.ridge import Ridge, RidgeProblem
+from gencheck.training.whole_kernel import whole_kernel
 
-# Items up to which every one of them is a landmark: eigenvectors of so large a kernel take minutes.
+# Items up to which every one of them is a landmark and eigenvectors solve for them: those of a larger
+# kernel take many minutes.
 EXACT_LIMIT = 6000
 
 # Landmarks beyond.
@@ -29,7 +31,8 @@ class RidgeOptions:
     penalty
         λ in units of the mean of ‖z‖²; None for the one that leave-one-out chooses.
     landmarks
-        How many items span the solution; None for all up to `EXACT_LIMIT`, `LANDMARKS` beyond.
+        How many items span the solution; None for all up to `EXACT_LIMIT`, `LANDMARKS` beyond. Where
+        they are all and more than `EXACT_LIMIT`, conjugate gradients solve for them.
     centred
         True to fit what the standard phase left over: the penalty is then on the distance from its
         path weights, else on the weights themselves.
@@ -128,7 +131,8 @@ class PathRidge:
     mean_square
         The mean of ‖z‖² over the landmarks, in the kernel's units: what penalties are relative to.
     gram
-        The whole Gram matrix of freeze and test items, where every freeze item is a landmark.
+        The whole Gram matrix of freeze and test items, where every freeze item is a landmark and it
+        is in memory.
     """
 
     solution: Ridge
@@ -203,8 +207,12 @@ def path_ridge(
     ------
     InputError
         No landmark was asked for, or the kernel is zero.
+    SolverError
+        Conjugate gradients did not converge.
     """
     plan = plan or RidgeOptions()
+    if plan.count_for(len(items)) == len(items) > EXACT_LIMIT:
+        return _by_iteration(gates, (items, targets), test_items, plan, progress)
     kernel = ridge_kernel(gates, items, test_items, plan, progress)
     base = kernel.in_order(kernel.base)
     wanted = targets - (base[: len(items)] if plan.centred else 0.0)
@@ -218,4 +226,30 @@ def path_ridge(
         base=base,
         mean_square=kernel.mean_square,
         gram=kernel.gram,
+    )
+
+
+def _by_iteration(
+    gates: Network,
+    data: tuple[Tensor, Tensor],
+    test_items: Tensor,
+    plan: RidgeOptions,
+    progress: Progress,
+) -> PathRidge:
+    """`path_ridge` where every item is a landmark and they are many."""
+    items, targets = data
+    pooled = torch.cat([items, test_items])
+    kernel = whole_kernel(gates, pooled, len(items), plan.seed, plan.tile, progress=progress)
+    base = kernel.features.outputs
+    wanted = targets - (base[: len(items)] if plan.centred else 0.0)
+    solution = kernel.fitted(wanted, plan.penalty, progress)
+    own = kernel.outputs(solution)
+    return PathRidge(
+        solution=solution,
+        exponent=kernel.gram.exponent,
+        landmarks=torch.arange(len(items)),
+        outputs=own + base if plan.centred else own,
+        base=base,
+        mean_square=kernel.mean_square,
+        gram=kernel.gram if kernel.storage == "memory" else None,
     )

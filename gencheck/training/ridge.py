@@ -15,6 +15,29 @@ LOO_GRID = tuple(10 ** (power / 4) for power in range(-32, 5))
 
 
 @dataclass(frozen=True)
+class Convergence:
+    """How a solution was reached that no eigenvectors give.
+
+    Attributes
+    ----------
+    steps
+        Steps of conjugate gradients.
+    residual, tolerance
+        The largest ‖r_k − (K + nλ) b_k‖₂ / ‖r_k‖₂, and what it had to reach.
+    preconditioning
+        How many items' span preconditions it.
+    storage
+        Where the Gram matrix was: ``memory``, or ``recompute``.
+    """
+
+    steps: int
+    residual: float
+    tolerance: float
+    preconditioning: int
+    storage: str
+
+
+@dataclass(frozen=True)
 class Ridge:
     """The minimiser of (1/n) Σ_i ‖r_i − u(x_i)‖² + λ Σ_k ‖u_k‖₂² over u_k in the landmarks' span.
 
@@ -30,16 +53,19 @@ class Ridge:
     squared_norms
         ‖u_k‖₂² of each output in the kernel's units, shape (K,).
     leave_one_out
-        The mean of ‖r_i − u^{(−i)}(x_i)‖², u^{(−i)} fitted without item i.
+        The mean of ‖r_i − u^{(−i)}(x_i)‖², u^{(−i)} fitted without item i; None of an iteration.
     rank
-        The dimension of the landmarks' span, up to rounding.
+        The dimension of the landmarks' span, up to rounding; None of an iteration.
+    convergence
+        Of an iteration; None for a solution in closed form.
     """
 
     coefficients: Tensor
     penalty: float
     squared_norms: Tensor
-    leave_one_out: float
-    rank: int
+    leave_one_out: float | None
+    rank: int | None
+    convergence: Convergence | None = None
 
     def outputs(self, kernel: Tensor) -> Tensor:
         """u(x) for items with kernel rows k(x, landmarks) of shape (N, L). Shape (N, K), float64."""
@@ -168,6 +194,12 @@ class RidgeProblem:
             leave_one_out=errors[best],
             rank=len(self.values),
         )
+
+    def inverse(self, right: Tensor, shift: float) -> Tensor:
+        """(ΦΦᵀ + shift · I)⁻¹ A for A of shape (n, k), float64."""
+        within = self.spectrum.left.T @ right
+        shrink = self.spectrum.values / (self.spectrum.values + shift)
+        return (right - self.spectrum.left @ (shrink[:, None] * within)) / shift
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference, squared_loss_gap, squared_norms
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.training.path_ridge import PathRidge, RidgeOptions
+from gencheck.training.ridge import Convergence
 
 # How far rounding may carry the gap from the sum of its terms, relative to what was subtracted.
 _TOLERANCE = 1e-9
@@ -27,9 +28,11 @@ class RidgeFacts:
     penalty, penalty_share
         λ, and as a multiple of the mean of ‖z‖².
     leave_one_out
-        The mean squared loss on each freeze item, fitted without it.
+        The mean squared loss on each freeze item, fitted without it; None of an iteration.
     landmarks, rank
-        How many items span the solution, and the dimension of their span.
+        How many items span the solution, and the dimension of their span; None of an iteration.
+    convergence
+        Of an iteration; None for a solution in closed form.
     centred
         True where it was fitted to what the standard phase left over.
     distance_squared
@@ -43,9 +46,10 @@ class RidgeFacts:
 
     penalty: Magnitude
     penalty_share: float
-    leave_one_out: float
+    leave_one_out: float | None
     landmarks: int
-    rank: int
+    rank: int | None
+    convergence: Convergence | None
     centred: bool
     distance_squared: tuple[Magnitude, ...]
     l2_squared: tuple[Magnitude, ...]
@@ -56,8 +60,8 @@ class RidgeFacts:
 class RidgeGap:
     """R_T − R_S = t₁ + t₂ + t₃ on freeze items S and test items T, and the bound on it.
 
-    `beta1`, `v_l2` and `bound` are None where not every freeze item is a landmark: they need the
-    whole Gram matrix.
+    `beta1`, `v_l2` and `bound` are None where not every freeze item is a landmark, or the Gram matrix
+    did not fit into memory: they need all of it.
     """
 
     sample_risk: float
@@ -98,6 +102,7 @@ def ridge_facts(
         leave_one_out=ridge.leave_one_out,
         landmarks=len(solved.landmarks),
         rank=ridge.rank,
+        convergence=ridge.convergence,
         centred=plan.centred,
         distance_squared=tuple(distance),
         l2_squared=tuple(norms),

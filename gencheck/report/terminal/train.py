@@ -61,14 +61,19 @@ def _ridge(ridge: dict[str, Any]) -> RenderableType:
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
     table.add_row("ridge λ", f"{ridge['penalty_share']:.3g}", "times the mean of ‖z‖²")
-    table.add_row(
-        "left-out", f"{ridge['leave_one_out']:.4f}", "mean loss on an item fitted without it"
-    )
-    table.add_row(
-        "landmarks",
-        f"{ridge['landmarks']:,}",
-        f"items that span the weights; rank {ridge['rank']:,}",
-    )
+    solver = ridge["solver"]
+    if solver["method"] == "conjugate-gradients":
+        said = (
+            f"largest residual of the targets' norm after {solver['steps']} steps of conjugate "
+            f"gradients; at most {solver['tolerance']:g} was required"
+        )
+        table.add_row("residual", f"{solver['residual']:.1e}", said)
+        table.add_row("landmarks", f"{ridge['landmarks']:,}", "items that span the weights")
+    else:
+        said = "mean loss on an item fitted without it"
+        table.add_row("left-out", f"{ridge['leave_one_out']:.4f}", said)
+        said = f"items that span the weights; rank {ridge['rank']:,}"
+        table.add_row("landmarks", f"{ridge['landmarks']:,}", said)
     gap = ridge["gap"]
     if gap is not None:
         table.add_row("gap", f"{gap['gap']:.4f}", "test risk − train risk, squared loss")
