@@ -5,7 +5,7 @@ from hashlib import blake2b
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import chi2_contingency
+from scipy.special import chdtrc
 from torch import Tensor
 
 from gencheck.audit.attribution import picture_of_item
@@ -99,11 +99,24 @@ def _cross_entropy(classes: _Classes) -> Warned | None:
     )
 
 
+def pearson_p_value(table: NDArray[np.int64]) -> float:
+    """P(χ² ≥ Σ(O − E)²/E) for counts in rows and columns of which none is empty.
+
+    With one degree of freedom Yates' correction takes ½ off each |O − E|. That scipy.stats has it too
+    would cost a second of every audit.
+    """
+    expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
+    difference, degrees = np.abs(table - expected), (table.shape[0] - 1) * (table.shape[1] - 1)
+    if degrees == 1:
+        difference = np.maximum(difference - 0.5, 0)
+    return float(chdtrc(degrees, (difference**2 / expected).sum()))
+
+
 def _class_shares(classes: _Classes) -> Warned | None:
     """Pearson's test of one distribution of classes; an approximation that only decides on a warning."""
     table = np.stack(classes.shares())
     present = np.flatnonzero(table.sum(0))
-    if len(present) < 2 or chi2_contingency(table[:, present]).pvalue > _LEVEL:
+    if len(present) < 2 or pearson_p_value(table[:, present]) > _LEVEL:
         return None
     sample, reference = table / table.sum(1, keepdims=True)
     order = np.argsort(-np.abs(sample - reference), kind="stable")[:_CLASSES_NAMED]

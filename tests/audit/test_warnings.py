@@ -3,15 +3,17 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import chi2_contingency
 from torch import Tensor
 
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled, Question
 from gencheck.audit.summary import gap_facts
 from gencheck.audit.warned import Warned
-from gencheck.audit.warnings import warnings_of
+from gencheck.audit.warnings import pearson_p_value, warnings_of
 
 SAMPLE, REFERENCE, CLASSES = 120, 100, 4
 
@@ -93,6 +95,14 @@ def test_class_shares_that_differ_are_named() -> None:
     assert message.startswith(
         "The classes' shares differ: class 3 is 62.5% of the sample and 25.0%"
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_test_of_class_counts_is_that_of_scipy(classes: int) -> None:
+    draw = np.random.default_rng(classes)
+    for _ in range(50):
+        table = draw.integers(1, draw.choice([3, 30, 300]), (2, classes))
+        assert pearson_p_value(table) == pytest.approx(chi2_contingency(table).pvalue, rel=1e-9)
 
 
 def test_a_label_that_the_model_contradicts_with_confidence() -> None:

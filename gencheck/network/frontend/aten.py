@@ -123,8 +123,6 @@ def run(
     may_run: Callable[[str], bool],
     note: Note = _unnoted,
     dtype: torch.dtype | None = None,
-    *,
-    operators: Callable[[str], Any] | None = None,
 ) -> Tensor:
     """The traced model's own output on `items`, call by call with torch's own kernels.
 
@@ -140,13 +138,11 @@ def run(
         Called with the name and the value of each call.
     dtype
         Of the parameters; by default the items'.
-    operators
-        What each target calls; by default the operator of that name.
     """
     dtype = items.dtype if dtype is None else dtype
 
     def once(batch: Tensor) -> Tensor:
-        output = run_batch(graph, batch, may_run, note, dtype, operators=operators)
+        output = run_batch(graph, batch, may_run, note, dtype)
         assert isinstance(output, Tensor)
         return output
 
@@ -176,7 +172,13 @@ def run_batch(
     *,
     operators: Callable[[str], Any] | None = None,
 ) -> Any:
-    """The last value of one run on a batch that suits the graph; see `run`."""
+    """The last value of one run on a batch that suits the graph; see `run`.
+
+    Parameters
+    ----------
+    operators
+        What each target calls; by default the operator of that name.
+    """
     # a clone, because an in-place operator may write into the input; contiguous, because the graph
     # was traced on such items and may take views of them
     own_items = items.clone(memory_format=torch.contiguous_format)
