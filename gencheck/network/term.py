@@ -227,3 +227,25 @@ def _alike(term: Term, form: Form) -> bool:
     order = np.argsort(term.units)
     rows = [key[order].reshape(-1, channels) for key in (term.at, *[c.index for c in term.columns])]
     return all(bool((row == row[:, :1]).all()) for row in rows)
+
+
+def shared_cells(terms: list[Term], width: int) -> tuple[Index, Index, Index, Index]:
+    """Units that have the same carriers' cells in all terms, gathered into cells of a sum.
+
+    Returns
+    -------
+    units
+        Those that any term reaches.
+    kept
+        The terms' cells of each cell of the sum, −1 where a term has none; shape (terms, cells).
+    first, own
+        The place in `units` of each cell's first unit, and the cell of each unit.
+    """
+    cells = np.full((len(terms), width), -1)
+    for row, term in zip(cells, terms, strict=True):
+        row[term.units] = term.at
+    units = np.flatnonzero((cells >= 0).any(0))
+    kept, first, own = np.unique(cells[:, units], axis=1, return_index=True, return_inverse=True)
+    # in the order of the units, as other layers number their cells: maps are then read as views
+    order = np.argsort(first)
+    return units, kept[:, order], first[order], np.argsort(order)[own.reshape(-1)]

@@ -37,7 +37,7 @@ from gencheck.network.ir import (
 from gencheck.network.node import Node, Shape
 from gencheck.network.program import Column, Entry, Origin, Program, without_dead_blocks
 from gencheck.network.program_builder import ProgramBuilder
-from gencheck.network.term import Term, attended, entries_of
+from gencheck.network.term import Term, attended, entries_of, shared_cells
 from gencheck.network.windows import Index
 
 # A window over few enough input channels is taken into the overlap itself: a product over so many
@@ -256,16 +256,7 @@ class _TermAlgebra:
 
     def _sum(self, terms: list[Term], width: int) -> Term:
         """The sum of terms without gates: one cell for all units that have the same carriers' cells."""
-        cells = np.full((len(terms), width), -1)
-        for row, term in zip(cells, terms, strict=True):
-            row[term.units] = term.at
-        units = np.flatnonzero((cells >= 0).any(0))
-        kept, first, own = np.unique(
-            cells[:, units], axis=1, return_index=True, return_inverse=True
-        )
-        # in the order of the units, as other layers number their cells: maps are then read as views
-        order = np.argsort(first)
-        kept, first, own = kept[:, order], first[order], np.argsort(order)[own.reshape(-1)]
+        units, kept, first, own = shared_cells(terms, width)
         entries = []
         for row, term in zip(kept, terms, strict=True):
             there = np.flatnonzero(row >= 0)

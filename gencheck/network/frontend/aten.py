@@ -7,6 +7,7 @@ harmless.
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
@@ -42,9 +43,14 @@ class Call:
     kwargs: dict[str, Any]
     module: str
 
-    def references(self) -> Iterable[Ref]:
+    def references(self) -> tuple[Ref, ...]:
         """Every `Ref` among the arguments, nested lists included."""
-        yield from _references([*self.args, *self.kwargs.values()])
+        return self._references
+
+    @cached_property
+    def _references(self) -> tuple[Ref, ...]:
+        # asked for at every run of the call
+        return tuple(_references([*self.args, *self.kwargs.values()]))
 
 
 def _references(values: Iterable[Any]) -> Iterable[Ref]:
