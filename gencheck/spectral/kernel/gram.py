@@ -112,10 +112,10 @@ class Gram(LinearOperator):
         The blocks are widened one at a time: float64 sums cost little beside reading K, and leave
         its own rounding as the only one.
         """
-        right = right.to(self.device, torch.float64)
+        right = right.to(self.device, torch.float64).T.contiguous()
         largest = max(rows * columns for rows, columns in (tile.shape for tile in self.tiles))
         buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
-        return self.summed(lambda parts: _product(parts, right, buffer), right)
+        return self.summed(lambda parts: _product(parts, right, buffer), right).T.contiguous()
 
     @property
     def device(self) -> torch.device:
@@ -169,7 +169,10 @@ class Gram(LinearOperator):
 
 
 def _product(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor) -> Tensor:
-    """What some tiles, and their mirror images, add to K A; their blocks widened in `buffer`."""
+    """What some tiles, and their mirror images, add to (K A)ᵀ from Aᵀ; their blocks widened in `buffer`.
+
+    Few long rows times a block take a third of the time of the block times few columns.
+    """
     total = torch.zeros_like(right)
     for tile, block in parts:
         height = max(1, len(buffer) // block.shape[1])
@@ -177,9 +180,9 @@ def _product(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor
             part = block[start : start + height]
             wide = buffer[: part.numel()].view(part.shape).copy_(part)
             rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
-            total[rows] += wide @ right[tile.columns]
+            total[:, rows] += right[:, tile.columns] @ wide.T
             if not tile.on_diagonal:
-                total[tile.columns] += wide.T @ right[rows]
+                total[:, tile.columns] += right[:, rows] @ wide
     return total
 
 
