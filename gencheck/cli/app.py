@@ -1,6 +1,7 @@
 """The command line: one Typer application, one module for each command."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from gencheck.cli import streams
 from gencheck.cli.conversion import convert_plainly, leave_unasked
 from gencheck.cli.deliver import INTERRUPTED, net
 from gencheck.cli.launch import require_shareable
+from gencheck.cli.options import TYPED
 from gencheck.cli.received import receive_pipes
 from gencheck.cli.terminal import print_plain, say
 
@@ -43,6 +45,11 @@ class _Command(TyperCommand):
     def get_help_option(self, ctx: Any) -> Any:
         """The option of the help."""
         return leave_unasked(super().get_help_option(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Keep what was typed, then read it."""
+        TYPED.set(shlex.join(["gencheck", str(self.name), *args]))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Check where the results go, then run the command."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from gencheck.cli.launch import launch
-from gencheck.cli.options import EXPLAINING
+from gencheck.cli.options import EXPLAINING, TYPED
 from gencheck.cli.terminal import as_picture, print_plain, say, show
-from gencheck.printable import printable_document
+from gencheck.printable import printable, printable_document
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -149,7 +149,8 @@ def _html(
     from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
-    return to_html(plain, as_text(renderer()(plain)), pictures, mean)
+    text = as_text(renderer()(plain))
+    return to_html(plain, text, pictures, mean, typed=printable(TYPED.get()))
 
 
 def _svg(doc: "Document", renderer: "Renderer") -> str:

@@ -88,6 +88,9 @@ Report = Annotated[
 # Whether the command at hand was asked for its long form: `deliver` looks, and no command hands it on.
 EXPLAINING: ContextVar[bool] = ContextVar("explaining", default=False)
 
+# The command at hand as it was typed, for reports that say how to repeat it.
+TYPED: ContextVar[str] = ContextVar("typed", default="")
+
 
 def _explaining(asked: bool) -> bool:
     EXPLAINING.set(asked)

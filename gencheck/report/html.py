@@ -2,9 +2,11 @@
 
 import json
 import math
+import platform
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from contextlib import suppress
+from importlib import metadata, resources
 from typing import Any, TypeAlias
 
 from gencheck.audit.item_picture import ItemPicture
@@ -35,6 +37,8 @@ def to_html(
     terminal: str,
     pictures: Pictures | None = None,
     mean: ItemPicture | None = None,
+    *,
+    typed: str = "",
 ) -> str:
     """The answer, the gates, plots, items, assumptions, the terminal's report, how to repeat it.
 
@@ -48,6 +52,8 @@ def to_html(
         What items look like, by their set and index, of the attribution and of warnings.
     mean
         The mean of all items, below the map of the direction; None where items are no pictures.
+    typed
+        The command as it was typed; empty where there was none.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def to_html(
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(source.read_text(encoding="utf-8"))
     values = _values(doc, terminal) | _pictures(doc, pictures or {})
+    values |= {"typed": typed, "versions": _versions()}
     values["mean"] = None if mean is None else data_uri(mean)
     return template.render(values) + "\n"
 
@@ -86,7 +93,22 @@ def _values(doc: Document, terminal: str) -> dict[str, Any]:
     return values | _bars(doc, name) | _items(doc) | _classes(doc) | _map(doc)
 
 
+def _versions() -> str:
+    """Of what the figures were computed with; nothing is imported to tell."""
+    found = [f"Python {platform.python_version()}"]
+    for name in ("numpy", "scipy", "torch"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    return ", ".join(found)
+
+
 def _as_text(value: Any) -> str:
+    if (
+        isinstance(value, dict)
+        and set(value) == {"path", "sha256"}
+        and isinstance(value["path"], str)
+    ):
+        return f"{value['path']}, SHA-256 {value['sha256']}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,9 +1,13 @@
 """--report: Markdown, JUnit and JSON, and the summary of a step of GitHub Actions."""
 
+import html
 import json
+import platform
 import re
+import shlex
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -138,6 +142,19 @@ def test_user_text_stays_text_in_markdown_and_junit(tmp_path: Path) -> None:
     assert "**Verdict: &lt;b&gt;\\*x\\*&lt;/b&gt;**" in text
 
 
+def test_the_page_says_how_to_repeat_it(tmp_path: Path) -> None:
+    data = tmp_path / "my <scores>.csv"
+    data.write_text("label,prediction\n" + "1,1\n" * 99 + "1,0\n")
+    words = ["val-bound", "--predictions", str(data), "--n-models", "20", "--max-risk", "90%"]
+    reported(tmp_path, *words)
+    page = html.unescape((tmp_path / "r.html").read_text())
+    typed = re.search(r'<pre class="typed">(.*)</pre>', page)
+    assert typed is not None
+    assert shlex.split(typed[1])[: len(words) + 1] == ["gencheck", *words]
+    assert f"{data}, SHA-256 {sha256(data.read_bytes()).hexdigest()}" in page
+    assert f"Python {platform.python_version()}" in page
+
+
 def test_every_command_that_computes_takes_reports() -> None:
     for command in command_names():
         names = callback_of(command).__annotations__
@@ -216,9 +233,10 @@ def test_items_are_left_out_of_the_page_where_chance_explains_them(tmp_path: Pat
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_it_without_an_error(width: int, dark: bool, tmp_path: Path) -> None:
-    browser = shutil.which("chromium")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:
-        pytest.skip("chromium is not on the PATH (Debian: apt-get install chromium)")
+        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
     audited(tmp_path, 3.0)
     picture = tmp_path / "page.png"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
