@@ -12,7 +12,7 @@ from gencheck.bounds.path_space import Features, Posterior, drawn_errors
 from gencheck.bounds.path_space_choice import Chosen, Problem, best_drawn, best_mean
 from gencheck.bounds.split_ridge import SplitRidge, split_ridge
 from gencheck.errors import InputError
-from gencheck.guarantees.two_phase_run import TwoPhaseItems
+from gencheck.guarantees.two_phase_run import Measured, TwoPhaseItems
 from gencheck.load.split import Array
 from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
@@ -55,11 +55,17 @@ class KernelBlocks:
     """What the bound needs of the freeze items, and the same of the test items.
 
     Everything is in units of 2**exponent of the kernel, so that no norm overflows.
+
+    Attributes
+    ----------
+    measured
+        The kernels that they were made from, for whoever needs them again.
     """
 
     problem: Problem
     test: Features | None
     span: Span
+    measured: Measured
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,18 @@ class PathSpaceCertificate:
 
 
 def kernel_blocks(
-    source: TwoPhaseItems, landmarks: int = LANDMARKS, seed: int = 0, progress: Progress = SILENT
+    source: TwoPhaseItems,
+    landmarks: int = LANDMARKS,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    first: Array | None = None,
 ) -> KernelBlocks:
     """Kernels of a run's freeze and test items with random freeze items, brought to the bound's form.
+
+    Parameters
+    ----------
+    first
+        Freeze items whose columns are needed too, which come first; drawn without looking at labels.
 
     Raises
     ------
@@ -96,9 +111,11 @@ def kernel_blocks(
         raise InputError(where="--landmarks", found=str(landmarks), required="at least 1")
     items = len(source.freeze)
     order = np.random.default_rng(seed).permutation(items)
-    features = source.pooled(order, progress)
+    if first is not None:
+        order = np.concatenate([first, order[~np.isin(order, first)]])
     count = min(landmarks, items)
-    columns = source.kernel.columns(features, count, progress)
+    measured = source.measured(order, max(count, 0 if first is None else len(first)), progress)
+    features, columns = measured.features, measured.leading(count)
     span = _span(source, features, count, columns.exponent)
     coordinates = span.coordinates(columns)
     # turned so that the items' own second moment is diagonal
@@ -106,7 +123,7 @@ def kernel_blocks(
     values, right = torch.linalg.eigh(own.T @ own)
     coordinates = coordinates @ right.numpy()
     span = Span(source.freeze.items[order[:count]], span.basis @ right, columns.exponent)
-    squares = _squares(source.kernel.diagonal(features), columns.exponent)
+    squares = _squares(measured.squares, columns.exponent)
     base, labels = features.outputs.numpy(), source.freeze.labels[order]
     problem = Problem(
         Features(coordinates[:items], squares[:items], base[:items]),
@@ -118,7 +135,7 @@ def kernel_blocks(
     test = None
     if source.test is not None:
         test = Features(coordinates[items:], squares[items:], base[items:])
-    return KernelBlocks(problem, test, span)
+    return KernelBlocks(problem, test, span, measured)
 
 
 def _span(source: TwoPhaseItems, features: PathFeatures, count: int, exponent: int) -> Span:

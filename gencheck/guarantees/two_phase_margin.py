@@ -24,22 +24,20 @@ from gencheck.guarantees.path_weight_norms import (
     squared_distances,
     weights_from,
 )
+from gencheck.guarantees.run_solution import read_solution
 from gencheck.guarantees.two_phase_run import (
+    Measured,
     TwoPhaseRun,
     Units,
     read_two_phase_run,
     root_mean,
 )
-from gencheck.load.files import reading
-from gencheck.load.run_folder import positions_of
 from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
+from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # Each origin of the weights gets half of δ.
 _ORIGINS = 2
-
-_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -118,18 +116,30 @@ def measured_certificate(
     return margin_certificate(run, delta, progress)
 
 
-def margin_certificate(run: TwoPhaseRun, delta: float, progress: Progress = SILENT) -> Certificate:
+def margin_certificate(
+    run: TwoPhaseRun,
+    delta: float,
+    progress: Progress = SILENT,
+    measured: Measured | None = None,
+) -> Certificate:
     """Certify the 0-1 risk of a run's network by its margins and path weights.
 
     Everything comes from the freeze phase's items, which the gates have not seen, but the grids'
     units, which come from the others.
+
+    Parameters
+    ----------
+    measured
+        Kernels that are there already, of these items with `own_landmarks` first.
     """
-    scores, weights = (_of_ridge if run.solved else _of_network)(run, progress)
+    scores, weights = (_of_ridge if run.solved else _of_network)(run, progress, measured)
     test_labels = None if run.items.test is None else run.items.test.labels
     return _certificate(scores, weights, delta, test_labels)
 
 
-def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
+def _of_network(
+    run: TwoPhaseRun, progress: Progress, measured: Measured | None
+) -> tuple[_Scores, list[Weights]]:
     network, gates = run.model.network, run.items.gates
     pooled = (
         run.items.freeze.items
@@ -143,7 +153,8 @@ def _of_network(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Wei
     moved, whole = zip(*(squared_distances(own, base) for own, base in networks), strict=True)
     weights = [weights_from("standard phase", list(moved)), weights_from("zero", list(whole))]
     # the gates are those of the standard phase, and with them z
-    size = root_mean(run.items.kernel.diagonal(held), len(run.items.freeze))
+    squares = run.items.kernel.diagonal(held) if measured is None else measured.squares
+    size = root_mean(squares, len(run.items.freeze))
     return _Scores(held.outputs, run.items.freeze.labels, size, run.items.units), weights
 
 
@@ -154,7 +165,7 @@ def run_outputs(run: TwoPhaseRun, items: Tensor, progress: Progress = SILENT) ->
         kernel = PathKernel.of(run.model.network, gates=run.items.gates)
         outputs = kernel.features(items, progress).outputs.numpy()
         return outputs
-    found, marks, centred = _solution(run)
+    found, marks, centred = read_solution(run)
     features = run.items.kernel.features(
         torch.cat([run.items.freeze.items[marks], items]), progress
     )
@@ -163,12 +174,19 @@ def run_outputs(run: TwoPhaseRun, items: Tensor, progress: Progress = SILENT) ->
     return outputs
 
 
-def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weights]]:
-    found, marks, centred = _solution(run)
-    order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
-    features = run.items.pooled(order, progress)
-    applied, count = found.on(run.items.kernel, features, progress), len(marks)
-    squares = run.items.kernel.diagonal(features)
+def _of_ridge(
+    run: TwoPhaseRun, progress: Progress, measured: Measured | None
+) -> tuple[_Scores, list[Weights]]:
+    found, marks, centred = read_solution(run)
+    count = len(marks)
+    if measured is not None and np.array_equal(measured.order[:count], marks):
+        order, features, squares = measured.order, measured.features, measured.squares
+        applied = found.by_columns(measured.leading(count))
+    else:
+        order = np.concatenate([marks, np.setdiff1d(np.arange(len(run.items.freeze)), marks)])
+        features = run.items.pooled(order, progress)
+        applied = found.on(run.items.kernel, features, progress)
+        squares = run.items.kernel.diagonal(features)
     outputs = applied.products + features.outputs if centred else applied.products
     shift = torch.tensor(squares.exponent - applied.exponent)
     solution = Solution(
@@ -188,62 +206,6 @@ def _of_ridge(run: TwoPhaseRun, progress: Progress) -> tuple[_Scores, list[Weigh
         weights = [Weights("zero", solution.norms())]
     size = root_mean(squares, len(order))
     return _Scores(outputs, run.items.freeze.labels[order], size, run.items.units), weights
-
-
-@dataclass(frozen=True)
-class _Applied:
-    """A ridge solution on N items: b in units of 2**−exponent, and K b, shape (N, K), float64."""
-
-    coefficients: Tensor
-    products: Tensor
-    exponent: int
-
-
-@dataclass(frozen=True)
-class _Coefficients:
-    """Of a ridge solution: b of shape (L, K), for a kernel in units of 2**exponent."""
-
-    values: Tensor
-    exponent: int
-
-    def on(self, kernel: PathKernel, features: PathFeatures, progress: Progress) -> _Applied:
-        """What the solution says of items of which the first L are its landmarks.
-
-        By columns of the kernel where landmarks are few, by products with tiles that nobody keeps
-        where all pairs are no more of them than that.
-        """
-        count, items = len(self.values), features.count
-        if 2 * count <= items:
-            columns = kernel.columns(features, count, progress)
-            own = self._in_units(columns.exponent)
-            parts = [rows.double() @ own for rows in columns.mantissa.split(_BATCH)]
-            return _Applied(own, torch.cat(parts), columns.exponent)
-        # scaled by 1 here and by the units below: a product is linear
-        padded = torch.zeros((items, self.values.shape[1]), dtype=torch.float64)
-        padded[:count] = self.values
-        found = kernel.matmul(features, padded, progress)
-        own = self._in_units(found.exponent)
-        shift = torch.tensor(found.exponent - self.exponent)
-        return _Applied(own, torch.ldexp(found.mantissa.cpu(), shift), found.exponent)
-
-    def _in_units(self, exponent: int) -> Tensor:
-        """B for a kernel in units of 2**`exponent`; the run's was of other items."""
-        return torch.ldexp(self.values, torch.tensor(exponent - self.exponent))
-
-
-def _solution(run: TwoPhaseRun) -> tuple[_Coefficients, Array, bool]:
-    """Coefficients, the landmarks' places among the freeze items, and whether it is centred."""
-    with (
-        reading(run.folder.solution, "the solution that gencheck train --solver ridge wrote"),
-        run.folder.solution.open("rb") as handle,
-        np.load(handle, allow_pickle=False) as arrays,
-    ):
-        coefficients = _Coefficients(
-            torch.from_numpy(arrays["coefficients"]), int(arrays["exponent"])
-        )
-        positions, centred = arrays["landmarks"], bool(arrays["centred"])
-    marks = positions_of(positions, run.items.freeze.indices, str(run.folder.solution))
-    return coefficients, marks, centred
 
 
 def _certificate(

@@ -59,6 +59,32 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Freeze items in some order and then the test items, and what the kernel says of them.
+
+    Attributes
+    ----------
+    order
+        The freeze item that each of the first n rows belongs to, shape (n,).
+    features
+        Their gates, and h⁰.
+    columns
+        K(i, l) of all with the first L, shape (n + t, L).
+    squares
+        K(i, i) of all, shape (n + t,), float64.
+    """
+
+    order: Array
+    features: PathFeatures
+    columns: Scaled
+    squares: Scaled
+
+    def leading(self, count: int) -> Scaled:
+        """The columns of the first `count` items."""
+        return Scaled(self.columns.mantissa[:, :count], self.columns.exponent)
+
+
+@dataclass(frozen=True)
 class TwoPhaseItems:
     """Gates, and the items of each phase: all that a certificate in path space needs.
 
@@ -102,6 +128,12 @@ class TwoPhaseItems:
         if self.test is not None:
             parts.append(self.test.items)
         return self.kernel.features(torch.cat(parts), progress)
+
+    def measured(self, order: Array, landmarks: int, progress: Progress = SILENT) -> Measured:
+        """`pooled`, with kernels: of all items with the first `landmarks`, and with themselves."""
+        features = self.pooled(order, progress)
+        columns = self.kernel.columns(features, landmarks, progress)
+        return Measured(order, features, columns, self.kernel.diagonal(features))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from gencheck.guarantees.path_space import (
     kernel_blocks,
     path_space_certificate,
 )
+from gencheck.guarantees.run_solution import own_landmarks
 from gencheck.guarantees.target import read_target, target_row
 from gencheck.guarantees.two_phase_margin import margin_certificate
 from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
@@ -85,13 +86,15 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
     delta, asked = request.row_delta, request.target
     target = None if asked is None else read_target(asked, run, request.x_key)
     marks.append(time.perf_counter())
-    blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress)
+    # the run's own landmarks first: the margin bound needs their columns as well
+    first = own_landmarks(run)
+    blocks = kernel_blocks(run.items, request.landmarks, request.seed, progress, first)
     marks.append(time.perf_counter())
     labels = None if run.items.test is None else run.items.test.labels
     found = path_space_certificate(blocks, labels, delta, request.prior_share)
     rows: tuple[CertifiedRow, ...] = (
         _hold_out(run, blocks, delta, request.runs),
-        _margin(run, delta, request.runs, progress),
+        _margin(run, blocks, delta, request.runs, progress=progress),
         _path_space(found.drawn, found.drawn_test_error, request),
         _path_space(found.mean, found.mean_test_error, request),
     )
@@ -167,8 +170,10 @@ def _moved(
     )
 
 
-def _margin(run: TwoPhaseRun, delta: float, runs: int, progress: Progress) -> CertifiedRow:
-    found = margin_certificate(run, delta, progress)
+def _margin(
+    run: TwoPhaseRun, blocks: KernelBlocks, delta: float, runs: int, progress: Progress
+) -> CertifiedRow:
+    found = margin_certificate(run, delta, progress, blocks.measured)
     bound = found.certified
     return CertifiedRow(
         MARGIN,

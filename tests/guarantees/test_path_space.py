@@ -17,7 +17,9 @@ from gencheck.bounds.path_space import Posterior, catoni_risk
 from gencheck.bounds.path_space_grid import Shares
 from gencheck.cli.app import app
 from gencheck.errors import InputError
+from gencheck.guarantees import run_solution
 from gencheck.guarantees.path_space import kernel_blocks
+from gencheck.guarantees.two_phase_margin import measured_certificate
 from gencheck.guarantees.two_phase_run import TwoPhaseItems, read_two_phase_run
 from gencheck.report.schema import schema_text
 from gencheck.report.train import write_record
@@ -144,6 +146,26 @@ def test_the_table_of_a_solved_run(ridge_run: tuple[Path, Path], run: TwoPhaseIt
         assert row["error"] <= row["risk"]
     assert doc["verdict"]["name"] == "pac-bayes-mean"
     assert doc["verdict"]["risk"] == rows["pac-bayes-mean"]["risk"]
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("landmarks", ["5", "50"])
+def test_the_margin_row_is_what_data_indep_says(
+    ridge_run: tuple[Path, Path], few: bool, landmarks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the table's own kernels, by columns of its own, and by products with all of the kernel."""
+    monkeypatch.setattr(run_solution, "_few", lambda *_: few)
+    alone = measured_certificate(*ridge_run, delta=0.05)
+    doc = certified(*map(str, ridge_run), "--landmarks", landmarks)
+    (row,) = (row for row in doc["certificates"] if row["name"] == "margin")
+    assert row["risk"] == pytest.approx(alone.certified.risk, rel=1e-9)
+    assert row["error"] == alone.error
+    monkeypatch.setattr(run_solution, "_few", lambda *_: not few)
+    other = measured_certificate(*ridge_run, delta=0.05)
+    assert other.certified.risk == pytest.approx(alone.certified.risk, rel=1e-9)
+    for one, two in zip(other.weights, alone.weights, strict=True):
+        for kind, norm in one.norms.items():
+            assert float(norm) == pytest.approx(float(two.norms[kind]), rel=1e-5)
 
 
 def test_runs_verdict_and_gate(ridge_run: tuple[Path, Path]) -> None:
