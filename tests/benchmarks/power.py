@@ -2,10 +2,12 @@
 
     python -m pip install alibi-detect
     GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv [--replicates 100]
+    GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv --in-reference --counts 200
     GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv --kinds none --replicates 1000
 
 Each replicate draws a sample S and a reference T of n items each from 60,000 items that no network was
-trained on, spoils S in one way, and asks `gencheck.audit.run.audit` (200 relabellings) for the p-value
+trained on, spoils S in one way (or T, with --in-reference: β1 asks what T has that S lacks, which is not
+the same), and asks `gencheck.audit.run.audit` (200 relabellings) for the p-value
 of every statistic and for Holm's over all. The networks, 784-128-128-10, are five of five seeds, taken in
 turn. Beside them, on the same items: the same audit under a network that was never trained, and
 `MMDDrift` of alibi-detect (unbiased MMD², Gaussian kernel, median heuristic, 200 permutations) on pixels
@@ -50,6 +52,7 @@ COLUMNS = (
     *(f"untrained {name}" for name in UNTRAINED),
     *("untrained holm", "mmd pixels", "mmd embeddings"),
 )
+IN_REFERENCE = " in T"
 # A set is spoilt by choosing among so many times its items.
 SPARE = 4
 
@@ -205,10 +208,11 @@ class Study:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self.items), generator=generator)[: (SPARE + 1) * count]
         x, y = self.items[order], self.labels[order]
-        reference = x[:count], y[:count]
-        sample = KINDS[kind][1](Draw(x[count:], y[count:], count, generator))
+        spoil = KINDS[kind.removesuffix(IN_REFERENCE)][1]
+        sets = [spoil(Draw(x[count:], y[count:], count, generator)), (x[:count], y[:count])]
+        if kind.endswith(IN_REFERENCE):
+            sets.reverse()
         by = self.judges[replicate % NETWORKS]
-        sets = [sample, reference]
         trained = p_values(by.trained, sets, self.permutations, seed)
         untrained = p_values(by.untrained, sets, self.permutations, seed)
         torch.manual_seed(seed)
@@ -219,7 +223,7 @@ class Study:
             | {"holm": trained.p_value, "untrained holm": untrained.p_value}
             | {f"untrained {k}": untrained.statistics[k].p_value or 1.0 for k in UNTRAINED}
             | {
-                "mmd pixels": mmd(sample[0], reference[0], self.permutations),
+                "mmd pixels": mmd(sets[0][0], sets[1][0], self.permutations),
                 "mmd embeddings": mmd(embedded[0], embedded[1], self.permutations),
             }
         )
@@ -242,7 +246,7 @@ def tables(rows: dict[tuple[str, int, int], dict[str, float]]) -> None:
         cells[kind, count].append(values)
     print("| kind | n | replicates | " + " | ".join(COLUMNS) + " |")
     print("|" + "---|" * (3 + len(COLUMNS)))
-    for kind in KINDS:
+    for kind in [name + where for where in ("", IN_REFERENCE) for name in KINDS]:
         for count in sorted({n for k, n in cells if k == kind}):
             found = cells[kind, count]
             shares = [np.mean([row[name] <= LEVEL for row in found]) for name in COLUMNS]
@@ -258,11 +262,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS)[1:])
     parser.add_argument("--counts", nargs="*", type=int, default=list(COUNTS))
     parser.add_argument("--replicates", type=int, default=100)
+    parser.add_argument("--in-reference", action="store_true", help="spoil T in place of S")
     parser.add_argument("--permutations", type=int, default=200)
     arguments = parser.parse_args()
     rows = read_rows(arguments.rows)
     wanted = [
-        (kind, count, replicate)
+        (kind + IN_REFERENCE * arguments.in_reference, count, replicate)
         for count in arguments.counts
         for replicate in range(arguments.replicates)
         for kind in arguments.kinds
