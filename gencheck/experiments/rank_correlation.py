@@ -20,7 +20,7 @@ class Correlation:
     Attributes
     ----------
     value
-        In [−1, 1]; NaN where the figure is the same for all.
+        In [−1, 1]; a figure that is the same for all orders nothing and counts as 0.
     low, high
         The ends of a bootstrap interval of level 95 %: estimated, not certified.
     difference
@@ -65,7 +65,8 @@ def correlations(
         The number of the figure that the others are compared with.
     """
     random = np.random.default_rng(seed)
-    value = np.mean([spearman(f, o) for f, o in zip(figures, outcomes, strict=True)], 0)
+    pairs = zip(figures, outcomes, strict=True)
+    value = np.mean([np.nan_to_num(spearman(f, o)) for f, o in pairs], 0)
     # of shape (seeds drawn, figures, rounds)
     drawn = np.stack([_resampled(figures, outcomes, rounds, random) for _ in figures])
     means = drawn.mean(0)
@@ -86,7 +87,7 @@ def _resampled(
     for seed, (values, outcome) in enumerate(zip(figures, outcomes, strict=True)):
         own = np.flatnonzero(chosen == seed)
         sets = random.integers(len(outcome), size=(len(own), len(outcome)))
-        found[:, own] = spearman(values[:, sets], outcome[sets])
+        found[:, own] = np.nan_to_num(spearman(values[:, sets], outcome[sets]))
     return found
 
 

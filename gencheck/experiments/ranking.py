@@ -19,8 +19,8 @@ _LEAST = 20
 _ROUNDS = 2000
 _OUTCOMES = ("gap", "error")
 
-SMALL = Scale(2000, 400, 400, 10, (64, 64), 30, 1)
-FULL = Scale(5000, 800, 800, 10, (64, 64), 30, 5)
+SMALL = Scale(2000, 300, 300, 10, (64, 64), 30, 1)
+FULL = Scale(3000, 500, 500, 10, (64, 64), 30, 5)
 
 
 def run(options: ExperimentOptions, progress: Progress) -> ExperimentResult:
