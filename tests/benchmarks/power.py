@@ -1,9 +1,11 @@
 """Level and power of what `concentrate` relabels, beside alibi-detect's MMD, on MNIST.
 
     python -m pip install alibi-detect
-    GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv [--replicates 100]
-    GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv --in-reference --counts 200 --without-mmd
-    GENCHECK_DATA=FOLDER python -m tests.benchmarks.power rows.csv --kinds none --replicates 1000
+    export GENCHECK_DATA=FOLDER
+    python -m tests.benchmarks.power rows.csv --counts 50 200
+    python -m tests.benchmarks.power rows.csv --counts 500 --replicates 20
+    python -m tests.benchmarks.power rows.csv --counts 200 --replicates 50 --in-reference --without-mmd
+    python -m tests.benchmarks.power rows.csv --counts 50 --replicates 1000 --kinds none
 
 Each replicate draws a sample S and a reference T of n items each from 60,000 items that no network was
 trained on, spoils S in one way (or T, with --in-reference: β1 asks what T has that S lacks, which is not
@@ -242,18 +244,19 @@ def read_rows(file: Path) -> dict[tuple[str, int, int], dict[str, float]]:
 
 
 def tables(rows: dict[tuple[str, int, int], dict[str, float]]) -> None:
-    """The share of p ≤ 0.05 by kind and n; how many replicates stand behind it."""
-    cells: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    """The share of p ≤ 0.05 for each n and kind, and how many replicates stand behind it."""
+    cells: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for (kind, count, _), values in rows.items():
-        cells[kind, count].append(values)
-    print("| kind | n | replicates | " + " | ".join(COLUMNS) + " |")
+        cells[count, kind].append(values)
+    names = [name + where for where in ("", IN_REFERENCE) for name in KINDS]
+    print("| n | kind | replicates | " + " | ".join(COLUMNS) + " |")
     print("|" + "---|" * (3 + len(COLUMNS)))
-    for kind in [name + where for where in ("", IN_REFERENCE) for name in KINDS]:
-        for count in sorted({n for k, n in cells if k == kind}):
-            found = cells[kind, count]
-            digits = 3 if kind == "none" else 2
-            text = " | ".join(_share([row[name] for row in found], digits) for name in COLUMNS)
-            print(f"| {kind} | {count} | {len(found)} | {text} |")
+    for (count, kind), found in sorted(
+        cells.items(), key=lambda e: (e[0][0], names.index(e[0][1]))
+    ):
+        digits = 3 if kind == "none" else 2
+        text = " | ".join(_share([row[name] for row in found], digits) for name in COLUMNS)
+        print(f"| {count} | {kind} | {len(found)} | {text} |")
 
 
 def _share(values: list[float], digits: int) -> str:
