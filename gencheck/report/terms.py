@@ -170,6 +170,13 @@ TERMS: tuple[Term, ...] = (
         "only; no bound follows from it.",
     ),
     _term(
+        "mean path features | feature_means",
+        _AUDITS,
+        "How far the mean path features of both sets are apart, each item's taken at length 1: the "
+        "maximum mean discrepancy of the normalised path kernel. Sees inputs that differ a little "
+        "everywhere, in whichever set; a test only, no bound follows from it.",
+    ),
+    _term(
         "β2 | beta2 | stopped_by_clock",
         _AUDITS,
         "How differently one path's feature goes with a target in the two sets, for the worst single "

@@ -18,6 +18,7 @@ from tests.conftest import printed
 NAMES = (
     *("beta1", "beta1_normalised", "beta2", "v_l2", "v_frobenius"),
     *("squared_gap", "zero_one_gap", "cross_entropy_gap", "label_means"),
+    "feature_means",
 )
 
 runner = CliRunner()
@@ -165,7 +166,7 @@ def test_beta2_has_no_p_value_where_paths_are_not_enumerated(case: Path) -> None
         (
             "0.05",
             "0",
-            "found 0.05 with --permutations 0, whose smallest p-value over all 9 statistics is 1",
+            "found 0.05 with --permutations 0, whose smallest p-value over all 10 statistics is 1",
         ),
         ("0.01", "99", "Pass --permutations 1800"),
         ("nan", "99", "--min-p-value: found nan"),
