@@ -166,8 +166,8 @@ TERMS: tuple[Term, ...] = (
     _term(
         "β1, normalised | beta1_normalised",
         _AUDITS,
-        "The same for path features of length 1: sees inputs that differ a little everywhere. A test "
-        "only; no bound follows from it.",
+        "The same for path features of length 1: a direction that the reference has and the sample "
+        "lacks, however long its items' features are. A test only; no bound follows from it.",
     ),
     _term(
         "mean path features | feature_means",
