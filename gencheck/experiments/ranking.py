@@ -1,6 +1,7 @@
 """How well do figures of a data set foretell what a network trained on it will do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,8 +20,8 @@ _LEAST = 20
 _ROUNDS = 2000
 _OUTCOMES = ("gap", "error")
 
-SMALL = Scale(2000, 300, 300, 10, (64, 64), 30, 1)
-FULL = Scale(3000, 500, 500, 10, (64, 64), 30, 5)
+SMALL = Scale(own=2000, items=300, reference=300, levels=10, widths=(64, 64), epochs=30, seeds=1)
+FULL = replace(SMALL, own=3000, items=500, reference=500, seeds=5)
 
 
 def run(options: ExperimentOptions, progress: Progress) -> ExperimentResult:
@@ -59,7 +60,7 @@ def _fitting(scale: Scale, images: LabelledImages) -> Scale:
             found=f"{train:,} training and {test:,} test items of {images.record['item_shape']}",
             required=f"pictures, at least {8 * _LEAST} to train on and {2 * _LEAST} to test",
         )
-    return Scale(own, items, reference, scale.levels, scale.widths, scale.epochs, seeds=scale.seeds)
+    return replace(scale, own=own, items=items, reference=reference)
 
 
 def ranking_result(
