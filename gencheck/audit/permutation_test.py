@@ -76,6 +76,7 @@ def permutation_test(
         "v_frobenius": _comparison("‖V‖_F, all outputs", together, _root(gram.exponent)),
         **_losses(question, outputs, labels),
         "label_means": _label_means(question, labels),
+        "feature_means": _feature_means(gram, labels),
     }
     return PermutationFacts(
         rounds=options.permutations,
@@ -167,6 +168,15 @@ def _label_means(question: Question, labels: Tensor) -> NullComparison:
     differences = (labels.T @ (targets - targets[0])).norm(dim=1)
     null = compared(differences, float(labels[:, 0].abs() @ targets.norm(dim=1)))
     return _comparison("the difference of the targets' means", null, Magnitude.of)
+
+
+def _feature_means(gram: Gram, labels: Tensor) -> NullComparison:
+    """‖E_S[z/‖z‖] − E_T[z/‖z‖]‖: the maximum mean discrepancy of the normalised path kernel."""
+    images = gram.normalised().matmul(labels).cpu()
+    squares = (labels * images).sum(0).clamp(min=0)
+    # unit vectors: the sums that are subtracted are of length Σ|d|
+    null = compared(squares, float(labels[:, 0].abs().sum()) ** 2)
+    return _comparison("the difference of the mean path features, normalised", null, _root(0))
 
 
 def _beta2(

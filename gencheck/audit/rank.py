@@ -17,6 +17,7 @@ from gencheck.audit.summary import gap_facts, model_facts
 from gencheck.bounds.magnitude import Magnitude, total
 from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.difference import squared_norms
 from gencheck.spectral.kernel.path_kernel import PathFeatures
 
 
@@ -28,6 +29,8 @@ class RankedSet:
     ----------
     v_frobenius
         ‖V‖_F = √(Σ_k ‖E_S[y_k z] − E_T[y_k z]‖²): the figure that sets are ranked by.
+    v_frobenius_normalised
+        The same of z/‖z‖: no bound follows from it, and no scale of the network enters it.
     v_l2
         The largest ‖v_k‖₂.
     label_difference
@@ -37,6 +40,7 @@ class RankedSet:
     name: str
     items: int
     v_frobenius: Magnitude
+    v_frobenius_normalised: float
     v_l2: Magnitude
     beta1: Magnitude
     label_difference: float
@@ -123,11 +127,13 @@ def rank(
 def _ranked(name: str, view: WholeGram) -> RankedSet:
     question, moments = view.question, view.moments()
     means = question.difference.weights() @ question.difference.targets
+    cosines = squared_norms(view.gram.normalised(), question.difference.target_weights())
     permutation = view.permutation_test(None) if question.options.permutations else None
     return RankedSet(
         name=name,
         items=len(question.sample.items),
         v_frobenius=total([norm * norm for norm in moments.v_l2]).sqrt(),
+        v_frobenius_normalised=float(cosines.sum().sqrt()),
         v_l2=max(moments.v_l2, key=Magnitude.log10),
         beta1=moments.beta1.value,
         label_difference=float(means.norm()),

@@ -16,7 +16,7 @@ LEVEL = 0.05
 
 # How many statistics take part in the verdict at most; the smallest adjusted p-value is so many
 # times the smallest p-value.
-MOST_STATISTICS = 9
+MOST_STATISTICS = 10
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,8 @@ class PermutationFacts:
     ----------
     statistics
         By name: ``beta1``, ``beta1_normalised``, ``beta2``, ``beta3``, ``v_l2``, ``v_frobenius``,
-        ``squared_gap``, ``zero_one_gap``, ``cross_entropy_gap``, ``label_means``.
+        ``squared_gap``, ``zero_one_gap``, ``cross_entropy_gap``, ``label_means``,
+        ``feature_means``.
     gates_independent
         True where the gates are known to have seen neither set: then a small p-value speaks of the
         distributions; else of what the gates have adapted to as well.

@@ -15,6 +15,7 @@ EXPERIMENTS = {
     "certified-error": "certified_error",
     "darc1": "darc1",
     "random-labels": "random_labels",
+    "ranking": "ranking",
 }
 
 

@@ -13,6 +13,7 @@ KINDS = {
     "v_frobenius": "how inputs go with targets",
     "v_l2": "how inputs go with targets",
     "beta2": "how inputs go with targets",
+    "feature_means": "the inputs as the network sees them",
     "beta1_normalised": "the inputs as the network sees them",
     "beta1": "a few items that only one set has",
     "beta3": "the size of the targets",
@@ -32,6 +33,7 @@ NAMES = {
     "zero_one_gap": "gap, 0-1 error",
     "cross_entropy_gap": "gap, cross-entropy",
     "label_means": "class shares",
+    "feature_means": "mean path features",
 }
 
 

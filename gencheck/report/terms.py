@@ -166,8 +166,13 @@ TERMS: tuple[Term, ...] = (
     _term(
         "β1, normalised | beta1_normalised",
         _AUDITS,
-        "The same for path features of length 1: sees inputs that differ a little everywhere. A test "
-        "only; no bound follows from it.",
+        "The same for path features of length 1. A test only; no bound follows from it.",
+    ),
+    _term(
+        "mean path features | feature_means",
+        _AUDITS,
+        "How far the sets' mean path features are apart, each item's taken at length 1. Sees inputs "
+        "that differ a little everywhere, in whichever set; a test only, no bound follows from it.",
     ),
     _term(
         "β2 | beta2 | stopped_by_clock",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.operator import KernelOperator
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def squared_loss_gap(difference: Difference, outputs: Tensor) -> SquaredLossGap:
     return SquaredLossGap(*risks, terms, sum(squares) + sum(sizes))
 
 
-def squared_norms(gram: Gram, coefficients: Tensor) -> Tensor:
+def squared_norms(gram: KernelOperator, coefficients: Tensor) -> Tensor:
     """``2**-exponent`` ‖Σ_i c_i z_i‖² = cᵀKc for each column c of `coefficients`. Shape (K,)."""
     product = gram.matmul(coefficients).cpu()
     # rounding can leave a tiny negative number where the vector is zero

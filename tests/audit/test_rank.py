@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from gencheck.audit.model import model_of_module
+from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.rank import rank
 from gencheck.audit.run import audit
 from gencheck.errors import InputError
+from tests.brute import enumerate_paths
 from tests.cases import random_case
 
 OPTIONS = AuditOptions(dtype=torch.float64, tile=6, batch_size=5, permutations=30)
@@ -30,6 +31,9 @@ def test_each_set_is_measured_as_in_an_audit_of_its_own(name: str, task: str) ->
         alone = audit(case.subject, candidates[each.name], case.reference, task, OPTIONS)
         assert each.items == len(candidates[each.name].items)
         assert float(each.v_frobenius) == pytest.approx(float(alone.v_frobenius), rel=1e-9)
+        assert each.v_frobenius_normalised == pytest.approx(
+            _normalised(case.subject, candidates[each.name], case.reference), rel=1e-9
+        )
         assert float(each.beta1) == pytest.approx(float(alone.beta1.value), rel=1e-9, abs=1e-12)
         assert each.gap == alone.gap
         assert alone.permutation is not None
@@ -37,6 +41,20 @@ def test_each_set_is_measured_as_in_an_audit_of_its_own(name: str, task: str) ->
         for key, statistic in each.permutation.statistics.items():
             if key != "beta2":
                 assert statistic.p_value == alone.permutation.statistics[key].p_value, key
+
+
+def _normalised(model: AuditedModel, sample: Labelled, reference: Labelled) -> float:
+    """√(Σ_k ‖E_S[y_k z/‖z‖] − E_T[y_k z/‖z‖]‖²) from paths one by one."""
+    features = [
+        enumerate_paths(model.network, part.items.flatten(1).numpy())[0]
+        for part in (sample, reference)
+    ]
+    units = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in features]
+    means = [
+        part.targets.numpy().T @ z / len(z)
+        for part, z in zip((sample, reference), units, strict=True)
+    ]
+    return float(np.linalg.norm(means[0] - means[1]))
 
 
 def test_sets_with_more_wrong_labels_come_later() -> None:

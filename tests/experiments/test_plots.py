@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gencheck.experiments import random_labels
+from gencheck.experiments import random_labels, ranking
 from gencheck.experiments.experiment import ExperimentOptions, ExperimentResult
+from gencheck.experiments.measured_sets import Scale
 from gencheck.experiments.pairs import Pairs, Trained, darc1_result
 from gencheck.experiments.registry import experiment_named
 from gencheck.progress import SILENT
@@ -58,3 +59,13 @@ def test_random_labels() -> None:
     true = figure.axes[0].get_lines()[0].get_xdata()
     read = [row["true_labels"] for row in result.rows if row["figure"] != "β3"]
     assert np.allclose(true, np.maximum(np.array(read, dtype=float), 1e-6))
+
+
+@pytest.mark.slow
+def test_ranking() -> None:
+    result = ranking.experiment(Scale(100, 30, 30, 2, (8,), 2, 1), ExperimentOptions(), SILENT)
+    figure = drawn(result)
+    for axes, outcome in zip(figure.axes, ("gap", "error"), strict=True):
+        values = axes.get_lines()[0].get_xdata()
+        assert list(values) == [row[outcome] for row in result.rows]
+        assert outcome in axes.get_xlabel()

@@ -37,6 +37,7 @@ Judge: TypeAlias = tuple[AuditedModel, np.ndarray, np.ndarray]
 STATISTICS = (
     *("beta1", "beta2", "beta3", "v_l2", "v_frobenius", "beta1_normalised"),
     *("squared_gap", "zero_one_gap", "cross_entropy_gap", "label_means"),
+    "feature_means",
 )
 
 
@@ -73,6 +74,7 @@ def brute_statistics(
             abs(weights @ wrong),
             abs(weights @ entropy),
             np.linalg.norm(weights @ targets),
+            np.linalg.norm(weights @ directions),
         ]
     )
 
