@@ -8,11 +8,11 @@ import pytest
 import torch
 from scipy import stats
 
-from gencheck.audit.discrepancy import mean_discrepancies
 from gencheck.audit.question import Labelled
 from gencheck.errors import InputError
 from gencheck.experiments import ranking
 from gencheck.experiments.defective_sets import KINDS, Pool
+from gencheck.experiments.discrepancy import mean_discrepancies
 from gencheck.experiments.experiment import ExperimentOptions
 from gencheck.experiments.measured_sets import Scale
 from gencheck.experiments.rank_correlation import correlations, spearman
