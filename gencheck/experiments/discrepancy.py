@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from gencheck.audit.question import Labelled
-from gencheck.spectral.difference import Difference
 
 
 def mean_discrepancies(sample: Labelled, reference: Labelled) -> tuple[float, float]:
     """‖μ_S − μ_T‖ in the space of a Gaussian kernel: of the items alone, and of items with targets.
 
     √(dᵀKd) and √(Σ_k c_kᵀKc_k), K_ij = exp(−‖x_i − x_j‖² / s), s the median of all squared distances
-    that are not 0, d and c_k as in `Difference`. Both are the distances of the empirical means
-    themselves (V-statistics), as ‖V‖_F is with the path kernel: a small set is further away by noise.
+    that are not 0, d = 1/m on S and −1/n on T, c_k = d ⊙ y_k. Both are the distances of the empirical
+    means themselves (V-statistics), as ‖V‖_F is with the path kernel: a small set is further away by
+    noise.
     Gretton et al., *A Kernel Two-Sample Test*, JMLR 2012 (cited from memory).
 
     Parameters
@@ -21,11 +21,11 @@ def mean_discrepancies(sample: Labelled, reference: Labelled) -> tuple[float, fl
         Items of one shape, flattened; what a network makes of items will do as well.
     """
     items = torch.cat([sample.items, reference.items]).flatten(1)
-    difference = Difference(
-        len(sample.items), torch.cat([sample.targets, reference.targets]).cpu().double()
-    )
+    counts = (len(sample.items), -len(reference.items))
+    weights = torch.cat([torch.full((abs(n),), 1 / n, dtype=torch.float64) for n in counts])
+    targets = torch.cat([sample.targets, reference.targets]).cpu().double()
+    coefficients = weights[:, None] * targets
     kernel = _gaussian(items).double().cpu()
-    weights, coefficients = difference.weights(), difference.target_weights()
     # rounding can leave a tiny negative number where the means agree
     alone = (weights @ kernel @ weights).clamp(min=0)
     joint = (coefficients * (kernel @ coefficients)).sum().clamp(min=0)
