@@ -17,6 +17,9 @@ from gencheck.load.split import Array, Rows, Split
 from gencheck.load.table import read_table
 from gencheck.memory import require_memory
 
+# Files of weights that hold no data; .safetensors may be either.
+_CHECKPOINTS = frozenset({".pt2", ".pt", ".pth", ".ckpt"})
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -48,6 +51,13 @@ def load_dataset(path: Path, x_key: str | None = None, y_key: str | None = None)
         return _folder(path)
     if is_idx(path) and path.is_file():
         return DataFile(idx_rows(path), None)
+    if path.suffix.lower() in _CHECKPOINTS and path.is_file():
+        raise InputError(
+            where=str(path),
+            found="a checkpoint",
+            required=f"data: one of {', '.join(sorted(_LOADERS))}, or a folder",
+            remedy="The checkpoint comes first, then the data.",
+        )
     return _LOADERS[suffix_of(path, _LOADERS, "a data file")](path, x_key, y_key)
 
 

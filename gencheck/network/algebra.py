@@ -8,14 +8,12 @@ overflow nor underflow; powers of two keep every scaling exact.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gencheck.network.activations import SMOOTH
-from gencheck.network.computed import Attend, Centre, Computed, Constant, Embed, Scale
+from gencheck.network.computed import Attend, Centre, Constant, Embed, Scale
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
     INSIDE,
@@ -32,24 +30,15 @@ from gencheck.network.ir import (
     Reshape,
     Select,
 )
+from gencheck.network.planes import (
+    GatedNode,
+    Planes,
+    decided,
+    gate_values,
+    taps_read,
+    window_taps,
+)
 from gencheck.network.scaled import Scaled, at_exponent, rescaled
-
-# The planes of one node's gates, each of shape (N, *shape); None where a plane is 1 everywhere.
-Planes: TypeAlias = list[Tensor]
-GatedNode: TypeAlias = Gate | Clamp | MaxPool | Computed
-
-
-def _taps(tensor: Tensor, reads: Tensor, fill: float) -> Tensor:
-    """What windows read: from (N, C, positions) to (N, C, taps, windows), `fill` where nothing."""
-    padded = functional.pad(tensor, (0, 1), value=fill)
-    index = torch.where(reads < 0, torch.tensor(tensor.shape[2]), reads).to(tensor.device)
-    # a gather, since the gradient of indexing adds one entry at a time
-    flat = index.flatten().expand(*padded.shape[:2], -1)
-    return torch.gather(padded, 2, flat).reshape(*padded.shape[:2], *index.shape)
-
-
-def _channels(node: MaxPool | AvgPool, windows: int) -> int:
-    return prod(node.shape) // windows
 
 
 @dataclass(frozen=True)
@@ -181,19 +170,21 @@ class NumericAlgebra:
     def max_pool(self, position: int, node: MaxPool, value: Scaled) -> Scaled:
         """The sum over each window of values times gates."""
         planes = self.gates(position, node, value)
-        reads = torch.from_numpy(node.windows.sources)
-        channels = _channels(node, reads.shape[1])
-        flat = value.mantissa.reshape(len(value.mantissa), channels, -1)
-        taps = _taps(flat, reads, 0.0)
-        if planes is not None:
-            taps = taps * torch.stack(planes, 2)
-        return rescaled(taps.sum(2).reshape(-1, *node.shape), value.exponent)
+        taps = window_taps(value.mantissa, node.windows, 0.0)
+        if planes is None:
+            total = torch.stack(taps, 2).sum(2)
+        else:
+            # one gate of a window is open, so the order of the sum is without effect
+            total = taps[0] * planes[0]
+            for tap, plane in zip(taps[1:], planes[1:], strict=True):
+                total = torch.addcmul(total, tap, plane)
+        return rescaled(total.reshape(-1, *node.shape), value.exponent)
 
     def avg_pool(self, node: AvgPool, value: Scaled) -> Scaled:
         """F(c) · the sum over each window."""
         reads = torch.from_numpy(node.reads)
-        flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
-        sums = _taps(flat, reads, 0.0).sum(2) * self._of(node.constants)
+        flat = value.mantissa.reshape(len(value.mantissa), prod(node.shape) // reads.shape[1], -1)
+        sums = taps_read(flat, reads, 0.0).sum(2) * self._of(node.constants)
         return rescaled(sums.reshape(-1, *node.shape), value.exponent)
 
     def select(self, node: Select, value: Scaled) -> Scaled:
@@ -225,38 +216,6 @@ class NumericAlgebra:
 def identity_weight(parameter: Tensor) -> Tensor:
     """A weight contributes itself."""
     return parameter
-
-
-def decided(node: GatedNode, value: Scaled) -> Planes:
-    """The planes that the values entering decide: boolean for gates of two values, real for smooth ones.
-
-    A gate's plane is true where x > 0. The planes of a `Clamp` say where x lies, those of a
-    `MaxPool`, each of shape (N, channels, windows), which tap is a largest one.
-    """
-    if isinstance(node, Computed):
-        raise TypeError("the gates of a computed node are not decided by what enters it")
-    if isinstance(node, MaxPool):
-        reads = torch.from_numpy(node.windows.sources)
-        flat = value.mantissa.reshape(len(value.mantissa), _channels(node, reads.shape[1]), -1)
-        largest = _taps(flat, reads, -torch.inf).max(2).indices
-        return [largest == tap for tap in range(node.planes)]
-    if isinstance(node, Clamp):
-        plain = value.plain()
-        above, below = plain >= node.high, plain <= node.low
-        return [~(above | below), above, below][: node.planes]
-    if node.kind in SMOOTH:
-        return [SMOOTH[node.kind](value.plain())]
-    return [value.mantissa > 0]
-
-
-def gate_values(node: GatedNode, plane: Tensor, like: Tensor) -> Tensor:
-    """Gates as numbers from a plane that `decided` made: slopes where a ReLU's kin is not active."""
-    if plane.dtype != torch.bool:
-        return plane.to(like)
-    if not isinstance(node, Gate) or node.slope is None or not bool(node.slope.any()):
-        return plane.to(like)
-    # from numbers of the run's own dtype: a slope rounded to float32 would cost float64 runs digits
-    return torch.where(plane, like.new_ones(()), node.slope.to(like))
 
 
 def logits(network: Network, items: Tensor) -> tuple[Scaled, dict[int, Planes]]:

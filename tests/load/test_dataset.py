@@ -146,6 +146,11 @@ class TestRefusals:
         (tmp_path / "d.xlsx").touch()
         with pytest.raises(InputError, match=r"suffix '\.xlsx'"):
             load_dataset(tmp_path / "d.xlsx")
+        (tmp_path / "m.pt2").touch()
+        with pytest.raises(
+            InputError, match=r"a checkpoint;.*checkpoint comes first, then the data"
+        ):
+            load_dataset(tmp_path / "m.pt2")
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.algebra import GatedNode, Planes, gated_logits, logits
+from gencheck.network.algebra import gated_logits, logits
 from gencheck.network.computed import Computed
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.planes import GatedNode, Planes
 from gencheck.network.program import Batch, Column, channels_last
 from gencheck.network.scaled import Scaled
 from gencheck.network.windows import Index
@@ -19,8 +20,7 @@ from gencheck.spectral.ranks import ALONE, Ranks, dealt
 
 # Entries of the largest tensor of one forward pass: on a CPU so few that a layer's values are still in
 # its caches when the next layer reads them.
-_PASS_ENTRIES = {"cpu": 2**21}
-_PASS_ENTRIES_ELSEWHERE = 2**25
+_PASS_ENTRIES = {"cpu": 2**21, "cuda": 2**25}
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:
 
 def pass_entries(device: str) -> int:
     """The entries that the largest tensor of one forward pass may have on a kind of device."""
-    return _PASS_ENTRIES.get(device, _PASS_ENTRIES_ELSEWHERE)
+    return _PASS_ENTRIES[device]
 
 
 def widest_pass(network: Network) -> int:
