@@ -46,6 +46,15 @@ def test_the_nearest_set_comes_first(folder: Path) -> None:
     assert "is nearest to the reference under this model" in " ".join(text.split())
 
 
+def test_sets_that_four_digits_do_not_tell_apart_are_one_answer(folder: Path) -> None:
+    copy = folder / "copy.npz"
+    copy.write_bytes((folder / "near.npz").read_bytes())
+    text = " ".join(ranked(folder, "--permutations", "0", str(copy)).split())
+    near, other = (str(folder / f"{name}.npz") for name in ("near", "copy"))
+    assert f"as near, to four digits: {other}." in text or f"to four digits: {near}." in text
+    assert "four digits" not in ranked(folder, "--permutations", "0")
+
+
 def test_the_gate(folder: Path) -> None:
     near, far = (str(folder / name) for name in ("near.npz", "far.npz"))
     fast = ("--permutations", "0", "--json", "--require-first")

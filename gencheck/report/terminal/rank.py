@@ -15,8 +15,6 @@ _BAR = 12
 
 def render(doc: Document) -> RenderableType:
     """The report of one `rank` document."""
-    sets = doc["ranking"]
-    first = sets[0]
     parts: list[RenderableType] = [
         Text(_answer(doc), style="bold"),
         Text(""),
@@ -33,7 +31,7 @@ def render(doc: Document) -> RenderableType:
         wanted = doc["inputs"]["require_first"]
         text = f"{'passed' if passed else 'FAILED'}  require-first: {wanted}"
         parts.append(Padding(Text(text, style="green" if passed else "red"), (1, 0, 0, 0)))
-    parts.append(Padding(Text(f"Verdict: take {first['name']}.", style="bold"), (1, 0, 0, 0)))
+    parts.append(Padding(Text(_verdict(doc), style="bold"), (1, 0, 0, 0)))
     return Group(*parts)
 
 
@@ -43,6 +41,19 @@ def _answer(doc: Document) -> str:
     if not rest:
         return f"{text}: it is the only candidate."
     return f"{text}, of {len(rest) + 1} candidate sets."
+
+
+def _verdict(doc: Document) -> str:
+    """Which set to take; those that no four digits tell apart are one answer."""
+    first, *rest = doc["ranking"]
+    alike = [each["name"] for each in rest if _norm(each) == _norm(first)]
+    if not alike:
+        return f"Verdict: take {first['name']}."
+    return f"Verdict: take {first['name']}; as near, to four digits: {', '.join(alike)}."
+
+
+def _norm(each: dict[str, Any]) -> str:
+    return shown(each["v_frobenius"], each.get("log10", {}).get("v_frobenius"))
 
 
 def _table(doc: Document) -> RenderableType:
@@ -58,15 +69,15 @@ def _table(doc: Document) -> RenderableType:
 
 
 def _row(each: dict[str, Any], largest: float) -> list[RenderableType]:
-    value, logs = each["v_frobenius"], each.get("log10", {})
+    value = each["v_frobenius"]
     filled = 0 if value is None or largest <= 0 else max(1, round(_BAR * value / largest))
     p_value, error = each["permutation"].get("p_value"), each["gap"]["sample_error"]
     return [
         str(each["place"]),
         Text(f"{each['name']}\n{each['items']:,} items", overflow="fold"),
-        shown(value, logs.get("v_frobenius")),
+        _norm(each),
         Text("━" * filled, style="yellow"),
-        shown(each["beta1"], logs.get("beta1")),
+        shown(each["beta1"], each.get("log10", {}).get("beta1")),
         "" if p_value is None else f"{p_value:.2g}",
         f"{each['label_difference']:.3g}",
         shown(each["gap"]["sample_risk"]) if error is None else f"{error:.1%}",
