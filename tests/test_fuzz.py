@@ -96,6 +96,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "d.npz", x=x.astype(np.float32), y=y)
     lines = [",".join(map(str, [*row, label])) for row, label in zip(x, y, strict=True)]
     (folder / "d.csv").write_text("a,b,c,d,label\n" + "\n".join(lines))
+    rows = zip(x.tolist(), y.tolist(), strict=True)
+    objects = [json.dumps({"x": row, "label": label}) for row, label in rows]
+    (folder / "d.jsonl").write_text("\n".join(objects))
     head = bytes([0, 0, 8, 3]) + np.array([12, 2, 2], ">u4").tobytes()
     (folder / "train-images-idx3-ubyte").write_bytes(head + bytes(range(48)))
     labels = bytes([0, 0, 8, 1]) + np.array([12], ">u4").tobytes()
@@ -178,6 +181,7 @@ def pair_of_files(files: Path, folder: Path, dice: random.Random) -> list[str]:
         [
             ("dense.pt2", "d.npz"),
             ("dense.pt2", "d.csv"),
+            ("dense.pt2", "d.jsonl"),
             ("dense.pt", "d.npz"),
             ("conv.pt2", "train-images-idx3-ubyte"),
         ]
