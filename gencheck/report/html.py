@@ -165,11 +165,26 @@ def _items(doc: Document) -> dict[str, Any]:
     """The items that make up β1, where it is more than noise."""
     found = doc.get("attribution") or []
     if not found or not items_stand_out(doc):
-        return {"items": []}
+        return {"items": [], "strongest_place": None}
     most = max(abs(item["share"]) for item in found) or 1
+    energy = (doc.get("direction") or {}).get("energy") or []
+    top = max(energy, default=0.0)
+    marked = top > 0 and any(len(item.get("tokens", ())) == len(energy) for item in found)
     return {
-        "items": [item | {"width": round(100 * abs(item["share"]) / most, 2)} for item in found]
+        "items": [
+            item
+            | {"width": round(100 * abs(item["share"]) / most, 2)}
+            | {"words": _words(item.get("tokens", ()), energy if marked else (), top)}
+            for item in found
+        ],
+        "strongest_place": top if marked else None,
     }
+
+
+def _words(tokens: Sequence[str], energy: Sequence[float], top: float) -> list[tuple[str, float]]:
+    """The words of an item, each with the share of the direction at its place over the largest."""
+    strengths = [value / top for value in energy] if len(energy) == len(tokens) else []
+    return list(zip(tokens, strengths or [0.0] * len(tokens), strict=True))
 
 
 def _pictures(doc: Document, pictures: Pictures) -> dict[str, Any]:

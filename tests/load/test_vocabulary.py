@@ -1,6 +1,8 @@
 """The words of a text model, and the items that make up β1 in these words."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +16,7 @@ from gencheck.cli.concentrate_audit import _words
 from gencheck.errors import InputError
 from gencheck.load.vocabulary import read_vocabulary, vocabulary_of_folder
 from gencheck.report.concentrate import concentrate_body
+from gencheck.report.html import to_html
 from gencheck.report.json import document
 from gencheck.report.schema import schema_text
 from gencheck.report.terminal.concentrate import _blame
@@ -104,3 +107,24 @@ def test_the_items_that_make_up_beta1_are_listed_in_words(tmp_path: Path) -> Non
     text = as_text(Group(*_blame(doc)))
     assert "\x1b" not in text
     assert "mat" in text
+
+
+def test_the_page_colours_words_by_the_energy_of_their_place(tmp_path: Path) -> None:
+    case = computed_case("text")
+    words = [f"<{word}>" for word in WORDS]
+    vocabulary = read_vocabulary(written(tmp_path / "vocab.txt", "\n".join(words)))
+    options = AuditOptions(dtype=torch.float64, vocabulary=vocabulary)
+    result = audit(case.subject, case.sample, case.reference, "classification", options)
+    doc = document("concentrate", options.record(), concentrate_body(result), None)
+    page = to_html(doc, "Verdict: none.")
+    energy, count = doc["direction"]["energy"], len(doc["attribution"][0]["tokens"])
+    spans = re.findall(r'<span class="word"(?: style="[^"]*, ([\d.]+)\)")?>([^<]*)</span>', page)
+    shown = [each for item in doc["attribution"] for each in item["tokens"]]
+    assert [html.unescape(word) for _, word in spans] == shown
+    assert len(energy) == count
+    for place, (strength, _) in enumerate(spans):
+        expected = 0.75 * energy[place % count] / max(energy)
+        assert float(strength or 0) == pytest.approx(expected, abs=0.006)
+    # of a direction over other coordinates nothing is known of a word
+    plain = to_html(doc | {"direction": {"items": 0}}, "Verdict: none.")
+    assert "rgba(var(--hot), 0" not in plain
