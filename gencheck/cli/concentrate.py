@@ -1,6 +1,7 @@
 """`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -205,6 +206,13 @@ def concentrate(
             metavar="R", help="Fail (exit 1) where β1 is more than so many times its noise median."
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Say what the run would compute, hold and take by the stage, and end there.",
+        ),
+    ] = False,
     explain: Explain = False,
     as_json: AsJson = False,
     output: Output = None,
@@ -278,9 +286,10 @@ def concentrate(
     require_p_values(min_p_value, options.permutations)
     require_relabelling(max_beta1_ratio, options.permutations)
     options = replace(options, certificate=request)
-    result, inputs = run_audit(
-        checkpoint,
-        model,
+    run = partial(
+        run_audit,
+        checkpoint=checkpoint,
+        model=model,
         from_layer=from_layer,
         selection=selection,
         options=options,
@@ -290,6 +299,15 @@ def concentrate(
         output=output_name,
         vocabulary=vocabulary,
     )
+    if plan:
+        from gencheck.cli.concentrate_plan import deliver_plan
+
+        deliver_plan(run, as_json, output, report)
+        return
+
+    from gencheck.audit.run import audit
+
+    result, inputs = run(audit)
     gate = concentrate_gate(result, limits, min_p_value)
     inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
     inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}

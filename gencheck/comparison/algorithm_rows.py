@@ -21,9 +21,10 @@ from gencheck.comparison.measures.margins import margins_of, ramp_losses
 from gencheck.comparison.measures.posterior import gibbs_facts
 from gencheck.comparison.result import Assumption, TheoryRow
 from gencheck.comparison.study import INDEPENDENT, Study, uncovered
-from gencheck.network.algebra import GatedNode, NumericAlgebra, decided, gate_values
+from gencheck.network.algebra import NumericAlgebra
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Network
+from gencheck.network.planes import GatedNode, decided, gate_values
 from gencheck.network.scaled import Scaled
 from gencheck.progress import Progress
 

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from gencheck.errors import InputError
-from gencheck.network.algebra import GatedNode, NumericAlgebra, Planes, decided, gate_values
+from gencheck.network.algebra import NumericAlgebra
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.planes import GatedNode, Planes, decided, gate_values
 from gencheck.network.scaled import Scaled
 
 

@@ -7,15 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gencheck.network.algebra import (
-    GatedNode,
-    NumericAlgebra,
-    Planes,
-    gate_values,
-    identity_weight,
-    logits,
-    open_gates,
-)
+from gencheck.network.algebra import NumericAlgebra, identity_weight, logits, open_gates
 from gencheck.network.computed import Attend, Centre, Constant, Embed, Scale
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import (
@@ -32,6 +24,7 @@ from gencheck.network.ir import (
     Reshape,
     Select,
 )
+from gencheck.network.planes import GatedNode, Planes, gate_values
 from gencheck.network.scaled import Scaled
 
 

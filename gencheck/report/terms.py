@@ -255,6 +255,12 @@ TERMS: tuple[Term, ...] = (
     _term(
         "executor", ("concentrate",), "How kernels are formed: matrix products, or counted bits."
     ),
+    _term(
+        "plan | cells | sent",
+        ("concentrate",),
+        "What `--plan` says before a run: pairs, operations, bytes and memory, and seconds by the stage. "
+        "Cells are the entries of all maps over one pair; sent is what each of several processes sends.",
+    ),
     # theories
     _term(
         "validation",

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from gencheck.audit.model import AuditedModel, model_of_module
-from gencheck.network.algebra import GatedNode, NumericAlgebra, Planes, gate_values, logits
+from gencheck.network.algebra import NumericAlgebra, logits
 from gencheck.network.computed import Embed
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Network
+from gencheck.network.planes import GatedNode, Planes, gate_values
 from gencheck.network.scaled import Scaled
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.factors import forward
