@@ -125,9 +125,10 @@ class Pilot:
         total = self.full.count
         chosen = part_of(self.full, pilot_items(self.program, total))
         items, entered = self._timed(chosen.entering)
-        _, checked = self._timed(lambda: output_deviation(self.full.model, items))
         self.kernel.features(items[:_LOOK])
         features, passed = self._timed(lambda: self.kernel.features(items))
+        model, outputs = self.full.model, features.outputs
+        _, checked = self._timed(lambda: output_deviation(model, items, outputs))
         self.chosen, self.items, self.features = chosen, items, features
         ratio = total / chosen.count
         return checked + entered * ratio + passed * ratio / self.full.ranks.size

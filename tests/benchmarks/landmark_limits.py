@@ -8,8 +8,8 @@ draws (Chen, Epperly, Tropp, Webber 2023, not looked up), and of the first eigen
 choice of choice of items can surpass in what it leaves of the trace.
 
 For each: the part of β1 that the span holds, and the upper end over the lower one with the residual known
-in blocks of as many items as there are landmarks (what is computed), and with the residual known whole
-(which takes passes over all pairs).
+in blocks of as many items as there are landmarks (what is computed), with M known whole (which takes one
+product of K, a pass over all pairs), and with h known whole too (which takes a Lanczos run of passes).
 """
 
 import argparse
@@ -68,23 +68,21 @@ def leading(kernel: Tensor, count: int) -> Tensor:
     return (basis @ vectors[:, -count:]) * values[-count:].clamp(min=0).sqrt()
 
 
-def ends(
+def residual_on(
     kernel: Tensor, weights: Tensor, own: Tensor, parts: list[Tensor]
-) -> tuple[float, float, float]:
-    """Lower end, upper end and λ_max of the residual on the reference, known within each of `parts`."""
-    operator = own.T @ (weights[:, None] * own)
-    lower = float(torch.linalg.eigvalsh(operator)[-1])
-    cross, largest = torch.zeros_like(operator), 0.0
+) -> tuple[Tensor, float]:
+    """M and h (docs/mathematics.md) with the residual known within each of `parts`."""
+    cross, largest = own.new_zeros((own.shape[1], own.shape[1])), 0.0
     for part in parts:
         rest = kernel[part][:, part] - own[part] @ own[part].T
         weighted = weights[part, None] * own[part]
         cross += len(parts) * (weighted.T @ (rest @ weighted))
         above = weights[part] > 0
         reference = rest[above][:, above]
-        top = torch.lobpcg(reference, 1, niter=60)[0] if len(parts) == 1 else None
-        top = torch.linalg.eigvalsh(reference)[-1] if top is None else top
+        large = len(reference) > 1000
+        top = torch.lobpcg(reference, 1)[0] if large else torch.linalg.eigvalsh(reference)[-1]
         largest += float(weights.max()) * float(top)
-    return lower, upper_end(operator, cross, largest, lower), largest
+    return cross, largest
 
 
 def main() -> None:
@@ -108,17 +106,21 @@ def main() -> None:
     }
     trace = float(kernel.diagonal().sum())
     print(f"{2 * m:,} items, {count:,} dimensions")
-    print("| subspace | of the trace left | of β1 held | residual's λ_max / β1 | blocks | whole |")
+    print("| subspace | of the trace left | of β1 held | in blocks | M whole | M and h whole |")
     print("|---|---|---|---|---|---|")
     for name, own in subspaces.items():
-        lower, upper, _ = ends(kernel, weights, own, blocks)
-        _, least, largest = ends(kernel, weights, own, whole)
-        left = 1 - float(own.square().sum()) / trace
-        print(
-            f"| {name} | {left:.1%} | {lower / exact:.1%} | {largest / exact:.2f} "
-            f"| {upper / lower:.3f} | {least / lower:.3f} |",
-            flush=True,
+        operator = own.T @ (weights[:, None] * own)
+        lower = float(torch.linalg.eigvalsh(operator)[-1])
+        (cross, rest), (least_cross, least) = (
+            residual_on(kernel, weights, own, parts) for parts in (blocks, whole)
         )
+        uppers = [
+            upper_end(operator, *known, lower) / lower
+            for known in ((cross, rest), (least_cross, rest), (least_cross, least))
+        ]
+        left = 1 - float(own.square().sum()) / trace
+        shown = " | ".join(f"{upper:.3f}" for upper in uppers)
+        print(f"| {name} | {left:.1%} | {lower / exact:.1%} | {shown} |", flush=True)
 
 
 if __name__ == "__main__":
