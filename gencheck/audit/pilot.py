@@ -27,9 +27,10 @@ from gencheck.audit.pilot_items import (
 from gencheck.audit.pilot_products import CountedGram, ProductTimes, timed
 from gencheck.audit.question import Question
 from gencheck.audit.self_check import output_deviation
-from gencheck.audit.stages import direction_of, sup_norms_of
+from gencheck.audit.stages import sup_norms_of
 from gencheck.audit.strategies import WholeGram
 from gencheck.progress import SILENT
+from gencheck.spectral.beta1.energy import coordinate_energy
 from gencheck.spectral.kernel.blocks import held_blocks
 from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.executors import Executor
@@ -43,8 +44,8 @@ from gencheck.spectral.ranks import ALONE
 # Items of the first look at how long a pair takes.
 _LOOK = 32
 
-# Seconds of the search for the largest path, at most.
-_SEARCH = 1.0
+# Seconds of the search for the largest path, and items that a direction is projected on, at most.
+_SEARCH, _DIRECTION = 1.0, 96
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ class Pilot:
             found["permutation"] = self._solving("permutation", lambda: view.permutation_test(None))
             found["permutation"] += self._forms()
         if self.question.options.top:
-            found["direction"] = self._direction(view)
+            found["direction"] = self._direction()
         return found
 
     @property
@@ -256,16 +257,15 @@ class Pilot:
             return seconds + asked - tried
         return min(seconds * self.full.count / part.count, max(seconds, asked))
 
-    def _direction(self, view: WholeGram) -> float:
-        """Pairs of the items that the direction is projected on."""
-        moments = view.moments()
-        found, seconds = self._timed(
-            lambda: direction_of(self.question, self.kernel, self.features, moments)
-        )
-        if found is None:
-            return seconds
+    def _direction(self) -> float:
+        """Pairs of the items that the direction is projected on; what they are makes no difference."""
         items = direction_items(self.kernel.windows, self.full.count)
-        return seconds * (items / found.items) ** 2
+        few = min(items, self.question.count, _DIRECTION)
+        factors, products = self.features.factors.taken(torch.arange(few)), torch.ones(few)
+        _, seconds = self._timed(
+            lambda: coordinate_energy(self.kernel.windows, factors, products.double(), 0)
+        )
+        return seconds * (items / few) ** 2
 
     def _timed(self, call: Callable[[], T]) -> tuple[T, float]:
         """What `call` returns, and the seconds until the device has done it."""

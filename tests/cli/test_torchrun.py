@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from typer.testing import CliRunner
 from gencheck.audit.memory_plan import memory_plan
 from gencheck.audit.options import AuditOptions
 from gencheck.cli import sharing
-from gencheck.cli.app import app, callback_of, command_names
-from gencheck.cli.launch import SHARED, Launch, launch
+from gencheck.cli.app import app, command_names
+from gencheck.cli.launch import SHARED, Launch, launch, require_shareable
+from gencheck.errors import InputError
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import LANES, dealt
@@ -245,18 +245,26 @@ def test_the_waits_for_the_other_ranks_add_up_to_less_than_ten_seconds() -> None
 @pytest.mark.parametrize("command", [name for name in command_names() if name not in SHARED])
 def test_every_other_command_is_refused(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than done by each process; before anything is read."""
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        words = ["x"] * sum(
-            parameter.default is parameter.empty
-            for parameter in signature(callback_of(command)).parameters.values()
-        )
-        done = CliRunner().invoke(app, [command, *words])
-        assert done.exit_code == 2
-        assert done.stdout == ""
-        assert f"torchrun: found 2 processes for gencheck {command}" in done.stderr
+        with pytest.raises(InputError, match=f"found 2 processes for gencheck {command};"):
+            require_shareable(command)
+
+
+@pytest.mark.parametrize("words", ["demo", "config", "explain β1", "compare m.pt2 d.npz"])
+def test_the_refusal_comes_before_the_command(
+    words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "torchrun: found 2 processes for gencheck" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_lanes_hold_every_tile_once_and_about_as_many_pairs() -> None:
