@@ -80,10 +80,7 @@ def top_direction(
     # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
     parts = (weights * products).abs()
     total = len(products)
-    cheap, affordable = (
-        max(2, isqrt(int(2 * work / program.flops_per_pair))) for work in (_CHEAP, _OPERATIONS)
-    )
-    count = min(total, affordable, _MOST, max(cheap, int(total * _SHARE)))
+    count = direction_items(program, total)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     parts[order[: count // 2]] = torch.inf
     chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
@@ -98,6 +95,14 @@ def top_direction(
         picture=picture,
         mean=item_picture(factors.items.double().mean(0).cpu().numpy(), picture),
     )
+
+
+def direction_items(program: Program, total: int) -> int:
+    """How many of `total` items the direction is projected on."""
+    cheap, affordable = (
+        max(2, isqrt(int(2 * work / program.flops_per_pair))) for work in (_CHEAP, _OPERATIONS)
+    )
+    return min(total, affordable, _MOST, max(cheap, int(total * _SHARE)))
 
 
 def _item(question: Question, position: int) -> list[float]:

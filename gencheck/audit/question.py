@@ -104,7 +104,10 @@ class Question:
     def entering(self) -> Tensor:
         """The pooled tensors that enter the network: the items, or what the head makes of them."""
         items, options = torch.cat([self.sample.items, self.reference.items]), self.options
-        items, head = items.to(options.device), self.model.head
+        if options.device.startswith("cuda"):
+            # from pinned memory the host need not wait for the copy
+            items = items.pin_memory()
+        items, head = items.to(options.device, non_blocking=True), self.model.head
         if head is None:
             return items.to(options.dtype)
         if not self.model.whole_numbers:

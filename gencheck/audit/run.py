@@ -9,25 +9,22 @@ from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
-from gencheck.audit.attribution import largest_shares, top_direction
-from gencheck.audit.beta1 import Moments
+from gencheck.audit.attribution import largest_shares
 from gencheck.audit.certificate_request import require_certifiable
-from gencheck.audit.image_grid import picture_of
 from gencheck.audit.memory_plan import MemoryBudget, require_memory
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled, Question
-from gencheck.audit.result import ConcentrationResult, Direction
+from gencheck.audit.result import ConcentrationResult
 from gencheck.audit.self_check import (
     output_deviation,
     require_finite_outputs,
     require_gap_within_bounds,
 )
+from gencheck.audit.stages import direction_of, sup_norms_of
 from gencheck.audit.strategies import FromLandmarks, KernelView, WholeGram
 from gencheck.audit.summary import Measurements, summarise
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.beta2.deadline import Deadline
-from gencheck.spectral.beta2.sup_norm import SupNorm, sup_norms
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 from gencheck.spectral.ranks import ALONE, Ranks
 
@@ -109,7 +106,7 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
     with clock.stage("beta1"):
         moments = view.moments()
     with clock.stage("beta2"):
-        sup = _sup_norms(question, kernel, features)
+        sup = sup_norms_of(question, kernel, features)
     certified, permutation, direction = None, None, None
     if options.certificate is not None:
         with clock.stage("certificate"):
@@ -119,7 +116,7 @@ def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
             permutation = view.permutation_test(sup)
     if options.top:
         with clock.stage("direction"):
-            direction = _direction(question, kernel, features, moments)
+            direction = direction_of(question, kernel, features, moments)
     measured = Measurements(
         program=kernel.program(view.facts.executor),
         windows=kernel.windows,
@@ -165,33 +162,6 @@ def _features(
         features = kernel.features(items, question.progress, folder)
     require_finite_outputs(features.outputs, question.options.dtype)
     return features
-
-
-def _sup_norms(question: Question, kernel: PathKernel, features: PathFeatures) -> SupNorm:
-    """β2's interval, and the path that attains its lower end."""
-    seconds = question.options.beta2_budget
-    if seconds == 0:
-        return SupNorm.unsearched(question.difference.targets.shape[1])
-    return sup_norms(
-        # whole windows at a time, whatever the executor: the search is then many times quicker
-        kernel.windows,
-        features.factors,
-        question.difference.target_weights(),
-        budget=question.options.beta2_operations,
-        gates_lie_in_unit_interval=question.network.gates_lie_in_unit_interval,
-        seed=question.options.seed,
-        progress=question.progress,
-        deadline=Deadline(seconds),
-    )
-
-
-def _direction(
-    question: Question, kernel: PathKernel, features: PathFeatures, moments: Moments
-) -> Direction | None:
-    """Where on the input β1's direction lies."""
-    stored = question.sample.stored_shape if question.model.head is None else None
-    picture = picture_of(question.network.input_shape, stored)
-    return top_direction(question, kernel.windows, features.factors, moments, picture)
 
 
 def _size(question: Question, features: PathFeatures) -> float:

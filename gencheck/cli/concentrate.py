@@ -1,12 +1,12 @@
 """`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -29,13 +29,6 @@ from gencheck.cli.options import (
     confidence_of,
     share,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 _Limit = typer.Option(help="Fail (exit 1) where the figure exceeds this.")
 
@@ -205,6 +198,13 @@ def concentrate(
             metavar="R", help="Fail (exit 1) where β1 is more than so many times its noise median."
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Say what the run would compute, hold and take by the stage, and end there.",
+        ),
+    ] = False,
     explain: Explain = False,
     as_json: AsJson = False,
     output: Output = None,
@@ -222,11 +222,8 @@ def concentrate(
     from gencheck.audit.certificate_request import certificate_request
     from gencheck.audit.inputs import DataSelection
     from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
-    from gencheck.cli.concentrate_gate import (
-        concentrate_gate,
-        require_p_values,
-        require_relabelling,
-    )
+    from gencheck.cli.concentrate_delivery import Delivery, deliver_audit, deliver_plan
+    from gencheck.cli.concentrate_gate import require_p_values, require_relabelling
     from gencheck.load.normalise import normalisation
     from gencheck.load.resize import resize_of
     from gencheck.report.limits import maximum_check
@@ -278,9 +275,10 @@ def concentrate(
     require_p_values(min_p_value, options.permutations)
     require_relabelling(max_beta1_ratio, options.permutations)
     options = replace(options, certificate=request)
-    result, inputs = run_audit(
-        checkpoint,
-        model,
+    run = partial(
+        run_audit,
+        checkpoint=checkpoint,
+        model=model,
         from_layer=from_layer,
         selection=selection,
         options=options,
@@ -290,20 +288,8 @@ def concentrate(
         output=output_name,
         vocabulary=vocabulary,
     )
-    gate = concentrate_gate(result, limits, min_p_value)
-    inputs |= {"max_beta1": max_beta1, "max_beta2": max_beta2, "max_bound": max_bound}
-    inputs |= {"min_p_value": min_p_value, "max_beta1_ratio": max_beta1_ratio}
-
-    from gencheck.report.concentrate import concentrate_body
-    from gencheck.report.json import document
-    from gencheck.report.pictures import pictures_of
-
-    doc = document("concentrate", inputs, concentrate_body(result), gate)
-    mean = None if result.direction is None else result.direction.mean
-    deliver(doc, _report, as_json, output, report, pictures=pictures_of(result), mean=mean)
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.concentrate import render
-
-    return render
+    where = Delivery(as_json, output, report)
+    if plan:
+        deliver_plan(run, where)
+    else:
+        deliver_audit(run, limits, min_p_value, where)

@@ -3,12 +3,16 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gencheck.audit.options import AuditOptions
-    from gencheck.audit.result import ConcentrationResult
     from gencheck.load.vocabulary import Vocabulary
+
+
+Result = TypeVar("Result")
 
 
 def rounds_of(asked: int | None, landmarks: int | None) -> int:
@@ -62,6 +66,7 @@ def _words(path: Path | None, checkpoint: Path, text: bool) -> "Vocabulary | Non
 
 
 def run_audit(
+    measure: "Callable[..., Result]",
     checkpoint: Path,
     model: str | None,
     from_layer: str | None,
@@ -73,18 +78,17 @@ def run_audit(
     key: str | None,
     output: str | None,
     vocabulary: Path | None = None,
-) -> "tuple[ConcentrationResult, dict[str, Any]]":
-    """Open model and data, measure, and record what went in.
+) -> "tuple[Result, dict[str, Any]]":
+    """Open model and data, `measure` as `audit` or `plan_audit` does, and record what went in.
 
     Raises
     ------
     GencheckError
-        As `open_inputs` and `audit` raise it.
+        As `open_inputs` and `measure` raise it.
     """
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
     from gencheck.audit.ranks import require_same
-    from gencheck.audit.run import audit
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.cli.sharing import shared
     from gencheck.memory import memory_limit
@@ -110,7 +114,7 @@ def run_audit(
             require_independent_gates(opened.gates_independent)
         require_same(ranks, opened, options)
         load_seconds = time.perf_counter() - started
-        result = audit(
+        result = measure(
             opened.model,
             opened.sample,
             opened.reference,

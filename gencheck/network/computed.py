@@ -1,6 +1,7 @@
 """Nodes of transformers and their kin: gates that are computed, centring, parameters, tokens."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -44,7 +45,7 @@ class Centre(Node):
     scale: Tensor | None
     shift: Tensor | None
 
-    @property
+    @cached_property
     def group_of(self) -> Index:
         """The group of each flat unit."""
         groups = np.empty(self.members.size, np.int64)

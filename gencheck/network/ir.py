@@ -84,6 +84,11 @@ class Gate(Node):
         """One."""
         return 1
 
+    @cached_property
+    def leaks(self) -> bool:
+        """True where an inactive gate is worth more or less than 0."""
+        return self.slope is not None and bool(self.slope.any())
+
 
 # The planes of a Clamp.
 INSIDE, ABOVE, BELOW = 0, 1, 2

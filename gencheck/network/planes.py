@@ -1,6 +1,7 @@
 """What an item decides about each node: planes of gates, from the values that enter it."""
 
 from itertools import product
+from math import prod
 from typing import TypeAlias
 
 import torch
@@ -9,22 +10,30 @@ from torch.nn import functional
 
 from gencheck.network.activations import SMOOTH
 from gencheck.network.computed import Computed
-from gencheck.network.ir import Clamp, Gate, MaxPool
+from gencheck.network.ir import AvgPool, Clamp, Gate, MaxPool
+from gencheck.network.on_device import on_device
 from gencheck.network.scaled import Scaled
-from gencheck.network.windows import Windows
+from gencheck.network.windows import Index, Windows
 
 # The planes of one node's gates, each of shape (N, *shape); None where a plane is 1 everywhere.
 Planes: TypeAlias = list[Tensor]
 GatedNode: TypeAlias = Gate | Clamp | MaxPool | Computed
 
 
-def taps_read(tensor: Tensor, reads: Tensor, fill: float) -> Tensor:
+def taps_of(tensor: Tensor, reads: Index, fill: float) -> Tensor:
     """What windows read: from (N, C, positions) to (N, C, taps, windows), `fill` where nothing."""
     padded = functional.pad(tensor, (0, 1), value=fill)
-    index = torch.where(reads < 0, torch.tensor(tensor.shape[2]), reads).to(tensor.device)
+    index = on_device(reads, tensor)
+    # one that is outside reads the last entry
+    index = torch.where(index < 0, tensor.shape[2], index)
     # a gather, since the gradient of indexing adds one entry at a time
     flat = index.flatten().expand(*padded.shape[:2], -1)
     return torch.gather(padded, 2, flat).reshape(*padded.shape[:2], *index.shape)
+
+
+def channels_of(node: MaxPool | AvgPool, windows: int) -> int:
+    """The channels of a pool with so many windows in each."""
+    return prod(node.shape) // windows
 
 
 def window_taps(tensor: Tensor, windows: Windows, fill: float) -> list[Tensor]:
@@ -78,7 +87,8 @@ def gate_values(node: GatedNode, plane: Tensor, like: Tensor) -> Tensor:
     """Gates as numbers from a plane that `decided` made: slopes where a ReLU's kin is not active."""
     if plane.dtype != torch.bool:
         return plane.to(like)
-    if not isinstance(node, Gate) or node.slope is None or not bool(node.slope.any()):
+    if not isinstance(node, Gate) or node.slope is None or not node.leaks:
         return plane.to(like)
     # from numbers of the run's own dtype: a slope rounded to float32 would cost float64 runs digits
-    return torch.where(plane, like.new_ones(()), node.slope.to(like))
+    slope = on_device(node.slope, like, like.dtype)
+    return torch.where(plane, like.new_ones(()), slope)

@@ -3,7 +3,8 @@
 from difflib import get_close_matches
 
 from gencheck.errors import InputError
-from gencheck.report.terms import TERMS, Term
+from gencheck.report.term import Term
+from gencheck.report.terms import TERMS
 
 
 def terms_of(command: str) -> tuple[Term, ...]:

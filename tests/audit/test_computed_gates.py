@@ -91,10 +91,11 @@ def test_two_phases_with_computed_gates_are_refused_by_name() -> None:
         model_of_module(build_computed("swiglu"), [(3,)], gates=gates)
 
 
-def test_compare_refuses_computed_gates_by_name() -> None:
+def test_theories_of_layers_name_what_is_outside_them() -> None:
     case = computed_case("layer_norm_after")
-    with pytest.raises(UnsupportedModel, match=r"centre at 1 \(compare's theories"):
-        compare(case.subject, case.sample, case.reference)
+    rows = compare(case.subject, case.sample, case.reference).rows
+    reasons = {row.reason for row in rows if row.name in ("vc", "pac-bayes", "spectral-margin")}
+    assert reasons == {"outside this theory: scale at 1 and 1 more"}
 
 
 @pytest.mark.parametrize("name", ["swin_windows", "squeeze_excite", "text_last"])

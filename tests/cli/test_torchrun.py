@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 
 from gencheck.audit.memory_plan import memory_plan
 from gencheck.audit.options import AuditOptions
-from gencheck.cli.app import app
-from gencheck.cli.launch import Launch, launch
+from gencheck.cli import sharing
+from gencheck.cli.app import app, command_names
+from gencheck.cli.launch import SHARED, Launch, launch, require_shareable
+from gencheck.errors import InputError
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import LANES, dealt
@@ -25,6 +28,9 @@ from tests.cases import random_case
 from tests.networks import build
 
 _ITEMS = 40
+
+# Seconds after a fault in which all ranks have ended, however busy the machine.
+_GENEROUS = 300.0
 
 
 def write_case(folder: Path) -> None:
@@ -59,6 +65,7 @@ def commands(folder: Path, memory: str) -> dict[str, list[str]]:
         "bits": [*few, "--executor", "bits"],
         "recompute": [*few, "--gram", "recompute", "--dtype", "float64", "--limit", "20"],
         "memory": [*few, *limited, "--cache", str(folder / "cache")],
+        "plan": [*few, "--plan"],
         "landmarks": [*few, "--landmarks", "5"],
         "other": ["val-bound", "--m-val", "100", "--n-models", "3", "--val-error", "0.1"],
     }
@@ -78,21 +85,26 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
         results[1][name] = {"code": done.exit_code, "stdout": done.stdout}
     torch.set_num_threads(threads)
     for size in (2, 3):
-        listed = folder / f"{size}.json"
-        listed.write_text(json.dumps(list(asked.values())), encoding="utf-8")
-        program = str(Path(__file__).with_name("torchrun_commands.py"))
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        done = subprocess.run(
-            [*launcher, "--nproc-per-node", str(size), program, str(listed)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
-        outcomes = json.loads(listed.with_suffix(".found").read_text(encoding="utf-8"))
-        results[size] = dict(zip(asked, outcomes, strict=True))
+        results[size] = on_ranks(folder, asked, size)
     return results
+
+
+def on_ranks(folder: Path, asked: dict[str, list[str]], size: int) -> dict[str, Any]:
+    """What each command gave on so many processes."""
+    listed = folder / f"{size}.json"
+    listed.write_text(json.dumps(list(asked.values())), encoding="utf-8")
+    program = str(Path(__file__).with_name("torchrun_commands.py"))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", str(size), program, str(listed)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(listed.with_suffix(".found").read_text(encoding="utf-8"))
+    return dict(zip(asked, outcomes, strict=True))
 
 
 def figures(text: str) -> dict[str, Any]:
@@ -109,6 +121,31 @@ def test_every_figure_has_the_bits_of_one_process(
     assert shared["code"] == alone["code"] == (1 if name == "plain" else 0), shared["stderr"]
     assert figures(shared["stdout"]) == figures(alone["stdout"])
     assert json.loads(shared["stdout"])["timing"]["gram"]["ranks"] == size
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_four_processes_too(found: dict[int, dict[str, Any]], tmp_path: Path) -> None:
+    write_case(tmp_path)
+    asked = {"plain": commands(tmp_path, "1GiB")["plain"]}
+    shared, alone = (
+        {name: value for name, value in figures(text).items() if name != "inputs"}
+        for text in (on_ranks(tmp_path, asked, 4)["plain"]["stdout"], found[1]["plain"]["stdout"])
+    )
+    assert shared == alone
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_plan_speaks_of_all_ranks(found: dict[int, dict[str, Any]], size: int) -> None:
+    alone, shared = found[1]["plan"], found[size]["plan"]
+    assert shared["code"] == alone["code"] == 0, shared["stderr"]
+    one, several = json.loads(alone["stdout"]), json.loads(shared["stdout"])
+    assert (one["work"]["ranks"], several["work"]["ranks"]) == (1, size)
+    assert several["work"]["flops"] == one["work"]["flops"]
+    assert one["bytes"]["sent"] == {"gates": 0, "product": 0}
+    assert several["bytes"]["sent"]["gates"] > 0
+    assert several["memory"]["gram"] == one["memory"]["gram"] // size
 
 
 @pytest.mark.distributed
@@ -138,10 +175,11 @@ def test_what_cannot_be_shared_is_refused(found: dict[int, dict[str, Any]]) -> N
 
 
 _TRANSFORM = """\
-import os, signal
+import os, pathlib, time
 
 def same(item):
     if os.environ["RANK"] == "1":
+        pathlib.Path("struck").write_text(str(time.time()))
         DO
     return item
 """
@@ -180,6 +218,8 @@ def test_a_fault_on_one_rank_ends_all(tmp_path: Path, fault: str) -> None:
     transform = ["--transform", "own:same"]
     own = ["--seed", "7", "--top", "3"] if fault == "options" else []
     (first, said, words), (second, nothing, others) = ended(tmp_path, *transform, own=own)
+    # a run that hung would be here for ever; ten seconds are for a machine with nothing else to do
+    assert time.time() - float((tmp_path / "struck").read_text()) < _GENEROUS
     assert not said
     assert not nothing
     assert first != 0
@@ -195,6 +235,36 @@ def test_a_fault_on_one_rank_ends_all(tmp_path: Path, fault: str) -> None:
     else:
         assert first == second == 2
         assert "that ranks 0 and 1 differ in seed, top" in words
+
+
+def test_the_waits_for_the_other_ranks_add_up_to_less_than_ten_seconds() -> None:
+    # until a failure is seen, until the rank's own error is told, and until all have heard it
+    assert sharing._LOOK + 10 * sharing._LOOK + sharing._HEARD < 10
+
+
+@pytest.mark.parametrize("command", [name for name in command_names() if name not in SHARED])
+def test_every_other_command_is_refused(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than done by each process; before anything is read."""
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(InputError, match=f"found 2 processes for gencheck {command};"):
+            require_shareable(command)
+
+
+@pytest.mark.parametrize("words", ["demo", "config", "explain β1", "compare m.pt2 d.npz"])
+def test_the_refusal_comes_before_the_command(
+    words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "torchrun: found 2 processes for gencheck" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_lanes_hold_every_tile_once_and_about_as_many_pairs() -> None:

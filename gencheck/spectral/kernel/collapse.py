@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gencheck.network.on_device import on_device
 from gencheck.network.program import Batch
+from gencheck.network.windows import Index
 from gencheck.spectral.kernel.grid import Grid, common_grid
 
 
@@ -25,12 +27,15 @@ class Layout:
         True where the blocks' cells are all the map's cells in order.
     even
         True where all blocks have as many units.
+    totals
+        Units of all blocks that go to each cell.
     """
 
     grid: Grid | None
     lead: int
     covers: bool
     even: bool
+    totals: Index
 
     def starts_cells(self, batch: Batch) -> bool:
         """True where its blocks can be written into memory that holds nothing yet."""
@@ -43,16 +48,17 @@ def layout_of(batch: Batch, cells: int) -> Layout:
     """How the blocks of a batch lie in a map of so many cells."""
     covers = np.array_equal(batch.cells, np.arange(cells))
     even = bool(batch.counts.min() == batch.width)
+    totals = np.bincount(batch.cells, batch.counts, cells).astype(np.int64)
     grid = common_grid(batch.at, batch.cells)
     if grid is None:
-        return Layout(None, 0, covers, even)
+        return Layout(None, 0, covers, even, totals)
     distinct = len(np.unique(batch.cells))
     lead = len(grid.sizes)
     while distinct < batch.blocks and lead and grid.strides[1][lead - 1] == 0:
         lead -= 1
     if prod(grid.sizes[:lead]) != distinct:
-        return Layout(None, 0, covers, even)
-    return Layout(grid, lead, covers, even)
+        return Layout(None, 0, covers, even, totals)
+    return Layout(grid, lead, covers, even, totals)
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,7 @@ class CollapseStep:
 
     def _add_by_index(self, first: int, stop: int, part: Tensor, out: Tensor) -> None:
         at, cells = (
-            torch.from_numpy(index[first:stop]).to(part.device)
-            for index in (self.batch.at, self.batch.cells)
+            on_device(index, part)[first:stop] for index in (self.batch.at, self.batch.cells)
         )
         if self.carrier is not None:
             part.mul_(self.carrier[at])
@@ -110,8 +115,8 @@ def add_counts(step: CollapseStep, out: Tensor, constant: float | None) -> None:
     batch, grid, lead = step.batch, step.layout.grid, step.layout.lead
     shape = (-1, *[1] * (out.ndim - 1))
     if step.carrier is None:
-        total = np.bincount(batch.cells, batch.counts, out.shape[0])
-        out.add_(torch.from_numpy(total).to(out).view(shape), alpha=step.scale)
+        totals = on_device(step.layout.totals, out, out.dtype)
+        out.add_(totals.view(shape), alpha=step.scale)
     elif grid is not None and step.layout.even:
         carrier = grid.view(0, step.carrier)
         if lead < len(grid.sizes):
@@ -120,6 +125,6 @@ def add_counts(step: CollapseStep, out: Tensor, constant: float | None) -> None:
         before = target if constant is None else out.new_full((), constant)
         torch.add(before, carrier, alpha=batch.width * step.scale, out=target)
     else:
-        at, cells = (torch.from_numpy(i).to(out.device) for i in (batch.at, batch.cells))
-        counts = torch.from_numpy(batch.counts).to(out).view(shape)
+        at, cells = (on_device(index, out) for index in (batch.at, batch.cells))
+        counts = on_device(batch.counts, out, out.dtype).view(shape)
         out.index_add_(0, cells, step.carrier[at] * counts, alpha=step.scale)

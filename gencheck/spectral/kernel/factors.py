@@ -1,86 +1,28 @@
 """What each item contributes to the path kernel: its coordinates and its gates, kept compact."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gencheck.network.algebra import gated_logits, logits
 from gencheck.network.computed import Computed
 from gencheck.network.ir import Clamp, Gate, MaxPool, Network
+from gencheck.network.on_device import on_device
 from gencheck.network.planes import GatedNode, Planes
-from gencheck.network.program import Batch, Column, channels_last
-from gencheck.network.scaled import Scaled
+from gencheck.network.program import Batch, Column
+from gencheck.network.scaled import Scaled, Unscaled, rescaled
 from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.grid import Grid, common_grid
+from gencheck.spectral.kernel.plane import Plane, packed
 from gencheck.spectral.ranks import ALONE, Ranks, dealt
 
 # Entries of the largest tensor of one forward pass: on a CPU so few that a layer's values are still in
 # its caches when the next layer reads them.
 _PASS_ENTRIES = {"cpu": 2**21, "cuda": 2**25}
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One plane of a node's gates for N items.
-
-    Attributes
-    ----------
-    stored
-        For gates of two values, bits of shape (N, ⌈width/8⌉) in bytes; else numbers (N, width).
-        Channels come last, so that the channels at one position lie side by side.
-    width
-        The number of gates of one item.
-    channels
-        How many of them are at one position.
-    slope
-        What an inactive gate is worth, shape (width,), channels last; None for 0.
-    """
-
-    stored: Tensor
-    width: int
-    channels: int
-    slope: Tensor | None
-
-    def places(self, units: Index) -> Index:
-        """Where flat units, counted with channels first, are stored; −1 stays."""
-        return channels_last(units, self.width, self.channels)
-
-    @property
-    def is_binary(self) -> bool:
-        """True where every gate is 0 or 1."""
-        return self.stored.dtype == torch.uint8 and self.slope is None
-
-    def values(self, rows: slice | Tensor) -> Tensor:
-        """The gates of some items, shape (n, width): booleans, or numbers where there are others."""
-        if self.stored.dtype != torch.uint8:
-            return self.stored[rows]
-        active = _unpacked(self.stored[rows], self.width)
-        if self.slope is None:
-            return active
-        return torch.where(active, self.slope.new_ones(()), self.slope)
-
-
-_POWERS = tuple(1 << shift for shift in reversed(range(8)))
-
-
-def _unpacked(stored: Tensor, width: int) -> Tensor:
-    if stored.device.type == "cpu":
-        bits = np.unpackbits(stored.numpy(), axis=1, count=width)
-        return torch.from_numpy(bits.view(np.bool_))
-    powers = torch.tensor(_POWERS, dtype=torch.uint8, device=stored.device)
-    return (stored[:, :, None] & powers).ne(0).flatten(1)[:, :width]
-
-
-def _packed(active: Tensor) -> Tensor:
-    if active.device.type == "cpu":
-        return torch.from_numpy(np.packbits(active.numpy(), axis=1))
-    padded = torch.nn.functional.pad(active, (0, -active.shape[1] % 8))
-    powers = torch.tensor(_POWERS, dtype=torch.uint8, device=active.device)
-    return (padded.view(len(active), -1, 8) * powers).sum(2, dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -154,11 +96,11 @@ class FactorReader:
         shape = (len(values), *index.shape)
         if grid is not None:
             return grid.view(0, values, axis=1).reshape(shape)
-        flat = index.ravel()
-        if bool((flat < 0).any()):
+        flat = on_device(index, values).flatten()
+        if bool((index < 0).any()):
             values = torch.nn.functional.pad(values, (0, 1))
-            flat = np.where(flat < 0, values.shape[1] - 1, flat)
-        return values.index_select(1, torch.from_numpy(flat).to(values.device)).view(shape)
+            flat = torch.where(flat < 0, values.shape[1] - 1, flat)
+        return values.index_select(1, flat).view(shape)
 
     def batch(self, batch: Batch) -> Tensor:
         """The factors of all its blocks, shape (blocks, n, width), in the run's dtype."""
@@ -204,7 +146,7 @@ def _channels_last(tensor: Tensor) -> Tensor:
 
 
 def _slope(node: GatedNode, like: Tensor) -> Tensor | None:
-    if not isinstance(node, Gate) or node.slope is None or not bool(node.slope.any()):
+    if not isinstance(node, Gate) or node.slope is None or not node.leaks:
         return None
     return _channels_last(node.slope.to(like).expand(node.shape)[None])[0]
 
@@ -240,32 +182,72 @@ def forward(
         Outputs in float64, shape (N, K), on the CPU; infinite where a logit overflows float64.
     """
     step = max(1, min(batch_size, pass_entries(items.device.type) // widest_pass(network)))
-    outputs = torch.empty((len(items), network.output_count), dtype=torch.float64)
-    planes: dict[tuple[int, int], Plane] = {}
+    passes = _Passes(network, gates, items, folder)
     parts = _parts(len(items), step, ranks)
     own = parts[ranks.number]
     progress.start("gates", own.stop - own.start, "items")
     for start in range(own.start, own.stop, step):
         rows = slice(start, min(start + step, own.stop))
-        batch_outputs, batch_planes = outputs_and_planes(network, gates, items[rows])
-        scale = torch.tensor(batch_outputs.exponent)
-        outputs[rows] = torch.ldexp(batch_outputs.mantissa.double().cpu(), scale)
-        for position, made in batch_planes.items():
-            for plane, values in enumerate(made):
-                flat = _channels_last(values)
-                stored = _packed(flat) if flat.dtype == torch.bool else flat
-                key = (position, plane)
-                if key not in planes:
-                    space = _space(stored, len(items), folder, f"{position}-{plane}")
-                    slope = _slope(_gated(network, position), items)
-                    planes[key] = Plane(space, flat.shape[1], values.shape[1], slope)
-                planes[key].stored[rows] = stored
+        passes.take(rows)
+        if items.device.type == "cpu" or start == own.start or rows.stop == own.stop:
+            # a device comes to rest for this: after the first pass and after the last
+            passes.repeat()
         progress.advance(rows.stop - rows.start)
+    outputs, planes = passes.outputs.cpu(), passes.planes
     if own.stop - own.start < len(items):
         for whole in (outputs, *(planes[key].stored for key in sorted(planes))):
             ranks.completed(whole, parts)
     progress.finish()
     return Factors(items.reshape(len(items), -1), planes), outputs
+
+
+class _Passes:
+    """Forward passes of batches, and what they leave."""
+
+    def __init__(
+        self, network: Network, gates: Network | None, items: Tensor, folder: Path | None
+    ) -> None:
+        self.network, self.gates, self.items, self.folder = network, gates, items, folder
+        shape = (len(items), network.output_count)
+        self.outputs = items.new_empty(shape, dtype=torch.float64)
+        self.planes: dict[tuple[int, int], Plane] = {}
+        self._watched: list[tuple[slice, Tensor]] = []
+        self._rescaling = False
+
+    def take(self, rows: slice) -> None:
+        """Pass some items; on a device nothing is read back."""
+        if self._rescaling:
+            self._keep(rows, rescaled)
+            return
+        watch = Unscaled(self.items)
+        self._keep(rows, watch)
+        self._watched.append((rows, watch.left))
+
+    def repeat(self) -> None:
+        """Pass the items again whose values left the range; from then on all are rescaled."""
+        if not self._watched:
+            return
+        left = torch.stack([flag for _, flag in self._watched]).tolist()
+        for (rows, _), again in zip(self._watched, left, strict=True):
+            if again:
+                self._rescaling = True
+                self._keep(rows, rescaled)
+        self._watched.clear()
+
+    def _keep(self, rows: slice, rescale: Callable[[Tensor, int], Scaled]) -> None:
+        outputs, planes = outputs_and_planes(self.network, self.gates, self.items[rows], rescale)
+        self.outputs[rows] = outputs.wide()
+        for position, made in planes.items():
+            for plane, values in enumerate(made):
+                flat = _channels_last(values)
+                stored = packed(flat) if flat.dtype == torch.bool else flat
+                key = (position, plane)
+                if key not in self.planes:
+                    name = f"{position}-{plane}"
+                    space = _space(stored, len(self.items), self.folder, name)
+                    slope = _slope(_gated(self.network, position), self.items)
+                    self.planes[key] = Plane(space, flat.shape[1], values.shape[1], slope)
+                self.planes[key].stored[rows] = stored
 
 
 def _parts(count: int, step: int, ranks: Ranks) -> list[slice]:
@@ -280,13 +262,16 @@ def _parts(count: int, step: int, ranks: Ranks) -> list[slice]:
 
 
 def outputs_and_planes(
-    network: Network, gates: Network | None, items: Tensor
+    network: Network,
+    gates: Network | None,
+    items: Tensor,
+    rescale: Callable[[Tensor, int], Scaled] = rescaled,
 ) -> tuple[Scaled, dict[int, Planes]]:
     """z·w and the planes of gates, decided by `network` itself or by `gates`."""
     if gates is None:
-        return logits(network, items)
-    _, planes = logits(gates, items)
-    return gated_logits(network, items, planes), planes
+        return logits(network, items, rescale)
+    _, planes = logits(gates, items, rescale)
+    return gated_logits(network, items, planes, rescale), planes
 
 
 def _space(like: Tensor, count: int, folder: Path | None, name: str) -> Tensor:

@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 import torch
 
-from gencheck.audit import run
+from gencheck.audit import run, stages
 from gencheck.audit.options import AuditOptions
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta2 import search
@@ -59,7 +59,7 @@ def test_no_budget_costs_nothing_but_the_norm(monkeypatch: pytest.MonkeyPatch) -
     def searching(*args: object, **named: object) -> None:
         raise AssertionError("paths were searched")
 
-    monkeypatch.setattr(run, "sup_norms", searching)
+    monkeypatch.setattr(stages, "sup_norms", searching)
     case = random_case("residual", seed=3)
     options = AuditOptions(dtype=torch.float64, beta2_budget=0.0)
     result = run.audit(case.subject, case.sample, case.reference, "classification", options)
