@@ -71,8 +71,9 @@ class WholeKernel:
         own = None if share is None else share * self.mean_square
         penalty = span.solved(targets, own).penalty
         shift = self.count * penalty
+        own_gram = leading(self.gram, self.count)
         found = solve(
-            leading(self.gram, self.count).matmul,
+            lambda right: own_gram.matmul(right).cpu(),
             targets,
             shift,
             lambda right: span.inverse(right, shift),
