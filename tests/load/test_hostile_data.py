@@ -81,7 +81,7 @@ class TestRunFolders:
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"\x93NUMPY", None])
     def test_a_damaged_ridge_solution(self, content: bytes | None, run: Path) -> None:
-        from gencheck.guarantees.two_phase_margin import _solution
+        from gencheck.guarantees.run_solution import read_solution
 
         path = run / "ridge.npz"
         np.savez(path, coefficients=np.zeros((2, 2)), landmarks=np.arange(2), centred=True)
@@ -89,7 +89,7 @@ class TestRunFolders:
             path.write_bytes(content)
         two_phase = SimpleNamespace(folder=SimpleNamespace(solution=path))
         with pytest.raises(InputError, match=r"ridge\.npz"):
-            _solution(two_phase)  # type: ignore[arg-type]
+            read_solution(two_phase)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         "text", ["[" * 100_000, '{"schema": ' * 50_000, "[]", "3", '{"schema": 1, "inputs": 2}', ""]
