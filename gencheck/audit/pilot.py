@@ -260,12 +260,16 @@ class Pilot:
     def _direction(self) -> float:
         """Pairs of the items that the direction is projected on; what they are makes no difference."""
         items = direction_items(self.kernel.windows, self.full.count)
-        few = min(items, self.question.count, _DIRECTION)
-        factors, products = self.features.factors.taken(torch.arange(few)), torch.ones(few)
-        _, seconds = self._timed(
-            lambda: coordinate_energy(self.kernel.windows, factors, products.double(), 0)
-        )
-        return seconds * (items / few) ** 2
+        most = min(items, self.question.count, _DIRECTION)
+        # the first finds where everything lies; the others tell pairs from what is done once
+        _, once, whole = (self._projected(count) for count in (2, most // 3, most))
+        each = max(0.0, whole - once) / (most**2 - (most // 3) ** 2)
+        return whole + each * (items**2 - most**2)
+
+    def _projected(self, count: int) -> float:
+        factors = self.features.factors.taken(torch.arange(max(1, count)))
+        products = torch.ones(factors.count, dtype=torch.float64)
+        return self._timed(lambda: coordinate_energy(self.kernel.windows, factors, products, 0))[1]
 
     def _timed(self, call: Callable[[], T]) -> tuple[T, float]:
         """What `call` returns, and the seconds until the device has done it."""

@@ -39,6 +39,7 @@ def render(doc: Document) -> RenderableType:
             f"an eigenvalue takes is counted on those few ({_products(measured)}).",
             style="dim",
         ),
+        Padding(Text(_verdict(doc), style="bold"), (1, 0, 0, 0)),
     ]
     return Group(*parts)
 
@@ -51,6 +52,12 @@ def _answer(doc: Document) -> str:
         f"About {_time(left)} for {work['pairs']:,} pairs, in at most "
         f"{shown_bytes(memory['total'])}{ranks}."
     )
+
+
+def _verdict(doc: Document) -> str:
+    left = doc["seconds"]["total"] - doc["seconds"]["load"]
+    memory = shown_bytes(doc["memory"]["total"])
+    return f"Verdict: about {_time(left)} and {memory}; nothing but the pilot was run."
 
 
 def _time(seconds: float) -> str:
