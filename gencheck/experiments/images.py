@@ -139,19 +139,3 @@ def convolutional_network(shape: tuple[int, ...], classes: int) -> nn.Sequential
         *(nn.Flatten(), nn.Linear(64 * (height // 4) * (width // 4), 1024), nn.ReLU()),
         nn.Linear(1024, classes),
     )
-
-
-def strided_network(shape: tuple[int, ...], width: int, classes: int) -> nn.Sequential:
-    """Two 3 × 3 convolutions of 16 and 32 channels, stride 2, then `width` and K units; ReLU.
-
-    Small enough to train hundreds of; drawn from the global generator.
-    """
-    channels, *sides = shape
-    for _ in range(2):
-        sides = [(side + 1) // 2 for side in sides]
-    return nn.Sequential(
-        *(nn.Conv2d(channels, 16, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(32 * prod(sides), width), nn.ReLU()),
-        nn.Linear(width, classes),
-    )

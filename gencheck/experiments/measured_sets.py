@@ -11,7 +11,7 @@ from gencheck.audit.question import Labelled
 from gencheck.audit.rank import RankedSet, rank
 from gencheck.experiments.defective_sets import KINDS, Pool
 from gencheck.experiments.discrepancy import mean_discrepancies
-from gencheck.experiments.images import LabelledImages, dense_network, strided_network
+from gencheck.experiments.images import LabelledImages, dense_network
 from gencheck.progress import Progress
 from gencheck.training.loop import Training, fit, squared_loss
 
@@ -105,13 +105,10 @@ def _trained(
 
 
 def _untrained(images: LabelledImages, scale: Scale, seed: int) -> nn.Sequential:
-    """Dense for pictures of one channel; convolutions for others, which dense networks do not fit."""
     shape = tuple(images.train_items.shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if shape[0] == 1:
-            return dense_network(shape, scale.widths, images.classes)
-        return strided_network(shape, scale.widths[-1], images.classes)
+        return dense_network(shape, scale.widths, images.classes)
 
 
 def _risks(model: nn.Module, part: tuple[Tensor, Tensor], classes: int) -> tuple[float, float]:

@@ -68,7 +68,6 @@ def ranking_result(
 ) -> ExperimentResult:
     """Correlations of every figure with what came of training, from the measured sets of each seed."""
     rows = _rows(found)
-    convolutional = images.train_items.shape[1] > 1
     return ExperimentResult(
         name="ranking",
         claim=(
@@ -86,11 +85,7 @@ def ranking_result(
             "reference": scale.reference,
             "judging_items": len(images.test_items) - scale.reference,
             "network_items": scale.own,
-            "network": (
-                f"convolutions of 16 and 32, dense {scale.widths[-1]}"
-                if convolutional
-                else f"dense {scale.widths}"
-            ),
+            "network": f"dense {scale.widths}",
             "loss": "squared, on one-hot labels",
             "optimiser": "Adam 0.001, batches of 32",
             "epochs": scale.epochs,
