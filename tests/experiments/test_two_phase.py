@@ -46,7 +46,7 @@ def test_ratios_are_those_of_the_accuracies() -> None:
 def test_certificates_add_up_and_hold_on_the_test_items() -> None:
     scale = certified_error.Scale(8, 150, 900, (24, 24))
     result = certified_error.experiment(scale, ExperimentOptions(), SILENT)
-    assert len(result.rows) == 2 * len(certified_error.ALPHAS)
+    assert len(result.rows) == 2 * len(scale.alphas)
     for row in result.rows:
         total = row["margin_loss"] + row["rademacher"] + row["confidence"]
         assert row["certified"] == pytest.approx(total)
@@ -54,13 +54,13 @@ def test_certificates_add_up_and_hold_on_the_test_items() -> None:
         assert row["gates_test_set_bound"] < row["certified"]
         wrong = round(row["gates_error"] * row["items"])
         assert row["gates_error"] == pytest.approx(wrong / row["items"])
-        level = math.log(len(certified_error.ALPHAS) / 0.05)
+        level = math.log(len(scale.alphas) / 0.05)
         assert row["gates_test_set_bound"] == binomial_upper_end(wrong, row["items"], level)
         assert isinstance(row["penalty_at_end"], bool)
         assert row["penalty"] > 0
         assert 0 <= row["error"] <= row["margin_loss"] + 1e-9
         # no certificate is below what the confidence term alone costs
-        least = 3 * math.sqrt(math.log(len(certified_error.ALPHAS) / 0.05) / (2 * row["items"]))
+        least = 3 * math.sqrt(math.log(len(scale.alphas) / 0.05) / (2 * row["items"]))
         assert row["confidence"] >= least
         for kind in ("drawn", "mean"):
             assert row[f"{kind}_certified"] > row[f"{kind}_test_error"]
