@@ -15,7 +15,7 @@ KINDS = {
     "beta2": "how inputs go with targets",
     "feature_means": "the inputs as the network sees them",
     "beta1_normalised": "the inputs as the network sees them",
-    "beta1": "a few items that only one set has",
+    "beta1": "what the reference has and the sample lacks",
     "beta3": "the size of the targets",
 }
 
