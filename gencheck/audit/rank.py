@@ -126,7 +126,10 @@ def rank(
 
 def _ranked(name: str, view: WholeGram) -> RankedSet:
     question, moments = view.question, view.moments()
-    means = question.difference.weights() @ question.difference.targets
+    targets = question.difference.targets
+    means = question.difference.weights() @ targets
+    # equal means differ by the rounding of their sums
+    means[means.abs() <= len(targets) * torch.finfo(means.dtype).eps * targets.abs().mean(0)] = 0
     cosines = squared_norms(view.gram.normalised(), question.difference.target_weights())
     permutation = view.permutation_test(None) if question.options.permutations else None
     return RankedSet(
