@@ -36,6 +36,9 @@ _MAP_BYTES = 2**24
 # The fewest rows that a matrix product is worth starting for.
 _LEAST_ROWS = 16
 
+# Blocks on the diagonal are cut down to so many rows: both triangles of what is left are formed.
+_LEAST_HALF = 64
+
 # Steps are halves of halves of a tile, so that none is a narrow rest: they may pass their share of the
 # cache by this factor for it.
 _ROUNDING = 1.2
@@ -190,7 +193,7 @@ class MatrixExecutor:
         self._kernel = Kernel(program, exponents, narrow)
         self._calibration = Calibration(program, factors, narrow_batches(program) if narrow else ())
         # sums are split otherwise by the loops: their tiles are others
-        self.settings = f"{self.name} {self.cuts.step}" + (" loops" if narrow else "")
+        self.settings = f"{self.name} {self.cuts.step}/{_LEAST_HALF}" + (" loops" if narrow else "")
 
     def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
         """Try the ways of each layer where the work is long; whichever is taken, the bits stay."""
@@ -219,7 +222,15 @@ class MatrixExecutor:
         same: bool,
         out: Tensor,
     ) -> None:
-        """One pass over the program; both triangles of a block on the diagonal."""
+        """One pass over the program; a block on the diagonal by its upper triangle, cut fine."""
+        half = len(out) // 2
+        if same and half >= _LEAST_HALF:
+            above, below = (slice(rows.start, rows.start + half), slice(rows.start + half, rows.stop))
+            for part, own in ((above, out[:half, :half]), (below, out[half:, half:])):
+                self.fill(left, part, right, part, same=True, out=own)
+            self.fill(left, above, right, below, same=False, out=out[:half, half:])
+            out[half:, :half].copy_(out[:half, half:].T)
+            return
         ways = self._calibration.ways
         pairs = Pairs(left, right, rows=rows, columns=columns, like=out, ways=ways)
         self._kernel.run(pairs, out)
