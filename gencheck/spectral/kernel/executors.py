@@ -225,7 +225,10 @@ class MatrixExecutor:
         """One pass over the program; a block on the diagonal by its upper triangle, cut fine."""
         half = len(out) // 2
         if same and half >= _LEAST_HALF:
-            above, below = (slice(rows.start, rows.start + half), slice(rows.start + half, rows.stop))
+            above, below = (
+                slice(rows.start, rows.start + half),
+                slice(rows.start + half, rows.stop),
+            )
             for part, own in ((above, out[:half, :half]), (below, out[half:, half:])):
                 self.fill(left, part, right, part, same=True, out=own)
             self.fill(left, above, right, below, same=False, out=out[:half, half:])
