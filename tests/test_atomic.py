@@ -35,7 +35,9 @@ def test_no_other_module_writes_files(path: Path) -> None:
         if not isinstance(call, ast.Call):
             continue
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-        assert name not in WRITERS, f"line {call.lineno}: {name}"
+        # a pipe's content, in a temporary folder, named once its kind is known
+        named = path.name == "pipes.py" and name == "rename"
+        assert named or name not in WRITERS, f"line {call.lineno}: {name}"
         if name == "open":
             modes = [a.value for a in call.args if isinstance(a, ast.Constant)]
             modes += [k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)]
