@@ -180,10 +180,15 @@ def _product(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor
             part = block[start : start + height]
             wide = buffer[: part.numel()].view(part.shape).copy_(part)
             rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
-            total[:, rows] += right[:, tile.columns] @ wide.T
+            total[:, rows] += _times(right[:, tile.columns], wide.T)
             if not tile.on_diagonal:
-                total[:, tile.columns] += right[:, rows] @ wide
+                total[:, tile.columns] += _times(right[:, rows], wide)
     return total
+
+
+def _times(rows: Tensor, block: Tensor) -> Tensor:
+    """Rows times a block; a single one as a vector, for a matrix product copies the block first."""
+    return rows @ block if len(rows) > 1 else torch.mv(block.T, rows[0])[None]
 
 
 def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tensor) -> None:
