@@ -118,6 +118,7 @@ def select_splits(selection: DataSelection, run: RunFolder | None = None) -> tup
             where=reference.where,
             found=f"items of shape {reference.items.shape[1:]}",
             required=f"the sample's item shape {sample.items.shape[1:]}",
+            remedy=f"See which is the model's: the sample is {sample.where}.",
         )
     return sample, reference
 
