@@ -1,7 +1,7 @@
 """What products of a Gram matrix take, by those of a small one whose tiles are as large."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from gencheck.audit.pilot_items import MOST_ITEMS, entries
 from gencheck.spectral.kernel.blocks import held_blocks
 from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.products import loops_pay
 from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 from gencheck.spectral.permutation import norms_of_differences
 
@@ -50,11 +51,11 @@ class CountedGram(Gram):
         self.columns.append(right.shape[1])
         return super().matmul(right)
 
-    def summed(
-        self, over: Callable[[Iterator[tuple[Tile, Tensor]]], Tensor], like: Tensor
-    ) -> Tensor:
-        """As `Gram.summed`."""
-        found, seconds = timed(lambda: super(CountedGram, self).summed(over, like), like.device)
+    def _sum_of_lanes(self, make: Callable[[int], Tensor], like: Tensor) -> Tensor:
+        """As that of `Gram`."""
+        found, seconds = timed(
+            lambda: super(CountedGram, self)._sum_of_lanes(make, like), like.device
+        )
         self.spent += seconds
         return found
 
@@ -84,6 +85,7 @@ class ProductTimes:
 
         blocks = held_blocks(tiles, [*range(len(tiles))], like, fill)
         self.gram = Gram(tiles, blocks, min(count, MOST_ITEMS), 0, like=like)
+        self.gram.by_loops = loops_pay(count, like.device)
         self.ratio = share * entries(upper_tiles(count, tile)) / entries(tiles)
 
     def of(self, products: int, columns: int) -> float:

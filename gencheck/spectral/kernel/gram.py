@@ -28,12 +28,17 @@ from gencheck.spectral.kernel.executors import (
 )
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.operator import NormalisedGram
+from gencheck.spectral.kernel.products import (
+    FEW_VECTORS,
+    TOGETHER,
+    WIDE_ENTRIES,
+    LoopProducts,
+    loops_pay,
+    tile_products,
+)
 from gencheck.spectral.kernel.strips import Strips, fill_tile, within
 from gencheck.spectral.kernel.tiles import Tile, lanes_of, upper_tiles
 from gencheck.spectral.ranks import ALONE, LANES, Ranks
-
-# Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
-_WIDE_ENTRIES = 2**18
 
 # Where a kernel's largest value may lie: its rounding is the dtype's, its cube a float64.
 _RANGE = {torch.float32: (1e-30, 1e38), torch.float64: (1e-90, 1e90)}
@@ -62,6 +67,8 @@ class Gram(LinearOperator):
         Who holds the other blocks.
     overlaps
         How the overlaps of each layer were formed, where that was chosen.
+    by_loops
+        True where products with few vectors are formed by compiled loops.
     """
 
     def __init__(
@@ -79,6 +86,7 @@ class Gram(LinearOperator):
         self.like = (blocks[0] if like is None else like)[:0]
         self.ranks = ranks
         self.overlaps: tuple[OverlapChoice, ...] = ()
+        self.by_loops = loops_pay(count, self.device)
         self._lanes = lanes_of(tiles, LANES)
 
     def _matmat(self, right: Any) -> Any:
@@ -104,18 +112,29 @@ class Gram(LinearOperator):
 
         On every rank, with the same bits on any number of them; of the shape and dtype of `like`.
         """
-        return self.ranks.summed(len(self._lanes), lambda lane: over(self._lane(lane)), like)
+        return self._sum_of_lanes(lambda lane: over(self._lane(lane)), like)
+
+    def _sum_of_lanes(self, make: Callable[[int], Tensor], like: Tensor) -> Tensor:
+        return self.ranks.summed(len(self._lanes), make, like)
 
     def matmul(self, right: Tensor) -> Tensor:
         """``2**-exponent`` K A for `right` = A of shape (N, k), formed and returned in float64.
 
-        The blocks are widened one at a time: float64 sums cost little beside reading K, and leave
-        its own rounding as the only one.
+        Sums in float64 cost little beside reading K, and leave its own rounding as the only one.
         """
         right = right.to(self.device, torch.float64).T.contiguous()
+        if self.by_loops and len(right) <= FEW_VECTORS:
+            parts = right.split(TOGETHER)
+            sums = [self._sum_of_lanes(self._loops.by_lane(part), part) for part in parts]
+            return torch.cat(sums).T.contiguous()
         largest = max(rows * columns for rows, columns in (tile.shape for tile in self.tiles))
-        buffer = right.new_empty(min(largest, _WIDE_ENTRIES))
-        return self.summed(lambda parts: _product(parts, right, buffer), right).T.contiguous()
+        buffer = right.new_empty(min(largest, WIDE_ENTRIES))
+        return self.summed(lambda parts: tile_products(parts, right, buffer), right).T.contiguous()
+
+    @cached_property
+    def _loops(self) -> LoopProducts:
+        own = self.ranks.share(len(self._lanes))
+        return LoopProducts(self.tiles, self._lanes, own, self.blocks)
 
     @property
     def device(self) -> torch.device:
@@ -166,29 +185,6 @@ class Gram(LinearOperator):
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""
         every = slice(0, self.count)
         return self.submatrix(every, every)
-
-
-def _product(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor) -> Tensor:
-    """What some tiles, and their mirror images, add to (K A)ᵀ from Aᵀ; their blocks widened in `buffer`.
-
-    Few long rows times a block take a third of the time of the block times few columns.
-    """
-    total = torch.zeros_like(right)
-    for tile, block in parts:
-        height = max(1, len(buffer) // block.shape[1])
-        for start in range(0, len(block), height):
-            part = block[start : start + height]
-            wide = buffer[: part.numel()].view(part.shape).copy_(part)
-            rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
-            total[:, rows] += _times(right[:, tile.columns], wide.T)
-            if not tile.on_diagonal:
-                total[:, tile.columns] += _times(right[:, rows], wide)
-    return total
-
-
-def _times(rows: Tensor, block: Tensor) -> Tensor:
-    """Rows times a block; a single one as a vector, for a matrix product copies the block first."""
-    return rows @ block if len(rows) > 1 else torch.mv(block.T, rows[0])[None]
 
 
 def _copied(matrix: Tensor, rows: slice, columns: slice, tile: Tile, block: Tensor) -> None:

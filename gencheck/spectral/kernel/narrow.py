@@ -1,11 +1,11 @@
 """Which batches of a program have few factors a block, and what calls the loops for them."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gencheck.network.program import Batch, Program
 from gencheck.network.windows import Index
+from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 # Blocks of more factors than this are left to matrix products.
 _WIDEST = 16
@@ -44,10 +44,9 @@ class NarrowLoops:
 
     def __init__(self, program: Program) -> None:
         # only here, so that those who have no such batches need no compiler
-        from gencheck.spectral.kernel.bits.loops import use_threads
         from gencheck.spectral.kernel.narrow_loops import add_narrow
 
-        self._loops, self._use_threads = add_narrow, use_threads
+        self._loops = add_narrow
         self._blocks = {key: _grouped(batch) for key, batch in narrow_batches(program).items()}
 
     def suits(self, key: Key, carrier: Tensor, out: Tensor) -> bool:
@@ -75,13 +74,10 @@ class NarrowLoops:
         # contiguous, so that the loops are compiled for one layout
         left, right = (part.transpose(0, 1).flatten(1).contiguous().numpy() for part in factors)
         target = out.numpy()
-        threads = torch.get_num_threads()
-        self._use_threads(threads)
         real, blocks, fresh = target.dtype.type, self._blocks[key], before is not None
         numbers = (real(scale), real(before or 0.0), fresh)
-        self._loops((left, right, width), blocks, carrier.numpy(), numbers, target)
-        # both libraries set the number of threads of one OpenMP runtime
-        torch.set_num_threads(threads)
+        with as_many_threads_as_torch():
+            self._loops((left, right, width), blocks, carrier.numpy(), numbers, target)
 
 
 def _grouped(batch: Batch) -> tuple[Index, Index, Index]:

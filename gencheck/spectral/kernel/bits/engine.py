@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gencheck.spectral.kernel.bits.plan import BITS, READY, REALS, WORDS, BitPlan
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 Words = NDArray[np.unsignedinteger]
 
@@ -88,9 +89,9 @@ class BitKernel:
 
     def __init__(self, plan: BitPlan, dtype: torch.dtype) -> None:
         # only here, so that those who do not count bits need no compiler
-        from gencheck.spectral.kernel.bits.loops import fill_block, use_threads
+        from gencheck.spectral.kernel.bits.loops import fill_block
 
-        self.plan, self.loops, self.use_threads = plan, fill_block, use_threads
+        self.plan, self.loops = plan, fill_block
         self.numbers = plan.numbers.astype(str(dtype).removeprefix("torch."))
         self.masks = plan.masks.astype(self.numbers.dtype)
         self.sizes = (plan.scratch, plan.counts, plan.result)
@@ -101,24 +102,20 @@ class BitKernel:
         result = out if out.is_contiguous() else torch.empty_like(out).contiguous()
         pairs = zip(left.ready, right.ready, strict=True)
         products = [a @ b.T for a, b in pairs] or [out.new_empty(out.shape)]
-        # both libraries set the number of threads of one OpenMP runtime: torch's is put back after,
-        # or its smallest products would wait for threads that it was told not to use
-        threads = torch.get_num_threads()
-        self.use_threads(threads)
-        self.loops(
-            self.plan.table,
-            self.numbers,
-            self.plan.index,
-            self.masks,
-            *left.words,
-            *right.words,
-            left.reals,
-            right.reals,
-            torch.stack(products, 2).numpy(),
-            self.sizes,
-            upper,
-            result.numpy(),
-        )
-        torch.set_num_threads(threads)
+        with as_many_threads_as_torch():
+            self.loops(
+                self.plan.table,
+                self.numbers,
+                self.plan.index,
+                self.masks,
+                *left.words,
+                *right.words,
+                left.reals,
+                right.reals,
+                torch.stack(products, 2).numpy(),
+                self.sizes,
+                upper,
+                result.numpy(),
+            )
         if result is not out:
             out.copy_(result)

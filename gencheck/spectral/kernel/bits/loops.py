@@ -72,7 +72,7 @@ GROUP = 8
 
 
 @intrinsic
-def _pointer(typing_context: Any, address: Any) -> Any:
+def pointer(typing_context: Any, address: Any) -> Any:
     """An address as a pointer."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -88,7 +88,7 @@ def _unowned(array):
     Slices of an array count references to its owner, and threads that count on one owner wait for
     each other longer than the loops take. The caller keeps the array alive.
     """
-    return numba.carray(_pointer(array.ctypes.data), array.shape, array.dtype)
+    return numba.carray(pointer(array.ctypes.data), array.shape, array.dtype)
 
 
 @compiled
@@ -376,8 +376,3 @@ def fill_block(
                         result[j, i] = result[i, j]
         # named here, so that they live as long as what points into them
         own_maps[0], own_overlaps[0], own_counts[0] = 0, 0, 0
-
-
-def use_threads(count: int) -> None:
-    """Let the loops run on `count` threads, or on as many as there are."""
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.spectral.kernel.bits.loops import use_threads
 from gencheck.spectral.kernel.bits.vector_loops import WORDS_AT_ONCE, fill_shared
+from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 
 def packed_words(active: Tensor) -> Tensor:
@@ -28,11 +28,9 @@ def count_shared(left: Tensor, right: Tensor, out: Tensor) -> None:
     out
         Shape (blocks, rows, columns).
     """
-    threads = torch.get_num_threads()
-    use_threads(threads)
     columns = np.ascontiguousarray(right.numpy().view(np.uint64).transpose(0, 2, 1))
     whole = out if out.is_contiguous() else torch.empty_like(out).contiguous()
-    fill_shared(np.ascontiguousarray(left.numpy()).view(np.uint64), columns, whole.numpy())
-    torch.set_num_threads(threads)
+    with as_many_threads_as_torch():
+        fill_shared(np.ascontiguousarray(left.numpy()).view(np.uint64), columns, whole.numpy())
     if whole is not out:
         out.copy_(whole)
