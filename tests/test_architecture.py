@@ -106,7 +106,7 @@ ANY_NUMBER = {"Group", "nn.Sequential", "zip"}
 # Compiled functions take every array on its own, and their compiler no keywords.
 COMPILED = {
     f"spectral/kernel/{name}.py"
-    for name in ("bits/engine", "bits/loops", "bits/vector_loops", "product_loops")
+    for name in ("bits/engine", "bits/loops", "bits/vector_loops", "fused_loops", "product_loops")
 }
 
 

@@ -130,7 +130,9 @@ class Pilot:
         features, passed = self._timed(lambda: self.kernel.features(items))
         model, outputs = self.full.model, features.outputs
         _, checked = self._timed(lambda: output_deviation(model, items, outputs))
-        self.chosen, self.items, self.features = chosen, items, features
+        self.chosen, self.items = chosen, items
+        factors = replace(features.factors, stands_for=total)
+        self.features = PathFeatures(factors, features.outputs)
         ratio = total / chosen.count
         return checked + entered * ratio + passed * ratio / self.full.ranks.size
 

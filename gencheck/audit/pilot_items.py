@@ -10,8 +10,7 @@ import torch
 from gencheck.audit.question import Labelled, Question
 from gencheck.network.program import Program
 from gencheck.progress import SILENT
-from gencheck.spectral.kernel.executors import Executor, pays
-from gencheck.spectral.kernel.narrow import narrow_pays
+from gencheck.spectral.kernel.executors import Executor
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.strips import Strips, cut
 from gencheck.spectral.kernel.tiles import Tile, upper_tiles
@@ -53,17 +52,9 @@ def _proportion(question: Question, count: int) -> tuple[int, int]:
 
 
 def pilot_items(program: Program, total: int) -> int:
-    """So many that the executors choose for them as for all, and that tiles can be timed."""
-
-    def choices(count: int) -> tuple[bool, bool]:
-        return pays(program.flops_per_pair, count), narrow_pays(program, count)
-
-    low, high = 0, total
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if choices(middle) == choices(total) else (middle, high)
+    """So many that tiles can be timed."""
     affordable = isqrt(int(2 * _TILE_SECONDS * _NOMINAL / max(1, program.flops_per_pair)))
-    return min(total, max(high, _LEAST, min(MOST_ITEMS, affordable)))
+    return min(total, max(_LEAST, min(MOST_ITEMS, affordable)))
 
 
 def gram_items(pair_seconds: float, most: int) -> int:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from gencheck.audit.memory_plan import memory_plan
 from gencheck.audit.options import AuditOptions
@@ -13,7 +14,8 @@ from gencheck.audit.question import Question
 from gencheck.audit.run import audit
 from gencheck.errors import InputError
 from gencheck.progress import SilentProgress
-from gencheck.spectral.kernel.executors import MatrixExecutor, pays
+from gencheck.spectral.kernel import executors
+from gencheck.spectral.kernel.executors import MatrixExecutor
 from gencheck.spectral.kernel.gram import own_tiles
 from gencheck.spectral.kernel.strips import Strips
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
@@ -167,10 +169,15 @@ def test_strips_are_made_as_often_as_they_are_counted(kept: int) -> None:
     assert (kept == 0) == (made * 2 > len(items) + 1)
 
 
-def test_a_pilot_is_treated_as_the_run_would_be() -> None:
-    program = question(random_case("conv_pool")).kernel().windows
-    flops = program.flops_per_pair
-    for total in (10, 1000, 300_000):
-        few = pilot_items(program, total)
-        assert few <= total
-        assert pays(flops, few) == pays(flops, total)
+def test_a_pilot_is_treated_as_the_run_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    asked = question(random_case("four_hidden"))
+    kernel = asked.kernel()
+    factors = kernel.features(asked.entering()).factors
+    flops = kernel.windows.flops_per_pair
+    monkeypatch.setattr(executors, "_PAYING_FLOPS", flops * 300_000 * 300_001 / 2)
+    for total in (10, 1000, 299_999, 300_000):
+        few = replace(factors, stands_for=total).taken(torch.arange(5))
+        work = MatrixExecutor(kernel.windows, few, 8, 2**20)
+        assert ("fused" in work.settings) == (total == 300_000)
+        assert pilot_items(kernel.windows, total) <= total

@@ -27,6 +27,7 @@ from gencheck.spectral.kernel.evaluate import (
     map_exponents,
 )
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.fused import FusedFactors, FusedPass, is_one_cell_wide
 from gencheck.spectral.kernel.narrow import NarrowLoops, narrow_batches, narrow_pays
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
@@ -188,16 +189,29 @@ class MatrixExecutor:
         self.program, self.factors = program, factors
         self.cuts = matrix_cuts(program, factors.items.dtype, tile, factor_bytes)
         exponents = map_exponents(program, factors, self.cuts.strip)
-        pays_loops = factors.items.device.type == "cpu" and narrow_pays(program, factors.count)
+        pays_loops = factors.items.device.type == "cpu" and narrow_pays(
+            program, factors.decisive_count
+        )
         narrow = NarrowLoops(program) if pays_loops and compiled_loops_are_there() else None
         self._kernel = Kernel(program, exponents, narrow)
         self._calibration = Calibration(program, factors, narrow_batches(program) if narrow else ())
+        self._fused = self._one_pass(exponents)
         # sums are split otherwise by the loops: their tiles are others
-        self.settings = f"{self.name} {self.cuts.step}/{_LEAST_HALF}" + (" loops" if narrow else "")
+        loops = (" loops" if narrow else "") + (" fused" if self._fused else "")
+        self.settings = f"{self.name} {self.cuts.step}/{_LEAST_HALF}{loops}"
+
+    def _one_pass(self, exponents: list[int]) -> FusedPass | None:
+        """Loops for maps of one cell, where they are there and worth being loaded."""
+        items, program = self.factors.items, self.program
+        plain = items.device.type == "cpu" and items.dtype == torch.float32
+        long = pays(program.flops_per_pair, self.factors.decisive_count) and not self.cuts.passing
+        if plain and long and is_one_cell_wide(program) and compiled_loops_are_there():
+            return FusedPass(program, exponents, self._calibration.ways)
+        return None
 
     def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
         """Try the ways of each layer where the work is long; whichever is taken, the bits stay."""
-        count, each = self.factors.count, self.program.flops_per_pair
+        count, each = self.factors.decisive_count, self.program.flops_per_pair
         if asked == "auto" and each * count * (count + 1) / 2 < _TRYING_FLOPS:
             return ()
         return self._calibration.choose(asked, compiling=pays(each, count))
@@ -208,21 +222,19 @@ class MatrixExecutor:
         assert self._kernel.exponents is not None
         return self._kernel.exponents[-1]
 
-    def prepared(self, rows: slice) -> StripFactors:
+    def prepared(self, rows: slice) -> StripFactors | FusedFactors:
         """The factors of all batches, or what makes them in passing."""
         make = PassingFactors if self.cuts.passing else strip_factors
-        return make(self.program, self.factors, rows, self._calibration.ways)
+        made = make(self.program, self.factors, rows, self._calibration.ways)
+        return made if self._fused is None else self._fused.prepared(made)
 
     def fill(
-        self,
-        left: StripFactors,
-        rows: slice,
-        right: StripFactors,
-        columns: slice,
-        same: bool,
-        out: Tensor,
+        self, left: Any, rows: slice, right: Any, columns: slice, same: bool, out: Tensor
     ) -> None:
         """One pass over the program; a block on the diagonal by its upper triangle, cut fine."""
+        if self._fused is not None:
+            self._fused.fill(left, rows, right, columns, out)
+            return
         half = len(out) // 2
         if same and half >= _LEAST_HALF:
             above, below = (

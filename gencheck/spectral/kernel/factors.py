@@ -37,16 +37,25 @@ class Factors:
         By position of the node and number of the plane.
     placed
         Where each column's units are stored and the grid that they lie on, found when first read.
+    stands_for
+        In a plan, the number of items that these few stand for: what is worth its while for so many is
+        done for these too.
     """
 
     items: Tensor
     planes: dict[tuple[int, int], Plane]
     placed: dict[Column, tuple[Index, Grid | None]] = field(default_factory=dict, repr=False)
+    stands_for: int | None = None
 
     @property
     def count(self) -> int:
         """The number N of items."""
         return len(self.items)
+
+    @property
+    def decisive_count(self) -> int:
+        """The number of items by which it is decided what is worth its while."""
+        return self.count if self.stands_for is None else self.stands_for
 
     @property
     def nbytes(self) -> int:
@@ -60,7 +69,8 @@ class Factors:
             key: replace(plane, stored=plane.stored[rows.to(plane.stored.device)])
             for key, plane in self.planes.items()
         }
-        return Factors(self.items[rows.to(self.items.device)], planes, self.placed)
+        own = self.items[rows.to(self.items.device)]
+        return Factors(own, planes, self.placed, self.stands_for)
 
     def reader(self, rows: slice | Tensor) -> "FactorReader":
         """What makes the factors of batches for some of the items."""

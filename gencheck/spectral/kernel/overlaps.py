@@ -109,6 +109,13 @@ class Levels:
         """u, in the items' dtype."""
         return (items * self.scale).round_() - self.offset
 
+    def shift(self, factors: Tensor) -> Tensor:
+        """The part of each item, given as u, in ⟨k, k′⟩ − ⟨u, u′⟩: with offset o, o Σu + o² d / 2."""
+        # exact in floats too, and several times quicker than converting each to an integer
+        dtype = factors.dtype if factors.is_floating_point() else torch.int32
+        sums = factors.sum(1, dtype=dtype).int()
+        return sums.mul_(self.offset).add_(self.offset**2 * factors.shape[1] // 2)
+
 
 def levels_of(items: Tensor) -> Levels | None:
     """How the coordinates of `items` are whole numbers, None where they are not."""
@@ -172,7 +179,7 @@ def write_levels(
 
     `products` may be `out` itself.
     """
-    own, other = (_shift(levels, each) for each in (left, right))
+    own, other = levels.shift(left), levels.shift(right)
     for rows in _row_parts(len(products)):
         whole = products[rows].to(torch.int32)
         if levels.offset:
@@ -182,19 +189,12 @@ def write_levels(
             out[rows].mul_(1 / levels.scale**2)
 
 
-def _shift(levels: Levels, factors: Tensor) -> Tensor:
-    """The part of each item in ⟨k, k′⟩ − ⟨u, u′⟩: with offset o, o Σu + o² d / 2."""
-    # exact in floats too, and several times quicker than converting each to an integer
-    sums = factors.sum(1, dtype=factors.dtype if factors.is_floating_point() else torch.int32).int()
-    return sums.mul_(levels.offset).add_(levels.offset**2 * factors.shape[1] // 2)
-
-
 def _row_parts(count: int) -> Iterator[slice]:
     return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
 
 
-def int8_product(left: Tensor, right: Tensor) -> Tensor:
-    """L Rᵀ of 8-bit integers, shape (rows, columns), in 32-bit integers.
+def int8_product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+    """L Rᵀ of 8-bit integers, shape (rows, columns), in 32-bit integers; into `out` where one is given.
 
     torch has it under a private name alone; `has_int8_products` says whether it does.
     """
@@ -206,7 +206,11 @@ def int8_product(left: Tensor, right: Tensor) -> Tensor:
         left = torch.nn.functional.pad(left, (0, width, 0, above))
     if width or beside:
         right = torch.nn.functional.pad(right, (0, width, 0, beside))
-    return torch._int_mm(left, right.T)[:rows, :columns]
+    if out is None:
+        return torch._int_mm(left, right.T)[:rows, :columns]
+    if above or beside:
+        return out.copy_(torch._int_mm(left, right.T)[:rows, :columns])
+    return torch._int_mm(left, right.T, out=out)
 
 
 def has_int8_units(device: str) -> bool:

@@ -82,7 +82,7 @@ def pointer(typing_context: Any, address: Any) -> Any:
 
 
 @compiled
-def _unowned(array):
+def unowned(array):
     """The same memory without an owner.
 
     Slices of an array count references to its owner, and threads that count on one owner wait for
@@ -335,17 +335,17 @@ def fill_block(
         own_maps = np.empty(sizes[0], out.dtype)
         own_overlaps = np.empty(sizes[1], out.dtype)
         own_counts = np.empty(sizes[1], np.int32)
-        maps, overlaps, counts = _unowned(own_maps), _unowned(own_overlaps), _unowned(own_counts)
-        rows, scales, places = _unowned(table), _unowned(numbers), _unowned(index)
-        inside = _unowned(masks)
-        left8, left16, left32, left64 = _unowned(w8), _unowned(w16), _unowned(w32), _unowned(w64)
+        maps, overlaps, counts = unowned(own_maps), unowned(own_overlaps), unowned(own_counts)
+        rows, scales, places = unowned(table), unowned(numbers), unowned(index)
+        inside = unowned(masks)
+        left8, left16, left32, left64 = unowned(w8), unowned(w16), unowned(w32), unowned(w64)
         right8, right16, right32, right64 = (
-            _unowned(v8),
-            _unowned(v16),
-            _unowned(v32),
-            _unowned(v64),
+            unowned(v8),
+            unowned(v16),
+            unowned(v32),
+            unowned(v64),
         )
-        left, right, products, result = _unowned(x), _unowned(y), _unowned(ready), _unowned(out)
+        left, right, products, result = unowned(x), unowned(y), unowned(ready), unowned(out)
         last = min((task + 1) * GROUP, out.shape[0])
         # groups of rows against groups of columns, so that their words stay in a cache
         for start in range(task * GROUP if upper else 0, out.shape[1], GROUP):

@@ -8,11 +8,15 @@ from gencheck.spectral.kernel.bits.vector_loops import WORDS_AT_ONCE, fill_share
 from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 
+def word_count(width: int) -> int:
+    """The words that so many bits take: a whole number of passes of the loops."""
+    return -(-width // (64 * WORDS_AT_ONCE)) * WORDS_AT_ONCE
+
+
 def packed_words(active: Tensor) -> Tensor:
     """Booleans of shape (n, blocks, width) as words of shape (blocks, n, words), padded with 0."""
     count, blocks, width = active.shape
-    size = 64 * WORDS_AT_ONCE
-    padded = np.zeros((count, blocks, -(-width // size) * size), np.bool_)
+    padded = np.zeros((count, blocks, 64 * word_count(width)), np.bool_)
     padded[:, :, :width] = active.numpy()
     words = np.packbits(padded, axis=2).view(np.int64)
     return torch.from_numpy(np.ascontiguousarray(words.transpose(1, 0, 2)))
