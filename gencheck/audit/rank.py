@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 
 import torch
 
+from gencheck.audit.discrepancy import mean_discrepancies
 from gencheck.audit.memory_plan import require_memory
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.options import AuditOptions
@@ -35,6 +36,9 @@ class RankedSet:
         The largest ‖v_k‖₂.
     label_difference
         ‖ȳ_S − ȳ_T‖.
+    mmd_labels
+        The maximum mean discrepancy of items with their targets, in which no network has a part:
+        `mean_discrepancies`. None where items are token numbers, which have no distances.
     """
 
     name: str
@@ -44,6 +48,7 @@ class RankedSet:
     v_l2: Magnitude
     beta1: Magnitude
     label_difference: float
+    mmd_labels: float | None
     gap: GapFacts
     permutation: PermutationFacts | None
 
@@ -140,6 +145,13 @@ def _ranked(name: str, view: WholeGram) -> RankedSet:
         v_l2=max(moments.v_l2, key=Magnitude.log10),
         beta1=moments.beta1.value,
         label_difference=float(means.norm()),
+        mmd_labels=_mmd_labels(question),
         gap=gap_facts(question.difference, view.features.outputs, question.task),
         permutation=permutation,
     )
+
+
+def _mmd_labels(question: Question) -> float | None:
+    if question.model.whole_numbers:
+        return None
+    return mean_discrepancies(question.sample, question.reference, question.options.device)[1]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gencheck.audit.discrepancy import mean_discrepancies
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.rank import RankedSet, rank
 from gencheck.experiments.defective_sets import KINDS, Pool
-from gencheck.experiments.discrepancy import mean_discrepancies
 from gencheck.experiments.images import LabelledImages, dense_network
 from gencheck.progress import Progress
 from gencheck.training.loop import Training, fit, squared_loss

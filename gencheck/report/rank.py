@@ -33,9 +33,17 @@ def _set(place: int, found: RankedSet) -> dict[str, Any]:
         "items": found.items,
         **numbers(norms),
         "label_difference": found.label_difference,
+        **_discrepancy(found.mmd_labels),
         "gap": gap_document(found.gap),
         "permutation": permutation_document(found.permutation),
     }
+
+
+def _discrepancy(value: float | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"mmd_labels": value}
+    if value is None:
+        found["mmd_labels_reason"] = "items are token numbers, between which there are no distances"
+    return found
 
 
 def require_candidate(name: str | None, candidates: list[str]) -> None:

@@ -164,6 +164,12 @@ TERMS: tuple[Term, ...] = (
         _AUDITS,
         "The same over all paths and all outputs together: the best single figure to rank data sets by.",
     ),
+    term(
+        "mmd | mmd_labels",
+        ("rank",),
+        "The maximum mean discrepancy: how far the means of both sets are apart under a Gaussian "
+        "kernel of the items times the product of their targets. No model has a part in it.",
+    ),
     term("β3 | beta3", _AUDITS, "The difference of the targets' mean square; 0 for class labels."),
     term(
         "gap | squared_gap | zero_one_gap | cross_entropy_gap | gap, squared loss | gap, 0-1 error | "

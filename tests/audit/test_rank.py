@@ -13,8 +13,10 @@ from gencheck.audit.question import Labelled
 from gencheck.audit.rank import rank
 from gencheck.audit.run import audit
 from gencheck.errors import InputError
+from gencheck.report.rank import rank_body
 from tests.brute import enumerate_paths
 from tests.cases import random_case
+from tests.computed_networks import COMPUTED
 
 OPTIONS = AuditOptions(dtype=torch.float64, tile=6, batch_size=5, permutations=30)
 
@@ -36,6 +38,9 @@ def test_each_set_is_measured_as_in_an_audit_of_its_own(name: str, task: str) ->
         )
         assert float(each.beta1) == pytest.approx(float(alone.beta1.value), rel=1e-9, abs=1e-12)
         assert each.gap == alone.gap
+        assert each.mmd_labels == pytest.approx(
+            _mmd_labels(candidates[each.name], case.reference), rel=1e-9
+        )
         assert alone.permutation is not None
         assert each.permutation is not None
         for key, statistic in each.permutation.statistics.items():
@@ -57,6 +62,18 @@ def _normalised(model: AuditedModel, sample: Labelled, reference: Labelled) -> f
     return float(np.linalg.norm(means[0] - means[1]))
 
 
+def _mmd_labels(sample: Labelled, reference: Labelled) -> float:
+    """√(Σ_ij d_i d_j ⟨y_i, y_j⟩ exp(−‖x_i − x_j‖² / s)) with s the median squared distance."""
+    x = np.concatenate([part.items.flatten(1).numpy() for part in (sample, reference)])
+    y = np.concatenate([part.targets.numpy() for part in (sample, reference)])
+    squares = ((x[:, None] - x) ** 2).sum(2)
+    apart = np.sort(squares[np.triu_indices(len(x), 1)])
+    m, n = len(sample.items), len(reference.items)
+    d = np.r_[np.full(m, -1 / m), np.full(n, 1 / n)]
+    joint = np.exp(-squares / apart[(len(apart) - 1) // 2]) * (y @ y.T)
+    return float(np.sqrt(d @ joint @ d))
+
+
 def test_sets_with_more_wrong_labels_come_later() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3)).double()
@@ -76,6 +93,21 @@ def test_sets_with_more_wrong_labels_come_later() -> None:
     last = found.sets[-1].permutation
     assert last is not None
     assert last.statistics["v_frobenius"].p_value == pytest.approx(1 / 31)
+
+
+def test_token_numbers_have_no_distances() -> None:
+    model = model_of_module(COMPUTED["text"][0]().double(), [(4,)])
+    random = np.random.default_rng(0)
+    texts = torch.from_numpy(random.integers(5, size=(24, 4)))
+    targets = torch.eye(2, dtype=torch.float64)[torch.from_numpy(random.integers(2, size=24))]
+    parts = [Labelled(texts[own], targets[own]) for own in (slice(12), slice(12, 24))]
+    found = rank(
+        model, {"a": parts[0]}, parts[1], "classification", replace(OPTIONS, permutations=0)
+    )
+    assert found.sets[0].mmd_labels is None
+    entry = rank_body(found)["ranking"][0]
+    assert entry["mmd_labels"] is None
+    assert "token numbers" in entry["mmd_labels_reason"]
 
 
 def test_what_cannot_be_ranked_is_refused() -> None:

@@ -42,8 +42,25 @@ def test_the_nearest_set_comes_first(folder: Path) -> None:
     jsonschema.validate(doc, json.loads(schema_text("rank")))
     assert [Path(each["name"]).stem for each in doc["ranking"]] == ["near", "far"]
     assert doc["ranking"][1]["permutation"]["v_frobenius"]["p_value"] < 0.05
+    assert 0 < doc["ranking"][0]["mmd_labels"] < doc["ranking"][1]["mmd_labels"]
     text = ranked(folder, "--permutations", "50")
     assert "is nearest to the reference under this model" in " ".join(text.split())
+
+
+def test_the_table_is_whole_at_80_columns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(folder)
+    large = "a-vendor-of-large-numbers.npz"
+    with np.load("near.npz") as archive:
+        np.savez(large, x=1e7 * archive["x"], y=archive["y"])
+    files = ["m.pt", "near.npz", "far.npz", large, "--reference", "target.npz"]
+    doc = json.loads(runner.invoke(app, ["rank", *files, "--json"]).stdout)
+    text = runner.invoke(app, ["rank", *files]).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for each in doc["ranking"]:
+        for key in ("v_frobenius", "mmd_labels", "beta1"):
+            assert f"{each[key]:.4g}" in text.split(), key
 
 
 def test_sets_that_four_digits_do_not_tell_apart_are_one_answer(folder: Path) -> None:

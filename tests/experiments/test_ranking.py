@@ -8,11 +8,9 @@ import pytest
 import torch
 from scipy import stats
 
-from gencheck.audit.question import Labelled
 from gencheck.errors import InputError
 from gencheck.experiments import ranking
 from gencheck.experiments.defective_sets import KINDS, Pool
-from gencheck.experiments.discrepancy import mean_discrepancies
 from gencheck.experiments.experiment import ExperimentOptions
 from gencheck.experiments.measured_sets import Scale
 from gencheck.experiments.rank_correlation import correlations, spearman
@@ -82,29 +80,6 @@ def test_foreign_items_have_the_values_of_others_in_another_order() -> None:
     changed = (items != plain).flatten(1).any(1)
     assert int(changed.sum()) == 30
     assert torch.equal(items.flatten(1).sort(1).values, plain.flatten(1).sort(1).values)
-
-
-def test_discrepancies_are_those_of_sums_over_pairs() -> None:
-    random = np.random.default_rng(0)
-    x, y = random.normal(size=(9, 2, 3)), np.eye(3)[random.integers(3, size=9)]
-    parts = [
-        Labelled(torch.from_numpy(x[p]), torch.from_numpy(y[p])) for p in (slice(4), slice(4, 9))
-    ]
-    squares = [[float(((a - b) ** 2).sum()) for b in x] for a in x]
-    # torch's median, the lower one of an even number; each distance stands there twice
-    scale = np.sort([squares[i][j] for i in range(9) for j in range(i)])[17]
-    sign = [-1 / 4] * 4 + [1 / 5] * 5
-    alone = joint = 0.0
-    for i in range(9):
-        for j in range(9):
-            term = sign[i] * sign[j] * math.exp(-squares[i][j] / scale)
-            alone += term
-            joint += term * float(y[i] @ y[j])
-    found = mean_discrepancies(*parts)
-    assert found == pytest.approx((math.sqrt(alone), math.sqrt(joint)), rel=1e-9)
-    assert mean_discrepancies(parts[0], parts[0]) == pytest.approx((0, 0), abs=1e-7)
-    one = Labelled(torch.zeros(2, 3), torch.eye(2, dtype=torch.float64))
-    assert mean_discrepancies(one, one)[1] == 0
 
 
 def test_spearman_is_scipys_with_ties() -> None:

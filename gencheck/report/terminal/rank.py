@@ -10,7 +10,7 @@ from rich.text import Text
 from gencheck.report.json import Document
 from gencheck.report.terminal.concentrate import shown
 
-_BAR = 12
+_BAR = 8
 
 
 def render(doc: Document) -> RenderableType:
@@ -21,8 +21,9 @@ def render(doc: Document) -> RenderableType:
         _table(doc),
         Text(
             "‖V‖_F: how far the set's moments of path features with targets are from the "
-            "reference's, the least first. p: over all statistics of that pair (Holm). Class "
-            "shares: the distance between the two. Error: the model's own, on the set.",
+            "reference's, the least first. MMD: the same distance of the items themselves with their "
+            "targets, without the model. p: over all statistics of that pair (Holm). Classes: the "
+            "distance of the class shares. Error: the model's own, on the set.",
             style="dim",
         ),
     ]
@@ -59,9 +60,9 @@ def _norm(each: dict[str, Any]) -> str:
 def _table(doc: Document) -> RenderableType:
     largest = max((each["v_frobenius"] or 0.0) for each in doc["ranking"])
     table = Table.grid(padding=(0, 2))
-    for justify in ("right", "left", "right", "left", "right", "right", "right", "right"):
+    for justify in ("right", "left", "right", "left", *("right",) * 5):
         table.add_column(justify=justify, no_wrap=justify == "right")
-    names = ("", "set", "‖V‖_F", "", "β1", "p", "class shares", "error")
+    names = ("", "set", "‖V‖_F", "", "MMD", "β1", "p", "classes", "error")
     table.add_row(*(Text(word, style="dim") for word in names))
     for each in doc["ranking"]:
         table.add_row(*_row(each, largest))
@@ -77,6 +78,7 @@ def _row(each: dict[str, Any], largest: float) -> list[RenderableType]:
         Text(f"{each['name']}\n{each['items']:,} items", overflow="fold"),
         _norm(each),
         Text("━" * filled, style="yellow"),
+        shown(each["mmd_labels"]),
         shown(each["beta1"], each.get("log10", {}).get("beta1")),
         "" if p_value is None else f"{p_value:.2g}",
         f"{each['label_difference']:.3g}",
