@@ -33,6 +33,7 @@ def chosen_device(name: str) -> str:
             where="--device",
             found=f"{name}, where torch sees {torch.cuda.device_count()} CUDA devices",
             required="a device that is there",
-            remedy="Pass --device cpu, or install a CUDA build of torch.",
+            remedy="Pass --device cpu, or install "
+            + ("NVIDIA's driver." if torch.backends.cuda.is_built() else "a CUDA build of torch."),
         )
     return str(device)

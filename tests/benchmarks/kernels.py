@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from gencheck.audit.model import model_of_module
+from gencheck.cli.devices import chosen_device
+from gencheck.errors import InputError
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
@@ -259,11 +261,17 @@ def main() -> None:
     if arguments.ways:
         ways()
         return
-    table(arguments.device, arguments.items)
+    try:
+        device = chosen_device(arguments.device)
+    except InputError as error:
+        sys.exit(str(error))
+    if device != "cpu":
+        print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}\n")
+    table(device, arguments.items)
     if arguments.growth:
-        growth(arguments.device)
+        growth(device)
     if arguments.whole:
-        whole(arguments.device)
+        whole(device)
 
 
 if __name__ == "__main__":

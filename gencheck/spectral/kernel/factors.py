@@ -158,7 +158,8 @@ def _channels_last(tensor: Tensor) -> Tensor:
 def _slope(node: GatedNode, like: Tensor) -> Tensor | None:
     if not isinstance(node, Gate) or node.slope is None or not node.leaks:
         return None
-    return _channels_last(node.slope.to(like).expand(node.shape)[None])[0]
+    slope = on_device(node.slope, like, like.dtype)
+    return _channels_last(slope.expand(node.shape)[None])[0]
 
 
 def forward(
