@@ -92,6 +92,14 @@ def val_bound(
         ),
     ] = None,
     id_key: IdKey = None,
+    label_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of --predictions that holds labels."),
+    ] = None,
+    prediction_key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of --predictions that holds predictions."),
+    ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -184,6 +192,8 @@ def val_bound(
         losses=losses,
         predictions=predictions,
         id_key=id_key,
+        label_key=label_key,
+        prediction_key=prediction_key,
         scores=scores,
         score_key=score_key,
         cluster_key=cluster_key,

@@ -32,6 +32,8 @@ class ValidationRequest:
     losses: Path | None = None
     predictions: Path | None = None
     id_key: str | None = None
+    label_key: str | None = None
+    prediction_key: str | None = None
     scores: Path | None = None
     score_key: str | None = None
     cluster_key: str | None = None
@@ -65,6 +67,14 @@ def evidence_of(
     InputError
         A number is out of range or missing, options conflict, or a file cannot be used.
     """
+    for option, key in (
+        ("--label-key", request.label_key),
+        ("--prediction-key", request.prediction_key),
+    ):
+        if key is not None and request.predictions is None:
+            raise InputError(
+                where=option, found="no --predictions", required="the file whose column it names"
+            )
     low, high = _range(request)
     record: dict[str, Any] = {"loss": "zero-one" if _is_binary(request) else "bounded"}
     if seen is not None:
@@ -149,7 +159,12 @@ def _losses_from_files(request: ValidationRequest, record: dict[str, Any]) -> "L
                 found="--predictions, whose loss is 0 or 1",
                 required="--loss zero-one",
             )
-        predictions = load_predictions(request.predictions, request.id_key)
+        predictions = load_predictions(
+            request.predictions,
+            request.id_key,
+            label_key=request.label_key,
+            prediction_key=request.prediction_key,
+        )
         record |= {"ties": predictions.ties}
         path, values = request.predictions, predictions.losses
     else:

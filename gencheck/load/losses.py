@@ -94,11 +94,23 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def load_predictions(path: Path, id_key: str | None = None) -> Predictions:
+def load_predictions(
+    path: Path,
+    id_key: str | None = None,
+    *,
+    label_key: str | None = None,
+    prediction_key: str | None = None,
+) -> Predictions:
     """0-1 losses from columns ``label`` and ``prediction``, or ``label`` and ``score_0``, ….
 
     Labels and predictions may be numbers or text. Score columns are ``score_K``, ``logit_K`` or
     ``prob_K`` for class K; the largest score is the prediction.
+
+    Parameters
+    ----------
+    label_key, prediction_key
+        What the first two columns are called, where not so; scores are not looked at in place of a
+        prediction that was named.
 
     Raises
     ------
@@ -108,22 +120,31 @@ def load_predictions(path: Path, id_key: str | None = None) -> Predictions:
     """
     table = read_table(path)
     refuse_repeated_ids(table, id_key)
-    return predictions_of(table)
+    for option, key in (("--label-key", label_key), ("--prediction-key", prediction_key)):
+        if key is not None and key not in table.columns:
+            raise InputError(
+                where=f"{table.where}, {option} {key}",
+                found=f"columns {', '.join(table.columns)}",
+                required="the name of one of them",
+            )
+    return predictions_of(table, label_key or "label", prediction_key or "prediction")
 
 
-def predictions_of(table: Table) -> Predictions:
+def predictions_of(
+    table: Table, label_name: str = "label", prediction_name: str = "prediction"
+) -> Predictions:
     """The 0-1 losses of a table, as `load_predictions` reads them."""
-    if "label" not in table.columns:
+    if label_name not in table.columns:
         raise _columns_error(table)
-    if "prediction" in table.columns:
-        label, prediction = _comparable(table, "label"), _comparable(table, "prediction")
+    if prediction_name in table.columns:
+        label, prediction = (_comparable(table, name) for name in (label_name, prediction_name))
         if label.dtype != prediction.dtype and "f" in label.dtype.kind + prediction.dtype.kind:
-            raise _kinds_error(table, "prediction" if label.dtype.kind == "f" else "label")
-        for name, column in (("label", label), ("prediction", prediction)):
+            raise _kinds_error(table, prediction_name if label.dtype.kind == "f" else label_name)
+        for name, column in ((label_name, label), (prediction_name, prediction)):
             if column.dtype.kind == "f":
                 _refuse_fractions(table, name, column)
         return Predictions((label != prediction).astype(np.float64), 0)
-    return _from_scores(table)
+    return _from_scores(table, label_name)
 
 
 def _comparable(table: Table, name: str) -> NDArray[Any]:
@@ -170,7 +191,7 @@ def _refuse_fractions(table: Table, name: str, column: Losses) -> None:
         )
 
 
-def _from_scores(table: Table) -> Predictions:
+def _from_scores(table: Table, label_name: str) -> Predictions:
     matches = [match for name in table.columns if (match := _SCORE.fullmatch(name))]
     classes = {int(match[2]): match[0] for match in matches}
     if len({match[1] for match in matches}) > 1 or len(classes) < len(matches):
@@ -182,12 +203,12 @@ def _from_scores(table: Table) -> Predictions:
     if sorted(classes) != list(range(len(classes))) or len(classes) < 2:
         raise _columns_error(table)
     scores = np.stack([numbers_of(table, classes[k]) for k in range(len(classes))], axis=1)
-    labels = numbers_of(table, "label")
+    labels = numbers_of(table, label_name)
     bad = (labels != np.floor(labels)) | (labels < 0) | (labels >= len(classes))
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            where=f"{table.where}, column 'label', row {row}",
+            where=f"{table.where}, column {label_name!r}, row {row}",
             found=f"{labels[row]:g}",
             required=f"a whole number from 0 to {len(classes) - 1}, one for each score column",
         )

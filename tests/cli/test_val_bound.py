@@ -251,6 +251,10 @@ def test_nothing_is_clamped() -> None:
             "--val-error: found nothing",
         ),
         (("--m-val", "9", "--n-models", "5", "--val-error", "0", "--id-key", "id"), "no file"),
+        (
+            ("--m-val", "9", "--n-models", "5", "--val-error", "0", "--label-key", "y"),
+            "--label-key: found no --predictions",
+        ),
         (("--m-val", "9", "--n-models", "5", "--val-error", "1.1"), "--val-error: found 1.1"),
         (("--m-val", "9", "--n-models", "5", "--val-error", "-0.1"), "--val-error: found -0.1"),
         (("--m-val", "9", "--n-models", "5", "--val-error", "0", "--c", "0"), "--c: found 0"),

@@ -16,6 +16,21 @@ def csv(folder: Path, text: str) -> Path:
     return folder / "d.csv"
 
 
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    path = csv(tmp_path, "truth,guess,label,prediction\n1,1,5,6\n2,0,5,6\n")
+    named = load_predictions(path, label_key="truth", prediction_key="guess")
+    assert named.losses.tolist() == [0, 1]
+    assert load_predictions(path).losses.tolist() == [1, 1]
+    scores = csv(tmp_path, "truth,prob_0,prob_1\n0,0.9,0.1\n0,0.2,0.8\n")
+    assert load_predictions(scores, label_key="truth").losses.tolist() == [0, 1]
+    for key, option in (("label_key", "--label-key"), ("prediction_key", "--prediction-key")):
+        with pytest.raises(InputError, match=f"{option} absent: found columns truth, prob_0"):
+            load_predictions(scores, **{"label_key": "truth"} | {key: "absent"})
+    mixed = csv(tmp_path, "truth,guess\n1,cat\n")
+    with pytest.raises(InputError, match="column 'guess', row 0"):
+        load_predictions(mixed, label_key="truth", prediction_key="guess")
+
+
 def test_losses_from_every_format(tmp_path: Path) -> None:
     losses = np.array([0.0, 0.25, 1.0])
     np.save(tmp_path / "l.npy", losses)
