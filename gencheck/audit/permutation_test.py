@@ -5,14 +5,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from gencheck.audit.histogram import histogram
+from gencheck.audit.permutation_facts import NullComparison, PermutationFacts
 from gencheck.audit.question import Question
 from gencheck.audit.relabelled import Relabelled, relabelled_statistics
-from gencheck.audit.result import NullComparison, PermutationFacts
-from gencheck.bounds.paired import holm
 from gencheck.network.program import Program
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.permutation import step_down_max_t
 
 
 def permutation_test(
@@ -27,8 +27,8 @@ def permutation_test(
     """p-values of every statistic by the same relabellings of the pooled items, and one verdict.
 
     Only D changes, the Gram matrix is reused. Each statistic is evaluated alike on the observed and
-    on every permuted labelling, which is what makes its p-value exact. The verdict is Holm's, over
-    all statistics that have a p-value and can change under relabelling.
+    on every permuted labelling, which is what makes its p-value exact. The verdict is that of
+    `step_down_max_t` over all statistics that have a p-value and can change under relabelling.
 
     Parameters
     ----------
@@ -51,24 +51,21 @@ def permutation_test(
     return PermutationFacts(
         rounds=question.options.permutations,
         gates_independent=question.options.gates_independent,
-        statistics=_adjusted(
-            {name: _comparison(each) for name, each in found.items()},
-            one_hot=question.task == "classification",
-        ),
+        statistics=_adjusted(found, one_hot=question.task == "classification"),
     )
 
 
-def _adjusted(statistics: dict[str, NullComparison], *, one_hot: bool) -> dict[str, NullComparison]:
-    """Holm's p-values over the statistics that have one; β3 of one-hot targets is 0 in any order."""
+def _adjusted(found: dict[str, Relabelled], *, one_hot: bool) -> dict[str, NullComparison]:
+    """With p-values over all statistics that have one; β3 of one-hot targets is 0 in any order."""
     asked = {
-        name: found.p_value
-        for name, found in statistics.items()
-        if found.p_value is not None and not (one_hot and name == "beta3")
+        name: each.null
+        for name, each in found.items()
+        if each.null is not None and not (one_hot and name == "beta3")
     }
-    adjusted = dict(zip(asked, holm(list(asked.values())), strict=True))
+    adjusted = dict(zip(asked, step_down_max_t(list(asked.values())), strict=True))
     return {
-        name: replace(found, adjusted_p_value=adjusted.get(name))
-        for name, found in statistics.items()
+        name: replace(_comparison(each), adjusted_p_value=adjusted.get(name))
+        for name, each in found.items()
     }
 
 

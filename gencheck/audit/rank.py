@@ -10,8 +10,9 @@ from gencheck.audit.discrepancy import mean_discrepancies
 from gencheck.audit.memory_plan import require_memory
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.permutation_facts import PermutationFacts
 from gencheck.audit.question import Labelled, Question
-from gencheck.audit.result import GapFacts, ModelFacts, PermutationFacts
+from gencheck.audit.result import GapFacts, ModelFacts
 from gencheck.audit.self_check import output_deviation, require_finite_outputs
 from gencheck.audit.strategies import WholeGram
 from gencheck.audit.summary import gap_facts, model_facts

@@ -89,12 +89,10 @@ def _beta1(question: Question, gram: Gram, permuted: Tensor, observed: float) ->
     """β1 in all of path space: at least 0 where that is larger than the items' span, or may be."""
     seed, progress = question.options.seed + 1, question.progress
     found = top_eigenvalues(gram, permuted, observed, seed, progress=progress)
-    values, reached = found.values, int(found.reached.sum())
-    negative = min(observed, float(values.min())) < 0
+    null = NullDistribution.of(observed, found.values, found.reached)
+    negative = min(observed, float(found.values.min())) < 0
     if negative and has_kernel(gram, question.network) is not False:
-        values, observed = values.clamp(min=0), max(observed, 0.0)
-        reached = reached if observed > 0 else len(values)
-    null = NullDistribution(observed, values, reached)
+        null = NullDistribution(max(observed, 0.0), null.values.clamp(min=0))
     return Relabelled("β1", null, lambda value: Magnitude.of(value, gram.exponent))
 
 
@@ -104,7 +102,7 @@ def _beta1_normalised(question: Question, gram: Gram, permuted: Tensor) -> Relab
     cosines = gram.normalised()
     observed = top_eigenvalue(cosines, weights, seed, progress=question.progress).value
     found = top_eigenvalues(cosines, permuted, observed, seed + 2, progress=question.progress)
-    null = NullDistribution(observed, found.values, int(found.reached.sum()))
+    null = NullDistribution.of(observed, found.values, found.reached)
     return Relabelled("β1 of the normalised kernel", null)
 
 

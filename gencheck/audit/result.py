@@ -3,20 +3,13 @@
 from dataclasses import dataclass
 
 from gencheck.audit.class_errors import ClassErrors
-from gencheck.audit.histogram import Histogram
 from gencheck.audit.image_grid import Picture
 from gencheck.audit.item_picture import ItemPicture
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
+from gencheck.audit.permutation_facts import PermutationFacts
 from gencheck.audit.warned import Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude, total
-
-# The level of the verdict on noise: how often it may speak of a difference where there is none.
-LEVEL = 0.05
-
-# How many statistics take part in the verdict at most; the smallest adjusted p-value is so many
-# times the smallest p-value.
-MOST_STATISTICS = 10
 
 
 @dataclass(frozen=True)
@@ -119,70 +112,6 @@ class GapFacts:
     reference_error_interval: tuple[float, float] | None = None
     error_gap_interval: tuple[float, float] | None = None
     softmax: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class NullComparison:
-    """A statistic against its values under relabelling; where it was not evaluated, the reason.
-
-    Attributes
-    ----------
-    statistic
-        What was compared, in words.
-    observed
-        The statistic on the labels as they are.
-    p_value
-        (1 + #{null ≥ observed}) / (1 + B), a probability, exact at every size.
-    null_median, null_95
-        Quantiles of the null values.
-    histogram
-        All null values, in bins; None where one is past the range of a float.
-    adjusted_p_value
-        Holm's, over all statistics that were asked; None where this one takes no part.
-    """
-
-    statistic: str
-    observed: Magnitude | None = None
-    p_value: float | None = None
-    null_median: Magnitude | None = None
-    null_95: Magnitude | None = None
-    reason: str | None = None
-    adjusted_p_value: float | None = None
-    histogram: Histogram | None = None
-
-
-@dataclass(frozen=True)
-class PermutationFacts:
-    """Statistics under `rounds` relabellings of the pooled items.
-
-    Attributes
-    ----------
-    statistics
-        By name: ``beta1``, ``beta1_normalised``, ``beta2``, ``beta3``, ``v_l2``, ``v_frobenius``,
-        ``squared_gap``, ``zero_one_gap``, ``cross_entropy_gap``, ``label_means``,
-        ``feature_means``.
-    gates_independent
-        True where the gates are known to have seen neither set: then a small p-value speaks of the
-        distributions; else of what the gates have adapted to as well.
-    """
-
-    rounds: int
-    gates_independent: bool
-    statistics: dict[str, NullComparison]
-
-    @property
-    def p_value(self) -> float:
-        """The verdict's: the smallest adjusted one. P(p ≤ t) ≤ t where S and T are exchangeable."""
-        adjusted = (found.adjusted_p_value for found in self.statistics.values())
-        return min(value for value in adjusted if value is not None)
-
-    def differing(self, level: float = LEVEL) -> tuple[str, ...]:
-        """The statistics whose adjusted p-value is at most `level`."""
-        return tuple(
-            name
-            for name, found in self.statistics.items()
-            if found.adjusted_p_value is not None and found.adjusted_p_value <= level
-        )
 
 
 @dataclass(frozen=True)

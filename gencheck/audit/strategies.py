@@ -8,9 +8,9 @@ from torch import Tensor
 from gencheck.audit.beta1 import Moments, moments_of_gram, moments_of_landmarks
 from gencheck.audit.certify import CertifiedBetas, certified_betas
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
+from gencheck.audit.permutation_facts import PermutationFacts
 from gencheck.audit.permutation_test import permutation_test
 from gencheck.audit.question import Question
-from gencheck.audit.result import PermutationFacts
 from gencheck.spectral.beta1.lanczos import TopEigenvalue, top_eigenvalue
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.kernel.cache import TileCache

@@ -10,6 +10,7 @@ from gencheck.audit.certify import CertifiedBetas, certified
 from gencheck.audit.class_errors import ClassErrors, class_errors
 from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.model import AuditedModel
+from gencheck.audit.permutation_facts import PermutationFacts
 from gencheck.audit.question import Question
 from gencheck.audit.result import (
     Argmax,
@@ -21,7 +22,6 @@ from gencheck.audit.result import (
     ItemShare,
     ModelFacts,
     PathNorms,
-    PermutationFacts,
 )
 from gencheck.audit.warnings import warnings_of
 from gencheck.bounds.binomial import binomial_interval

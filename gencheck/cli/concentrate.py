@@ -189,7 +189,7 @@ def concentrate(
             metavar="P",
             parser=share,
             help="Fail (exit 1) where sample and reference differ: where the p-value over all "
-            "statistics (Holm) is below.",
+            "statistics is below.",
         ),
     ] = None,
     max_beta1_ratio: Annotated[

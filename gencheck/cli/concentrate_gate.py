@@ -4,7 +4,6 @@ import math
 from typing import TYPE_CHECKING
 
 from gencheck.arguments import require_between
-from gencheck.audit.result import MOST_STATISTICS
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.errors import InputError
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def require_p_values(limit: float | None, rounds: int) -> None:
-    """A gate on p-values needs so many relabellings that it can fail, adjusted for all statistics.
+    """A gate on p-values needs so many relabellings that it can fail.
 
     Raises
     ------
@@ -24,14 +23,14 @@ def require_p_values(limit: float | None, rounds: int) -> None:
     if limit is None:
         return
     require_between("--min-p-value", limit, 0, 1, open_low=True)
-    smallest = min(1.0, MOST_STATISTICS / (1 + rounds))
+    smallest = 1 / (1 + rounds)
     if limit <= smallest:
         raise InputError(
             where="--min-p-value",
-            found=f"{limit:g} with --permutations {rounds}, whose smallest p-value over all "
-            f"{MOST_STATISTICS} statistics is {smallest:.4g}",
+            found=f"{limit:g} with --permutations {rounds}, whose smallest p-value "
+            f"is {smallest:.4g}",
             required="a limit above that",
-            remedy=f"Pass --permutations {max(200, math.ceil(2 * MOST_STATISTICS / limit))}.",
+            remedy=f"Pass --permutations {max(200, math.ceil(2 / limit))}.",
         )
 
 
@@ -57,8 +56,8 @@ def concentrate_gate(
 ) -> "LimitReport | None":
     """The outcome of all limits that were asked for; None where none was.
 
-    An upper end past floats, or none at all, fails its limit; the p-value over all statistics,
-    Holm's, must reach `min_p_value`.
+    An upper end past floats, or none at all, fails its limit; the p-value over all statistics
+    must reach `min_p_value`.
     """
     from gencheck.report.limits import LimitReport, maximum_check, minimum_check
 

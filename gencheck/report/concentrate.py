@@ -5,16 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gencheck.audit.class_errors import ClassErrors
-from gencheck.audit.result import (
-    LEVEL,
-    Certified,
-    ConcentrationResult,
-    Direction,
-    GapFacts,
-    ItemShare,
-    NullComparison,
-    PermutationFacts,
-)
+from gencheck.audit.permutation_facts import ADJUSTMENT, LEVEL, NullComparison, PermutationFacts
+from gencheck.audit.result import Certified, ConcentrationResult, Direction, GapFacts, ItemShare
 from gencheck.audit.warned import NamedItem, Warned
 from gencheck.bounds.concentrated import GapBound
 from gencheck.bounds.magnitude import Magnitude
@@ -182,6 +174,8 @@ def permutation_document(facts: PermutationFacts | None) -> dict[str, Any]:
         "rounds": facts.rounds,
         **{name: _comparison(found) for name, found in facts.statistics.items()},
         "p_value": facts.p_value,
+        "adjustment": ADJUSTMENT,
+        "holm_p_value": facts.holm_p_value,
         "level": LEVEL,
         "differing": list(facts.differing()),
         "gates_independent": facts.gates_independent,

@@ -44,12 +44,14 @@ TERMS: tuple[Term, ...] = (
         "(true). The 0-1 error is the share of items that are classified wrongly.",
     ),
     term(
-        "p-value | p | adjusted | holm | noise",
+        "p-value | p | adjusted | adjustment | holm | holm_p_value | max-t | westfall-young-max-t | "
+        "noise",
         ("concentrate", "rank", "compare-scores", "reproduce"),
         "How often chance alone makes a figure as large. In an audit the pooled items are relabelled "
         "as sample and reference at random, and p is the share of relabellings with a figure at least "
-        "as large. Adjusted (Holm): for asking several questions at once; below 0.05 counts as a "
-        "difference.",
+        "as large. Adjusted: for asking several questions at once, in an audit by the largest of all "
+        "standardised figures in each relabelling (Westfall and Young's step-down max-T), else by "
+        "Holm's rule; below 0.05 counts as a difference.",
     ),
     term(
         "interval",

@@ -150,7 +150,7 @@ def _noise(doc: Document) -> list[RenderableType]:
         table.add_row(*_statistic(name, entry, doc["data"]["task"]))
     rounds = Text(
         f"p: the share of {found['rounds']:,} random relabellings of the pooled items, and the "
-        "labels as they are, with a figure at least as large. Adjusted (Holm) for asking all of "
+        "labels as they are, with a figure at least as large. Adjusted (max-T) for asking all of "
         f"these questions: below {found['level']:g} counts as a difference.",
         style="dim",
     )

@@ -22,7 +22,7 @@ def render(doc: Document) -> RenderableType:
         Text(
             "‖V‖_F: how far the set's moments of path features with targets are from the "
             "reference's, the least first. MMD: the same distance of the items themselves with their "
-            "targets, without the model. p: over all statistics of that pair (Holm). Classes: the "
+            "targets, without the model. p: over all statistics of that pair. Classes: the "
             "distance of the class shares. Error: the model's own, on the set.",
             style="dim",
         ),
