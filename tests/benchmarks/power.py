@@ -1,34 +1,33 @@
-"""Level and power of what `concentrate` relabels, beside alibi-detect's MMD, on MNIST.
+"""Level and power of what `concentrate` relabels, beside the maximum mean discrepancy (MMD).
 
-    python -m pip install alibi-detect
     export GENCHECK_DATA=FOLDER
-    python -m tests.benchmarks.power rows.csv --counts 50 200
-    python -m tests.benchmarks.power rows.csv --counts 500 --replicates 20
-    python -m tests.benchmarks.power rows.csv --counts 200 --replicates 50 --in-reference --without-mmd
-    python -m tests.benchmarks.power rows.csv --counts 50 --replicates 1000 --kinds none
+    python -m tests.benchmarks.power mnist.npz rows.csv --kinds none --replicates 1000
+    python -m tests.benchmarks.power mnist.npz rows.csv
+    python -m tests.benchmarks.power mnist.npz rows.csv --counts 200 --in-reference
 
-Each replicate draws a sample S and a reference T of n items each from 60,000 items that no network was
-trained on, spoils S in one way (or T, with --in-reference: β1 asks what T has that S lacks, which is not
-the same), and asks `gencheck.audit.run.audit` (200 relabellings) for the p-value
-of every statistic and for Holm's over all. The networks, 784-128-128-10, are five of five seeds, taken in
-turn. Beside them, on the same items: the same audit under a network that was never trained, and
-`MMDDrift` of alibi-detect (unbiased MMD², Gaussian kernel, median heuristic, 200 permutations) on pixels
-and on the last hidden layer. Rows are appended to the file as they come, those that are there already are
-not computed again, and the tables of all rows in the file are printed at the end: the share of replicates
-with p ≤ 0.05.
+Five dense networks with two hidden layers of 128 are trained on 10,000 items (cross-entropy, five seeds).
+Each has a pool of 2,500 items that it never saw, and for each kind of shift the same items spoilt; the
+path kernels of the pool are formed once. A replicate draws a sample S and a reference T of n items each
+from the pool of the network whose turn it is, with no item in both, spoils S in one way (or T, with
+--in-reference: β1 asks what T has that S lacks, which is not the same), and takes the p-values of every
+statistic under 200 relabellings, by the code that an audit runs, from their part of the kernel. With
+nothing spoilt S and T are exchangeable, given the pool.
+
+Beside them, on the same items: two of the statistics under the network before its training, and the
+permutation test of the MMD on pixels and on the last hidden layer, which is that of alibi-detect's
+`MMDDrift` (`tests.benchmarks.mmd` compares the two). Rows are appended to the file as they come, those
+that are there already are not computed again, and the table of all rows in the file is printed at the
+end: the share of replicates with p ≤ 0.05.
 """
 
 import argparse
 import csv
-import math
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +36,21 @@ from torch.nn import functional
 
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.question import Labelled
-from gencheck.audit.result import LEVEL, PermutationFacts
-from gencheck.audit.run import audit
+from gencheck.audit.permutation_facts import LEVEL, PermutationFacts
+from gencheck.audit.permutation_test import permutation_test
+from gencheck.audit.question import Labelled, Question
+from gencheck.audit.relabelled import feature_means
+from gencheck.experiments.experiment import ExperimentOptions
+from gencheck.experiments.images import dense_network, labelled_images
+from gencheck.spectral.beta1.lanczos import top_eigenvalue
+from gencheck.spectral.kernel.gram import Gram
+from gencheck.spectral.kernel.tiles import Tile
+from gencheck.spectral.permutation import norms_of_differences, relabel
 from gencheck.training.loop import Training, fit
+from tests.benchmarks.mmd import mmd_p_value, squared_distances
+from tests.benchmarks.shifts import IN_REFERENCE, KINDS, Chosen, drawn_sets
 
-NETWORKS, TRAINING_ITEMS, CLASSES, SIDE = 5, 10_000, 10, 28
+NETWORKS, TRAINING_ITEMS, POOL, WIDTHS = 5, 10_000, 2_500, (128, 128)
 COUNTS = (50, 200, 500)
 STATISTICS = (
     *("beta1", "beta1_normalised", "v_l2", "v_frobenius"),
@@ -52,189 +60,160 @@ STATISTICS = (
 UNTRAINED = ("v_frobenius", "feature_means")
 COLUMNS = (
     *STATISTICS,
-    "holm",
+    *("max-T", "holm"),
     *(f"untrained {name}" for name in UNTRAINED),
     *("mmd pixels", "mmd embeddings"),
 )
-IN_REFERENCE = " in T"
-# A set is spoilt by choosing among so many times its items.
-SPARE = 4
+
+Row = tuple[str, int, int]
+
+
+class ManyColumns(Gram):
+    """A Gram matrix in one tile that multiplies many columns at a time in float32, twice as fast.
+
+    β1's null values are then off by some 10⁻⁷ of them, far less than they differ by.
+    """
+
+    def __init__(self, block: Tensor, exponent: int) -> None:
+        whole = slice(0, len(block))
+        super().__init__([Tile(whole, whole)], [block.double()], len(block), exponent)
+        self.single = block
+
+    def matmul(self, right: Tensor) -> Tensor:
+        if right.shape[1] == 1:
+            return self.blocks[0] @ right
+        return (self.single @ right.to(self.single.dtype)).double()
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Items that a sample of n may be made of, in random order: pixels (SPARE n, 784) and labels."""
+class View:
+    """What one network makes of the pool's items: their path kernel and its outputs."""
 
-    items: Tensor
-    labels: Tensor
-    count: int
-    generator: torch.Generator
+    model: AuditedModel
+    kernel: Tensor
+    exponent: int
+    outputs: Tensor
 
-    def plain(self) -> tuple[Tensor, Tensor]:
-        return self.items[: self.count].clone(), self.labels[: self.count].clone()
-
-    def weighted(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """n items without repetition, class k with odds `weights[k]`."""
-        chosen = torch.multinomial(
-            weights[self.labels], self.count, replacement=False, generator=self.generator
+    @classmethod
+    def of(cls, model: AuditedModel, items: Tensor, options: AuditOptions) -> "View":
+        half = len(items) // 2
+        sets = [Labelled(part, part.new_zeros((len(part), 1))) for part in items.split(half)]
+        whole = Question(
+            model=model, sample=sets[0], reference=sets[1], task="classification", options=options
         )
-        return self.items[chosen], self.labels[chosen]
+        kernel = whole.kernel()
+        features = kernel.features(whole.entering())
+        gram = kernel.gram(features)
+        return cls(model, gram.dense(), gram.exponent, features.outputs)
+
+    def asked(
+        self, sets: tuple[Chosen, Chosen], options: AuditOptions
+    ) -> tuple[Question, ManyColumns]:
+        """The question and the Gram matrix of S and T, rows of the pool."""
+        classes = self.outputs.shape[1]
+        # the items themselves are not needed: their kernel is there
+        sample, reference = (
+            Labelled(each.rows, functional.one_hot(each.labels, classes).double()) for each in sets
+        )
+        question = Question(
+            model=self.model,
+            sample=sample,
+            reference=reference,
+            task="classification",
+            options=options,
+        )
+        rows = _rows(sets)
+        return question, ManyColumns(self.kernel[rows][:, rows], self.exponent)
+
+    def p_values(self, sets: tuple[Chosen, Chosen], options: AuditOptions) -> PermutationFacts:
+        """Of every statistic, and the verdict's."""
+        question, gram = self.asked(sets, options)
+        top = top_eigenvalue(gram, question.difference.weights(), options.seed)
+        return permutation_test(
+            question, gram, self.outputs[_rows(sets)], observed=top.value, sup=None, paths=None
+        )
+
+    def two_p_values(self, sets: tuple[Chosen, Chosen], options: AuditOptions) -> dict[str, float]:
+        """Of ‖V‖_F and of the mean features alone, under the same relabellings."""
+        question, gram = self.asked(sets, options)
+        weights = question.difference.weights()
+        permuted = relabel(weights, options.permutations, options.seed)
+        labels = torch.cat([weights[:, None], permuted], 1)
+        norms = norms_of_differences(gram, question.difference.targets, labels)[1]
+        means = feature_means(gram, labels).null
+        assert means is not None
+        return {"v_frobenius": norms.p_value, "feature_means": means.p_value}
 
 
-def _images(change: Callable[[Tensor, torch.Generator], Tensor]) -> Callable[[Draw], Any]:
-    """A way to spoil the pictures of a set and nothing else."""
-
-    def spoilt(draw: Draw) -> tuple[Tensor, Tensor]:
-        items, labels = draw.plain()
-        changed = change(items.view(-1, 1, SIDE, SIDE), draw.generator)
-        return changed.reshape(items.shape), labels
-
-    return spoilt
-
-
-def label_noise(draw: Draw) -> tuple[Tensor, Tensor]:
-    """10 % of the labels replaced by another class."""
-    items, labels = draw.plain()
-    wrong = slice(0, draw.count // 10)
-    shift = torch.randint(1, CLASSES, labels[wrong].shape, generator=draw.generator)
-    labels[wrong] = (labels[wrong] + shift) % CLASSES
-    return items, labels
-
-
-def duplicates(draw: Draw) -> tuple[Tensor, Tensor]:
-    """Half of the items, each twice."""
-    items, labels = draw.plain()
-    half = draw.count // 2
-    return items[:half].repeat(2, 1), labels[:half].repeat(2)
-
-
-def foreign(draw: Draw) -> tuple[Tensor, Tensor]:
-    """5 % of the pictures with their pixels in another order, the same for all, labels kept."""
-    items, labels = draw.plain()
-    order = torch.randperm(SIDE * SIDE, generator=torch.Generator().manual_seed(0))
-    some = max(1, draw.count // 20)
-    items[:some] = items[:some][:, order]
-    return items, labels
-
-
-def turned(images: Tensor, degrees: float) -> Tensor:
-    angle = torch.tensor(degrees).deg2rad()
-    cos, sin = float(angle.cos()), float(angle.sin())
-    matrix = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0]]).expand(len(images), 2, 3)
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False)
-
-
-def blurred(images: Tensor) -> Tensor:
-    line = torch.tensor([1.0, 2.0, 1.0]) / 4
-    return functional.conv2d(images, (line[:, None] * line)[None, None], padding=1)
-
-
-_HALF_RARE = torch.cat([torch.ones(5), torch.full((5,), 1 / 3)])
-_NO_THREE = torch.tensor([float(k != 3) for k in range(CLASSES)])
-
-# What is done to S. Strengths were fixed before the first row was computed.
-KINDS: dict[str, tuple[str, Callable[[Draw], tuple[Tensor, Tensor]]]] = {
-    "none": ("nothing: the level", Draw.plain),
-    "label noise": ("10 % of labels wrong", label_noise),
-    "imbalance": ("classes 5 to 9 a third as likely", lambda draw: draw.weighted(_HALF_RARE)),
-    "class missing": ("no item of class 3", lambda draw: draw.weighted(_NO_THREE)),
-    "brightness": ("pixels × 0.8", _images(lambda images, _: images * 0.8)),
-    "blur": ("3 × 3 binomial filter", _images(lambda images, _: blurred(images))),
-    "noise": (
-        "pixels + normal noise of 0.1, cut to [0, 1]",
-        _images(lambda x, g: (x + 0.1 * torch.randn(x.shape, generator=g)).clamp(0, 1)),
-    ),
-    "rotation": ("10°", _images(lambda images, _: turned(images, 10.0))),
-    "duplicates": ("half of the items, each twice", duplicates),
-    "foreign": ("5 % of items with permuted pixels", foreign),
-}
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A trained network, the same one before its training, and what its last hidden layer says."""
-
-    trained: AuditedModel
-    untrained: AuditedModel
-    embedding: nn.Module
-
-
-def judge(items: Tensor, labels: Tensor, seed: int) -> Judge:
-    torch.manual_seed(seed)
-    module = nn.Sequential(
-        *(nn.Linear(SIDE * SIDE, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU()),
-        nn.Linear(128, CLASSES),
-    )
-    untrained = model_of_module(module, [(SIDE * SIDE,)])
-    targets = functional.one_hot(labels, CLASSES).float()
-    fit(module, items, targets, Training(5, 64, loss="cross-entropy"), seed)
-    return Judge(model_of_module(module, [(SIDE * SIDE,)]), untrained, module[:-1])
-
-
-def p_values(
-    model: AuditedModel, sets: list[tuple[Tensor, Tensor]], permutations: int, seed: int
-) -> PermutationFacts:
-    labelled = [Labelled(x, functional.one_hot(y, CLASSES).double()) for x, y in sets]
-    options = AuditOptions(
-        permutations=permutations, beta2_budget=0.0, top=0, gates_independent=True, seed=seed
-    )
-    found = audit(model, labelled[0], labelled[1], "classification", options).permutation
-    assert found is not None
-    return found
+def _rows(sets: tuple[Chosen, Chosen]) -> Tensor:
+    return torch.cat([each.rows for each in sets])
 
 
 class Study:
-    """The items, the networks, and one row at a time."""
+    """The networks, their pools, and the rows of one kind of shift under one network."""
 
-    def __init__(self, permutations: int, *, with_mmd: bool) -> None:
-        folder = os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder")
-        with np.load(Path(folder) / "mnist.npz") as archive:
-            arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
-        items = torch.cat([arrays["x_train"], arrays["x_test"]]).flatten(1).float() / 255
-        labels = torch.cat([arrays["y_train"], arrays["y_test"]]).long()
-        self.items, self.labels = items[TRAINING_ITEMS:], labels[TRAINING_ITEMS:]
-        self.permutations, self.with_mmd = permutations, with_mmd
-        own = items[:TRAINING_ITEMS], labels[:TRAINING_ITEMS]
-        self.judges = [judge(*own, seed) for seed in range(NETWORKS)]
+    def __init__(self, data: Path, permutations: int) -> None:
+        images = labelled_images(ExperimentOptions(data))
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(images.train_items), generator=generator)
+        own = order[:TRAINING_ITEMS]
+        self.pools = order[TRAINING_ITEMS:][: NETWORKS * POOL].split(POOL)
+        self.images, self.permutations = images, permutations
+        targets = functional.one_hot(images.train_labels[own], images.classes).float()
+        self.networks = [self._network(seed) for seed in range(NETWORKS)]
+        for seed, network in enumerate(self.networks):
+            training = Training(5, 64, loss="cross-entropy")
+            fit(network, images.train_items[own], targets, training, seed)
 
-    def mmd(self, sample: Tensor, reference: Tensor) -> float:
-        """The p-value of alibi-detect's MMDDrift, as its documentation has it; NaN where left out."""
-        if not self.with_mmd:
-            return math.nan
-        detector = import_module("alibi_detect.cd").MMDDrift(
-            reference.numpy(), backend="pytorch", n_permutations=self.permutations, device="cpu"
-        )
-        return float(detector.predict(sample.numpy())["data"]["p_val"])
-
-    def row(self, kind: str, count: int, replicate: int) -> dict[str, float]:
-        """p-values by column."""
-        seed = int(np.random.SeedSequence([*kind.encode(), count, replicate]).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.items), generator=generator)[: (SPARE + 1) * count]
-        x, y = self.items[order], self.labels[order]
-        spoil = KINDS[kind.removesuffix(IN_REFERENCE)][1]
-        sets = [spoil(Draw(x[count:], y[count:], count, generator)), (x[:count], y[:count])]
-        if kind.endswith(IN_REFERENCE):
-            sets.reverse()
-        by = self.judges[replicate % NETWORKS]
-        trained = p_values(by.trained, sets, self.permutations, seed)
-        untrained = p_values(by.untrained, sets, self.permutations, seed)
+    def _network(self, seed: int) -> nn.Sequential:
         torch.manual_seed(seed)
-        with torch.no_grad():
-            embedded = [by.embedding(items) for items, _ in sets]
-        return (
-            {name: trained.statistics[name].p_value or 1.0 for name in STATISTICS}
-            | {"holm": trained.p_value}
-            | {f"untrained {k}": untrained.statistics[k].p_value or 1.0 for k in UNTRAINED}
-            | {
-                f"mmd {name}": self.mmd(*pair)
-                for name, pair in (("pixels", [x for x, _ in sets]), ("embeddings", embedded))
-            }
+        return dense_network(tuple(self.images.train_items.shape[1:]), WIDTHS, self.images.classes)
+
+    def _options(self, seed: int) -> AuditOptions:
+        return AuditOptions(
+            permutations=self.permutations,
+            beta2_permutation_budget=0.0,
+            gates_independent=True,
+            seed=seed,
         )
 
+    def rows(self, kind: str, network: int, wanted: list[Row]) -> Iterator[dict[str, float]]:
+        """p-values by column of each wanted row."""
+        items, labels = (
+            each[self.pools[network]]
+            for each in (self.images.train_items, self.images.train_labels)
+        )
+        change = KINDS[kind.removesuffix(IN_REFERENCE)].change
+        if change is not None:
+            items = torch.cat([items, change(items, torch.Generator().manual_seed(network))])
+        module = self.networks[network]
+        trained, new = (
+            View.of(model_of_module(each, [tuple(items.shape[1:])]), items, self._options(0))
+            for each in (module, self._network(network))
+        )
+        with torch.no_grad():
+            spaces = {"pixels": items, "embeddings": module[:-1](items)}
+        distances = {name: squared_distances(space) for name, space in spaces.items()}
+        for _, count, replicate in wanted:
+            words = [*kind.encode(), count, replicate]
+            seed = int(np.random.SeedSequence(words).generate_state(1)[0])
+            sets = drawn_sets(kind, labels, count, torch.Generator().manual_seed(seed))
+            options, rows = self._options(seed), _rows(sets)
+            found = trained.p_values(sets, options)
+            untrained = new.two_p_values(sets, options)
+            # a p-value is there for each of them: an item has a label
+            yield (
+                {name: found.statistics[name].p_value or 1.0 for name in STATISTICS}
+                | {"max-T": found.p_value, "holm": found.holm_p_value}
+                | {f"untrained {name}": untrained[name] for name in UNTRAINED}
+                | {
+                    f"mmd {name}": mmd_p_value(each[rows][:, rows], self.permutations, seed)
+                    for name, each in distances.items()
+                }
+            )
 
-def read_rows(file: Path) -> dict[tuple[str, int, int], dict[str, float]]:
+
+def read_rows(file: Path) -> dict[Row, dict[str, float]]:
     if not file.exists():
         return {}
     with file.open(newline="") as stream:
@@ -244,7 +223,7 @@ def read_rows(file: Path) -> dict[tuple[str, int, int], dict[str, float]]:
         }
 
 
-def tables(rows: dict[tuple[str, int, int], dict[str, float]]) -> None:
+def tables(rows: dict[Row, dict[str, float]]) -> None:
     """The share of p ≤ 0.05 for each n and kind, and how many replicates stand behind it."""
     cells: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for (kind, count, _), values in rows.items():
@@ -256,43 +235,40 @@ def tables(rows: dict[tuple[str, int, int], dict[str, float]]) -> None:
         cells.items(), key=lambda e: (e[0][0], names.index(e[0][1]))
     ):
         digits = 3 if kind == "none" else 2
-        text = " | ".join(_share([row[name] for row in found], digits) for name in COLUMNS)
+        shares = [np.mean([row[name] <= LEVEL for row in found]) for name in COLUMNS]
+        text = " | ".join(f"{share:.{digits}f}" for share in shares)
         print(f"| {count} | {kind} | {len(found)} | {text} |")
-
-
-def _share(values: list[float], digits: int) -> str:
-    there = [value for value in values if not math.isnan(value)]
-    return f"{np.mean([v <= LEVEL for v in there]):.{digits}f}" if there else "–"
 
 
 def main() -> None:
     """Compute the rows that are missing, and print the tables of all."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path, help="pictures with labels, in the folder GENCHECK_DATA")
     parser.add_argument("rows", type=Path, help="a CSV file, appended to")
     parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS)[1:])
     parser.add_argument("--counts", nargs="*", type=int, default=list(COUNTS))
-    parser.add_argument("--replicates", type=int, default=100)
+    parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--in-reference", action="store_true", help="spoil T in place of S")
-    parser.add_argument("--without-mmd", action="store_true", help="it is the slowest")
     parser.add_argument("--permutations", type=int, default=200)
-    arguments = parser.parse_args()
-    rows = read_rows(arguments.rows)
-    wanted = [
-        (kind + IN_REFERENCE * arguments.in_reference, count, replicate)
-        for count in arguments.counts
-        for replicate in range(arguments.replicates)
-        for kind in arguments.kinds
-    ]
-    missing = [key for key in wanted if key not in rows]
+    asked = parser.parse_args()
+    rows = read_rows(asked.rows)
+    missing: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for kind in (name + IN_REFERENCE * asked.in_reference for name in asked.kinds):
+        for count in asked.counts:
+            for replicate in range(asked.replicates):
+                if (kind, count, replicate) not in rows:
+                    missing[kind, replicate % NETWORKS].append((kind, count, replicate))
     if missing:
-        study = Study(arguments.permutations, with_mmd=not arguments.without_mmd)
-        with arguments.rows.open("a", newline="") as stream:
+        folder = os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder")
+        study = Study(Path(folder) / asked.data, asked.permutations)
+        with asked.rows.open("a", newline="") as stream:
             writer = csv.writer(stream)
             if not rows:
                 writer.writerow(["kind", "n", "replicate", *COLUMNS])
-            for key in missing:
-                rows[key] = study.row(*key)
-                writer.writerow([*key, *(rows[key][name] for name in COLUMNS)])
+            for (kind, network), keys in missing.items():
+                for key, row in zip(keys, study.rows(kind, network, keys), strict=True):
+                    rows[key] = row
+                    writer.writerow([*key, *(row[name] for name in COLUMNS)])
                 stream.flush()
     tables(rows)
 
