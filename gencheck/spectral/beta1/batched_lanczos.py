@@ -110,14 +110,9 @@ def top_eigenvalues(
         while len(waiting):
             recurrence.step()
             products += 1
-            size = recurrence.size
-            if not (
-                size <= _EVERY_STEP_UNTIL
-                or size % _STRIDE == 0
-                or size >= max_iterations
-                or recurrence.exhausted
-            ):
+            if not (recurrence.to_be_looked_at or recurrence.size >= max_iterations):
                 continue
+            size = recurrence.size
             ritz = recurrence.ritz()
             done = ritz.finished(threshold)
             if size >= max_iterations and not bool(done.all()):
@@ -183,6 +178,12 @@ class _Recurrences:
     def exhausted(self) -> bool:
         """True where some recurrence has come to its end: its next vector would be rounding."""
         return bool((self.norms <= _ROUNDING * self.sizes).any())
+
+    @property
+    def to_be_looked_at(self) -> bool:
+        """True where some column may be finished, and looking costs little beside the steps."""
+        often = self.size <= _EVERY_STEP_UNTIL or self.size % _STRIDE == 0
+        return (self.size >= _LEAST_STEPS and often) or self.exhausted
 
     def step(self) -> None:
         """Take the prepared vectors in, and prepare the next."""
