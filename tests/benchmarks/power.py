@@ -36,16 +36,16 @@ from torch.nn import functional
 
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.audit.permutation_facts import LEVEL, PermutationFacts
-from gencheck.audit.permutation_test import permutation_test
+from gencheck.audit.permutation_facts import LEVEL
 from gencheck.audit.question import Labelled, Question
-from gencheck.audit.relabelled import feature_means
+from gencheck.audit.relabelled import feature_means, relabelled_statistics
+from gencheck.bounds.paired import holm
 from gencheck.experiments.experiment import ExperimentOptions
 from gencheck.experiments.images import dense_network, labelled_images
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.tiles import Tile
-from gencheck.spectral.permutation import norms_of_differences, relabel
+from gencheck.spectral.permutation import norms_of_differences, relabel, step_down_max_t
 from gencheck.training.loop import Training, fit
 from tests.benchmarks.mmd import mmd_p_value, squared_distances
 from tests.benchmarks.shifts import IN_REFERENCE, KINDS, Chosen, drawn_sets
@@ -125,13 +125,20 @@ class View:
         rows = _rows(sets)
         return question, ManyColumns(self.kernel[rows][:, rows], self.exponent)
 
-    def p_values(self, sets: tuple[Chosen, Chosen], options: AuditOptions) -> PermutationFacts:
-        """Of every statistic, and the verdict's."""
+    def p_values(self, sets: tuple[Chosen, Chosen], options: AuditOptions) -> dict[str, float]:
+        """Of every statistic, and over all of them: as an audit has it, and by Holm's rule."""
         question, gram = self.asked(sets, options)
         top = top_eigenvalue(gram, question.difference.weights(), options.seed)
-        return permutation_test(
+        found = relabelled_statistics(
             question, gram, self.outputs[_rows(sets)], observed=top.value, sup=None, paths=None
         )
+        nulls = {name: null for name in STATISTICS if (null := found[name].null) is not None}
+        own = {name: null.p_value for name, null in nulls.items()}
+        over_all = {
+            "max-T": min(step_down_max_t(list(nulls.values()))),
+            "holm": min(holm(list(own.values()))),
+        }
+        return own | over_all
 
     def two_p_values(self, sets: tuple[Chosen, Chosen], options: AuditOptions) -> dict[str, float]:
         """Of ‖V‖_F and of the mean features alone, under the same relabellings."""
@@ -199,12 +206,9 @@ class Study:
             seed = int(np.random.SeedSequence(words).generate_state(1)[0])
             sets = drawn_sets(kind, labels, count, torch.Generator().manual_seed(seed))
             options, rows = self._options(seed), _rows(sets)
-            found = trained.p_values(sets, options)
             untrained = new.two_p_values(sets, options)
-            # a p-value is there for each of them: an item has a label
             yield (
-                {name: found.statistics[name].p_value or 1.0 for name in STATISTICS}
-                | {"max-T": found.p_value, "holm": found.holm_p_value}
+                trained.p_values(sets, options)
                 | {f"untrained {name}": untrained[name] for name in UNTRAINED}
                 | {
                     f"mmd {name}": mmd_p_value(each[rows][:, rows], self.permutations, seed)
