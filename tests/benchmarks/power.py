@@ -172,6 +172,15 @@ class Study:
             training = Training(5, 64, loss="cross-entropy")
             fit(network, images.train_items[own], targets, training, seed)
 
+    def errors(self) -> list[float]:
+        """The share of its own pool that each network takes for another class."""
+        images, found = self.images, []
+        for network, own in zip(self.networks, self.pools, strict=True):
+            with torch.no_grad():
+                classes = network(images.train_items[own]).argmax(1)
+            found.append(float((classes != images.train_labels[own]).float().mean()))
+        return found
+
     def _network(self, seed: int) -> nn.Sequential:
         torch.manual_seed(seed)
         return dense_network(tuple(self.images.train_items.shape[1:]), WIDTHS, self.images.classes)
@@ -265,6 +274,7 @@ def main() -> None:
     if missing:
         folder = os.environ.get("GENCHECK_DATA") or sys.exit("GENCHECK_DATA names no folder")
         study = Study(Path(folder) / asked.data, asked.permutations)
+        print("errors of the networks: " + ", ".join(f"{error:.1%}" for error in study.errors()))
         with asked.rows.open("a", newline="") as stream:
             writer = csv.writer(stream)
             if not rows:
