@@ -105,7 +105,8 @@ def memory_plan(kernel: PathKernel, items: int, options: AuditOptions) -> Memory
         maps = 2 * 1024 * program.live_cells * size
     else:
         cuts = matrix_cuts(program, dtype, tile, layout_bytes)
-        maps = program.live_cells * cuts.step**2 * size + 4 * OVERLAP_BYTES
+        beside = torch.get_num_threads() if options.device == "cpu" and not cuts.passing else 1
+        maps = (program.live_cells * cuts.step**2 * size + 4 * OVERLAP_BYTES) * beside
     strip = min(cuts.strip, items)
     unpacked = 2 * strip * gates if cuts.passing else strip * gates
     passed = min(options.batch_size, items) * widest_pass(network)

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from gencheck.audit.attribution import direction_items
 from gencheck.audit.pilot_items import (
@@ -31,12 +30,12 @@ from gencheck.audit.stages import sup_norms_of
 from gencheck.audit.strategies import WholeGram
 from gencheck.progress import SILENT
 from gencheck.spectral.beta1.energy import coordinate_energy
-from gencheck.spectral.kernel.blocks import held_blocks
+from gencheck.spectral.kernel.blocks import Blocks, held_blocks
 from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.executors import Executor
 from gencheck.spectral.kernel.gram import EXECUTORS, Gram
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
-from gencheck.spectral.kernel.strips import Strips, fill_tile
+from gencheck.spectral.kernel.strips import Strips, fill_tile, fill_tiles
 from gencheck.spectral.kernel.tiles import Tile, upper_tiles
 from gencheck.spectral.permutation import relabel
 from gencheck.spectral.ranks import ALONE
@@ -146,12 +145,16 @@ class Pilot:
         strips = Strips(work, self.question.count, self.kernel.options.kept_bytes or 0)
         prepared, started = self._warmed(strips)
         tiles = upper_tiles(self.question.count, self.kernel.options.tile)
-
-        def fill(tile: Tile, block: Tensor) -> None:
-            fill_tile(work, strips, tile, block, SILENT)
-
         like = self.features.factors.items
-        blocks, filled = self._timed(lambda: held_blocks(tiles, [*range(len(tiles))], like, fill))
+
+        def formed() -> Blocks:
+            blocks = held_blocks(tiles, [*range(len(tiles))], like)
+            wanted = zip(tiles, blocks.values(), strict=True)
+            for _ in fill_tiles(work, strips, wanted, SILENT):
+                pass
+            return blocks
+
+        blocks, filled = self._timed(formed)
         self.gram = CountedGram.over(
             Gram(tiles, blocks, self.question.count, work.exponent, like=like)
         )

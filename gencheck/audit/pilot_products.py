@@ -12,7 +12,7 @@ from gencheck.audit.pilot_items import MOST_ITEMS, entries
 from gencheck.spectral.kernel.blocks import held_blocks
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.products import loops_pay
-from gencheck.spectral.kernel.tiles import Tile, upper_tiles
+from gencheck.spectral.kernel.tiles import upper_tiles
 from gencheck.spectral.permutation import norms_of_differences
 
 T = TypeVar("T")
@@ -78,12 +78,10 @@ class ProductTimes:
     ) -> None:
         self.count, self.read_seconds = count, read_seconds
         tiles = upper_tiles(min(count, MOST_ITEMS), tile)
-
-        def fill(tile: Tile, block: Tensor) -> None:
+        blocks = held_blocks(tiles, [*range(len(tiles))], like)
+        for block in blocks.values():
             # what stands in them makes no difference
             block.fill_(1.0)
-
-        blocks = held_blocks(tiles, [*range(len(tiles))], like, fill)
         self.gram = Gram(tiles, blocks, min(count, MOST_ITEMS), 0, like=like)
         self.gram.by_loops = loops_pay(count, like.device)
         self.ratio = share * entries(upper_tiles(count, tile)) / entries(tiles)

@@ -1,6 +1,6 @@
 """Where the blocks of a Gram matrix are: in memory, in files, or formed anew whenever they are read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -43,25 +43,21 @@ class StoredBlocks:
         self.tiles, self.cache = tiles, cache
         self._memory = one_block(tiles, like)
 
-    def form(self, numbers: Iterable[int], place: Fill) -> None:
-        """Have `place` write the tiles that the cache has not, and check those that it has."""
+    def of(self, numbers: Iterable[int]) -> Iterator[tuple[Tile, Tensor]]:
+        """Tiles with memory for their blocks, the same for all."""
         for number in numbers:
-            place(self.tiles[number], _shaped(self._memory, self.tiles[number]))
+            yield self.tiles[number], _shaped(self._memory, self.tiles[number])
 
     def __getitem__(self, number: int, /) -> Tensor:
-        """What `form` wrote or found sound."""
+        """What the cache was given, or found sound."""
         block = _shaped(self._memory, self.tiles[number])
         self.cache.read(self.tiles[number], block)
         return block
 
 
-def held_blocks(
-    tiles: list[Tile], numbers: list[int], like: Tensor, place: Fill
-) -> dict[int, Tensor]:
-    """The blocks of the tiles `numbers`, in memory."""
+def held_blocks(tiles: list[Tile], numbers: list[int], like: Tensor) -> dict[int, Tensor]:
+    """Memory for the blocks of the tiles `numbers`, with nothing in it yet."""
     blocks = _allocated([tiles[number] for number in numbers], like)
-    for number, block in zip(numbers, blocks, strict=True):
-        place(tiles[number], block)
     return dict(zip(numbers, blocks, strict=True))
 
 

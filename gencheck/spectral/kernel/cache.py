@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gencheck import __version__
 from gencheck.atomic import PARTIAL, make_folder, write_whole
 from gencheck.errors import InputError
 from gencheck.network.program import Collapse, Program
+from gencheck.progress import Progress
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.tiles import Tile
 
@@ -177,3 +178,14 @@ def _unusable(path: Path, error: OSError) -> InputError:
         found=f"{type(error).__name__}: {error.strerror or error}",
         required="a folder that can be written, with room for the tiles",
     )
+
+
+def missing_tiles(
+    wanted: Iterable[tuple[Tile, Tensor]], cache: TileCache | None, progress: Progress
+) -> Iterator[tuple[Tile, Tensor]]:
+    """Those of the tiles that the cache has not; it writes the others' blocks."""
+    for tile, block in wanted:
+        if cache is not None and cache.load(tile, block):
+            progress.advance(float(block.numel()))
+        else:
+            yield tile, block

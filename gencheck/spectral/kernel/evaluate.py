@@ -1,6 +1,7 @@
 """The program of the path kernel carried out: on all pairs of two groups of items, or on i = j."""
 
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, field
 from math import prod
 from typing import Protocol
@@ -109,6 +110,12 @@ class Kernel:
         }
         self.readers = Counter(source for made in program.maps for source in made.sources)
         self.free: list[Tensor] = []
+
+    def beside(self) -> "Kernel":
+        """The same with buffers of its own, for another thread."""
+        other = copy(self)
+        other.found, other.free = [], []
+        return other
 
     def run(self, overlaps: Overlaps, out: Tensor | None = None) -> Tensor:
         """The last map, of shape `overlaps.shape`, as ``2**exponent`` times what is returned.

@@ -3,9 +3,11 @@
 An executor says how it wants the items cut, prepares strips of them, and fills blocks of the kernel.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isqrt
+from threading import local
 from typing import Any, Protocol
 
 import torch
@@ -30,9 +32,11 @@ from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.fused import FusedFactors, FusedPass, is_one_cell_wide
 from gencheck.spectral.kernel.narrow import NarrowLoops, narrow_batches, narrow_pays
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
+from gencheck.spectral.kernel.threads import one_thread
 
-# Bytes of the maps that one step of the matrix products holds: a share of a last-level cache.
-_MAP_BYTES = 2**24
+# Bytes of the maps that one step of the matrix products holds: several threads have one each, and share a
+# last-level cache with whatever else there is.
+_MAP_BYTES = 2**22
 
 # The fewest rows that a matrix product is worth starting for.
 _LEAST_ROWS = 16
@@ -40,8 +44,8 @@ _LEAST_ROWS = 16
 # Blocks on the diagonal are cut down to so many rows: both triangles of what is left are formed.
 _LEAST_HALF = 64
 
-# Steps are halves of halves of a tile, so that none is a narrow rest: they may pass their share of the
-# cache by this factor for it.
+# Steps divide tiles where they can, so that none is a narrow rest: they may pass their share of the cache
+# by this factor for it.
 _ROUNDING = 1.2
 
 # Strips of fewer steps are not worth being unpacked as a whole.
@@ -112,6 +116,11 @@ class Executor(Protocol):
         """The power of two left out of what `fill` writes."""
         ...
 
+    @property
+    def side_by_side(self) -> bool:
+        """True where several threads may fill blocks at one time, each by itself."""
+        ...
+
     def calibrate(self, asked: str) -> tuple[OverlapChoice, ...]:
         """Take the quickest way to form overlaps, or the one `asked` for; says which and why."""
         ...
@@ -147,10 +156,9 @@ def matrix_cuts(
 
     def side(amount: int) -> int:
         rows = isqrt(int(_ROUNDING**2 * amount) // (program.live_cells * dtype.itemsize))
-        step = tile
-        while step > max(rows, _LEAST_ROWS) and step % 2 == 0:
-            step //= 2
-        return min(step, max(_LEAST_ROWS, rows))
+        rows = min(tile, max(_LEAST_ROWS, rows))
+        whole = (size for size in range(rows, rows // 2, -1) if tile % size == 0)
+        return next(whole, rows)
 
     step = side(_MAP_BYTES)
     factors = program.factors_per_item if copied else program.copies_per_item
@@ -188,12 +196,14 @@ class MatrixExecutor:
     def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
         self.program, self.factors = program, factors
         self.cuts = matrix_cuts(program, factors.items.dtype, tile, factor_bytes)
+        # factors that are made in passing are there for one step alone
+        self.side_by_side = factors.items.device.type == "cpu" and not self.cuts.passing
         exponents = map_exponents(program, factors, self.cuts.strip)
         pays_loops = factors.items.device.type == "cpu" and narrow_pays(
             program, factors.decisive_count
         )
         narrow = NarrowLoops(program) if pays_loops and compiled_loops_are_there() else None
-        self._kernel = Kernel(program, exponents, narrow)
+        self._kernel, self._beside = Kernel(program, exponents, narrow), local()
         self._calibration = Calibration(program, factors, narrow_batches(program) if narrow else ())
         self._fused = self._one_pass(exponents)
         # sums are split otherwise by the loops: their tiles are others
@@ -214,7 +224,9 @@ class MatrixExecutor:
         count, each = self.factors.decisive_count, self.program.flops_per_pair
         if asked == "auto" and each * count * (count + 1) / 2 < _TRYING_FLOPS:
             return ()
-        return self._calibration.choose(asked, compiling=pays(each, count))
+        # as they will be formed
+        with one_thread() if self.side_by_side else nullcontext():
+            return self._calibration.choose(asked, compiling=pays(each, count))
 
     @property
     def exponent(self) -> int:
@@ -248,13 +260,21 @@ class MatrixExecutor:
             return
         ways = self._calibration.ways
         pairs = Pairs(left, right, rows=rows, columns=columns, like=out, ways=ways)
-        self._kernel.run(pairs, out)
+        self._own_kernel().run(pairs, out)
+
+    def _own_kernel(self) -> Kernel:
+        """That of the calling thread: its buffers are no other's."""
+        kept = self._beside.__dict__
+        if "kernel" not in kept:
+            kept["kernel"] = self._kernel.beside()
+        own: Kernel = kept["kernel"]
+        return own
 
 
 class BitExecutor:
     """Compiled loops that count shared bits, on the CPU, for gates of 0 and 1."""
 
-    name = "bits"
+    name, side_by_side = "bits", True
 
     def __init__(self, program: Program, factors: Factors, tile: int, factor_bytes: int) -> None:
         self.factors = factors

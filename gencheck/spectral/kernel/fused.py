@@ -7,6 +7,7 @@ rest, with the counting of shared gates, is done for a few hundred pairs at a ti
 
 from dataclasses import dataclass
 from functools import cached_property
+from threading import local
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from gencheck.spectral.kernel.overlaps import (
     int8_product,
 )
 from gencheck.spectral.kernel.strip_factors import StripFactors
-from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 Key = tuple[int, int]
 
@@ -56,7 +56,7 @@ class FusedFactors:
 
 
 class FusedPass:
-    """Fills blocks of the kernel in one pass, on the CPU in float32.
+    """Fills blocks of the kernel in one pass, on the calling thread of the CPU, in float32.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class FusedPass:
 
     def __init__(self, program: Program, exponents: list[int], ways: Ways) -> None:
         self.program, self.exponents, self.ways = program, exponents, ways
-        self._memory: dict[torch.dtype, Tensor] = {}
+        self._memory = local()
 
     @cached_property
     def _levels(self) -> dict[Key, Levels]:
@@ -148,20 +148,16 @@ class FusedPass:
         factors = np.array([1 / levels.scale**2 for levels in self._levels.values()], np.float32)
         words = (left.words[rows], np.ascontiguousarray(right.words[columns].T))
         result = out if out.is_contiguous() else torch.empty_like(out).contiguous()
-        with as_many_threads_as_torch():
-            fill_fused(
-                self._table,
-                words,
-                (wholes.numpy(), *shifts, factors),
-                products.numpy(),
-                result.numpy(),
-            )
+        whole = (wholes.numpy(), *shifts, factors)
+        fill_fused(self._table, words, whole, products.numpy(), result.numpy())
         if result is not out:
             out.copy_(result)
 
     def _space(self, count: int, out: Tensor, dtype: torch.dtype) -> Tensor:
-        """Memory for `count` blocks of overlaps, kept between calls: fresh memory costs page faults."""
-        size = count * out.numel()
-        if dtype not in self._memory or len(self._memory[dtype]) < size:
-            self._memory[dtype] = torch.empty(size, dtype=dtype)
-        return self._memory[dtype][:size].view(count, *out.shape)
+        """Memory for `count` blocks of overlaps, each thread's own and kept for the next."""
+        # fresh memory would be handed out page by page
+        kept: dict[str, Tensor] = self._memory.__dict__
+        size, name = count * out.numel(), str(dtype)
+        if name not in kept or len(kept[name]) < size:
+            kept[name] = torch.empty(size, dtype=dtype)
+        return kept[name][:size].view(count, *out.shape)

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import numba
 import numpy as np
 
 from gencheck.spectral.kernel.bits.loops import unowned
@@ -93,7 +92,7 @@ def _add(operation, numbers, overlaps, maps):
         _plus_from(scale, maps[source][:size], overlaps, target)
 
 
-@partial(compiled, parallel=True)
+@compiled
 def fill_fused(program, words, wholes, products, out):
     """The kernel between two groups of items, into `out` of shape (rows, columns).
 
@@ -106,7 +105,7 @@ def fill_fused(program, words, wholes, products, out):
     rows, columns = out.shape
     table, numbers = program
     maps = table[-1, TARGET] + 1
-    for task in numba.prange((rows + _ROWS - 1) // _ROWS):
+    for task in range((rows + _ROWS - 1) // _ROWS):
         own_maps = np.empty((maps, _COLUMNS), out.dtype)
         own_overlaps = np.empty(_COLUMNS, out.dtype)
         own_counts = np.empty(_COLUMNS, np.int32)

@@ -1,6 +1,6 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from gencheck.spectral.kernel.blocks import (
     StoredBlocks,
     held_blocks,
 )
-from gencheck.spectral.kernel.cache import TileCache, kernel_identity
+from gencheck.spectral.kernel.cache import TileCache, kernel_identity, missing_tiles
 from gencheck.spectral.kernel.calibrate import OverlapChoice
 from gencheck.spectral.kernel.executors import (
     FACTOR_BYTES,
@@ -36,7 +36,7 @@ from gencheck.spectral.kernel.products import (
     loops_pay,
     tile_products,
 )
-from gencheck.spectral.kernel.strips import Strips, fill_tile, within
+from gencheck.spectral.kernel.strips import Strips, fill_tile, fill_tiles, within
 from gencheck.spectral.kernel.tiles import Tile, lanes_of, upper_tiles
 from gencheck.spectral.ranks import ALONE, LANES, Ranks
 
@@ -247,13 +247,11 @@ def gram_matrix(
     tiles, like = upper_tiles(factors.count, tile_size), factors.items
     own = own_tiles(lanes_of(tiles, LANES), ranks)
 
-    def place(tile: Tile, block: Tensor) -> None:
-        if cache is not None and cache.load(tile, block):
-            progress.advance(float(block.numel()))
-            return
-        fill_tile(work, strips, tile, block, progress)
-        if cache is not None:
-            cache.save(tile, block)
+    def form(wanted: Iterable[tuple[Tile, Tensor]]) -> None:
+        made = fill_tiles(work, strips, missing_tiles(wanted, cache, progress), progress)
+        for tile, block in made:
+            if cache is not None:
+                cache.save(tile, block)
 
     def fill(tile: Tile, block: Tensor) -> None:
         fill_tile(work, strips, tile, block, SILENT)
@@ -267,9 +265,11 @@ def gram_matrix(
         if cache is None:
             raise ValueError("tiles on disk need a cache")
         blocks = StoredBlocks(tiles, like, cache)
-        blocks.form(own, place)
+        for part in blocks.of(own):
+            form([part])
     else:
-        blocks = held_blocks(tiles, own, like, place)
+        blocks = held_blocks(tiles, own, like)
+        form((tiles[number], block) for number, block in blocks.items())
     gram = Gram(tiles, blocks, factors.count, work.exponent, like=like, ranks=ranks)
     gram.overlaps = choices
     require_in_range(gram.diagonal(), like.dtype)

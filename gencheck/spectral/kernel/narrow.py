@@ -1,11 +1,13 @@
 """Which batches of a program have few factors a block, and what calls the loops for them."""
 
+from functools import partial
+
 import numpy as np
 from torch import Tensor
 
 from gencheck.network.program import Batch, Program
 from gencheck.network.windows import Index
-from gencheck.spectral.kernel.threads import as_many_threads_as_torch
+from gencheck.spectral.kernel.threads import in_parts
 
 # Blocks of more factors than this are left to matrix products.
 _WIDEST = 16
@@ -40,13 +42,13 @@ def narrow_pays(program: Program, items: int) -> bool:
 
 
 class NarrowLoops:
-    """Adds narrow batches to maps by compiled loops on the CPU, all threads together."""
+    """Adds narrow batches to maps by compiled loops on the CPU."""
 
     def __init__(self, program: Program) -> None:
         # only here, so that those who have no such batches need no compiler
-        from gencheck.spectral.kernel.narrow_loops import add_narrow
+        from gencheck.spectral.kernel.narrow_loops import LANES, add_narrow
 
-        self._loops = add_narrow
+        self._loops, self._lanes = add_narrow, LANES
         self._blocks = {key: _grouped(batch) for key, batch in narrow_batches(program).items()}
 
     def suits(self, key: Key, carrier: Tensor, out: Tensor) -> bool:
@@ -76,8 +78,8 @@ class NarrowLoops:
         target = out.numpy()
         real, blocks, fresh = target.dtype.type, self._blocks[key], before is not None
         numbers = (real(scale), real(before or 0.0), fresh)
-        with as_many_threads_as_torch():
-            self._loops((left, right, width), blocks, carrier.numpy(), numbers, target)
+        arrays = ((left, right, width), blocks, carrier.numpy(), numbers, target)
+        in_parts(-(-target.shape[2] // self._lanes), partial(self._loops, *arrays))
 
 
 def _grouped(batch: Batch) -> tuple[Index, Index, Index]:

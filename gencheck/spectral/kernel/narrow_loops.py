@@ -5,10 +5,8 @@ products over so few factors are all overhead, and their results are as many as 
 tile of some rows and one vector of columns is therefore kept in registers over all blocks of a cell.
 """
 
-from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
@@ -150,26 +148,26 @@ def _added(tile, numbers, out, row, column):
                 target[lane] += scale * own[lane]
 
 
-@partial(compiled, parallel=True)
-def add_narrow(factors, blocks, carrier, numbers, out):
+@compiled
+def add_narrow(factors, blocks, carrier, numbers, out, first, stop):
     """out[c] += scale · Σ_{blocks b of cell c} carrier[at(b)] ⊙ Σ_h left[:, b, h] ⊗ right[:, b, h].
 
     `factors` are left and right, of shape (items, blocks · width), and the width. `blocks` are the
     carrier's cell of each block, where groups of blocks of one cell start and the last ends, and the
     cell of each group. Maps have shape (cells, rows, columns). `numbers` are the scale, a start, and
-    whether every cell has blocks and starts from that.
+    whether every cell has blocks and starts from that. Groups of `LANES` columns from first to stop.
     """
     left, right, width = factors
     at, firsts, cells = blocks
     scale = numbers[0]
-    rows, columns = out.shape[1:]
+    rows = out.shape[1]
     size, step = out.itemsize, left.strides[0]
     start, places = left.ctypes.data, at.ctypes.data
     widest = 0
     for group in range(len(cells)):
         widest = max(widest, firsts[group + 1] - firsts[group])
     near = min(_NEAR_ROWS, (rows + ROWS - 1) // ROWS * ROWS)
-    for task in numba.prange((columns + LANES - 1) // LANES):
+    for task in range(first, stop):
         column = task * LANES
         near_carrier = np.zeros((carrier.shape[0], near, LANES), out.dtype)
         own_factors = np.zeros((widest * width, LANES), out.dtype)
@@ -177,8 +175,8 @@ def add_narrow(factors, blocks, carrier, numbers, out):
         for top in range(0, rows, near):
             _packed_carrier(carrier, top, column, near_carrier)
             for group in range(len(cells)):
-                first, stop = firsts[group], firsts[group + 1]
-                _packed_factors(right, column, first * width, stop * width, own_factors)
+                begin, end = firsts[group], firsts[group + 1]
+                _packed_factors(right, column, begin * width, end * width, own_factors)
                 for row in range(top, min(top + near, rows), ROWS):
                     _tile(
                         (
@@ -193,7 +191,7 @@ def add_narrow(factors, blocks, carrier, numbers, out):
                             places,
                             tile.ctypes.data,
                         ),
-                        (first, stop, width),
+                        (begin, end, width),
                         near * LANES,
                         scale,
                     )

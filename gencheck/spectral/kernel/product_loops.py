@@ -1,7 +1,5 @@
 """Products of tiles with few vectors, as compiled loops (numba): each entry is read once."""
 
-from functools import partial
-
 import numba
 import numpy as np
 
@@ -79,15 +77,15 @@ def _add_diagonal(block, row, right, sums):
             sums[k, row + i] += _row(block[i], right[k, row : row + size])
 
 
-@partial(compiled, parallel=True)
+@compiled
 def add_lanes(addresses, places, firsts, like, right, sums):
-    """sums[l] += (K A)ᵀ of lane l's blocks, block by block in their order, each lane on one thread.
+    """sums[l] += (K A)ᵀ of lane l's blocks, block by block in their order, lane by lane.
 
     `addresses` are those of the blocks, of the dtype of `like`; `places` their first row, rows, first
     column and columns. Lane l has the blocks from ``firsts[l]`` to ``firsts[l + 1]``. `right` is Aᵀ,
     shape (k, N); `sums` has shape (lanes, k, N).
     """
-    for lane in numba.prange(sums.shape[0]):
+    for lane in range(sums.shape[0]):
         for number in range(firsts[lane], firsts[lane + 1]):
             row, rows, column, columns = places[number]
             block = numba.carray(pointer(addresses[number]), (rows, columns), like.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gencheck.spectral.kernel.blocks import Blocks
 from gencheck.spectral.kernel.calibrate import compiled_loops_are_there
-from gencheck.spectral.kernel.threads import as_many_threads_as_torch
+from gencheck.spectral.kernel.threads import in_parts
 from gencheck.spectral.kernel.tiles import Tile
 
 # Entries of a block that are widened to float64 at one time: few enough to stay in a cache.
@@ -73,8 +73,15 @@ class LoopProducts:
         ends = [self.lanes[lane].stop - first for lane in self.own]
         places = self.places[first : first + len(self._addresses)]
         if self.own:
-            like = self.blocks[first].reshape(-1)[:0]
-            self._add(self._addresses, places, [0, *ends], like=like, right=right, sums=sums)
+            like, firsts = self.blocks[first].reshape(-1)[:0], [0, *ends]
+
+            def add(start: int, stop: int) -> None:
+                part = firsts[start : stop + 1]
+                self._add(
+                    self._addresses, places, part, like=like, right=right, sums=sums[start:stop]
+                )
+
+            in_parts(len(self.own), add)
         return sums
 
     def _read(self, lane: int, right: Tensor) -> Tensor:
@@ -101,8 +108,7 @@ class LoopProducts:
         from gencheck.spectral.kernel.product_loops import add_lanes
 
         arrays = (like.numpy(), right.numpy(), sums.numpy())
-        with as_many_threads_as_torch():
-            add_lanes(addresses, places, np.array(firsts, np.int64), *arrays)
+        add_lanes(addresses, places, np.array(firsts, np.int64), *arrays)
 
 
 def tile_products(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: Tensor) -> Tensor:

@@ -1,28 +1,49 @@
 """Tiles filled strip by strip: the factors of some items at a time, the least recently used dropped."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
 
 from gencheck.progress import Progress
 from gencheck.spectral.kernel.executors import Executor
+from gencheck.spectral.kernel.threads import side_by_side
 from gencheck.spectral.kernel.tiles import Tile
+
+
+def fill_tiles(
+    work: Executor, strips: "Strips", wanted: Iterable[tuple[Tile, Tensor]], progress: Progress
+) -> Iterator[tuple[Tile, Tensor]]:
+    """Fill blocks with the kernel between the items of their tiles' rows and columns.
+
+    Each tile comes back when it is done, in their order.
+    """
+    begun: deque[tuple[Tile, Tensor, float, bool]] = deque()
+
+    def steps() -> Iterator[Callable[[], None]]:
+        for tile, block in wanted:
+            cuts = [*strips.steps(tile)]
+            for at, (rows, columns) in enumerate(cuts, 1):
+                mirrored = tile.on_diagonal and columns.start > rows.start
+                entries = (rows.stop - rows.start) * (columns.stop - columns.start)
+                begun.append((tile, block, float(entries * (1 + mirrored)), at == len(cuts)))
+                yield strips.step(rows, columns, tile, block)
+
+    results = side_by_side(steps()) if work.side_by_side else (call() for call in steps())
+    for _ in results:
+        tile, block, entries, done = begun.popleft()
+        progress.advance(entries)
+        if done:
+            yield tile, block
 
 
 def fill_tile(
     work: Executor, strips: "Strips", tile: Tile, block: Tensor, progress: Progress
 ) -> None:
-    """Fill `block` with the kernel between the items of the tile's rows and columns."""
-    for rows, columns in strips.steps(tile):
-        (left, own_rows), (right, own_columns) = strips.of(rows), strips.of(columns)
-        part = block[within(rows, tile.rows), within(columns, tile.columns)]
-        work.fill(left, own_rows, right, own_columns, same=rows == columns, out=part)
-        mirrored = tile.on_diagonal and columns.start > rows.start
-        if mirrored:
-            block[within(columns, tile.rows), within(rows, tile.columns)].copy_(part.T)
-        progress.advance(float(part.numel() * (1 + mirrored)))
+    """Fill one block."""
+    for _ in fill_tiles(work, strips, [(tile, block)], progress):
+        pass
 
 
 def within(part: slice, whole: slice) -> slice:
@@ -46,6 +67,19 @@ class Strips:
                     for columns in cut(strip_columns, self.cuts.step):
                         if not tile.on_diagonal or columns.start >= rows.start:
                             yield rows, columns
+
+    def step(self, rows: slice, columns: slice, tile: Tile, block: Tensor) -> Callable[[], None]:
+        """What fills one step of a tile's block, and its mirror image on the diagonal."""
+        (left, own_rows), (right, own_columns) = self.of(rows), self.of(columns)
+        part = block[within(rows, tile.rows), within(columns, tile.columns)]
+        mirrored = tile.on_diagonal and columns.start > rows.start
+
+        def fill() -> None:
+            self.work.fill(left, own_rows, right, own_columns, same=rows == columns, out=part)
+            if mirrored:
+                block[within(columns, tile.rows), within(rows, tile.columns)].copy_(part.T)
+
+        return fill
 
     def of(self, items: slice) -> tuple[Any, slice]:
         """The factors of the strip that holds `items`, and their place in it."""

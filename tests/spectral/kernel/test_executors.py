@@ -253,7 +253,7 @@ def test_every_map_of_a_transformer_is_read_as_views() -> None:
 
 
 @pytest.mark.parametrize("tile", [1024, 1000, 300, 7])
-def test_steps_are_halves_of_tiles(tile: int) -> None:
+def test_steps_divide_tiles(tile: int) -> None:
     program = kernel_program(model_of_module(vit_tiny().eval(), [(3, 32, 32)]).network)
     step = matrix_cuts(program, torch.float32, tile, 2**30).step
     assert tile % step == 0

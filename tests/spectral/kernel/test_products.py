@@ -13,7 +13,7 @@ from gencheck.spectral.kernel.blocks import held_blocks
 from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import KernelOptions, PathKernel
-from gencheck.spectral.kernel.tiles import Tile, lanes_of, upper_tiles
+from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import ALONE, LANES, Alone, dealt
 from tests.cases import random_case
 
@@ -46,11 +46,9 @@ def in_tiles(whole: Tensor, size: int, rank: Alone | None = None) -> Gram:
     tiles, ranks = upper_tiles(len(whole), size), rank or ALONE
     lanes = lanes_of(tiles, LANES)
     own = [number for lane in ranks.share(len(lanes)) for number in lanes[lane]]
-
-    def place(tile: Tile, block: Tensor) -> None:
-        block.copy_(whole[tile.rows, tile.columns])
-
-    blocks = held_blocks(tiles, own, whole, place)
+    blocks = held_blocks(tiles, own, whole)
+    for number, block in blocks.items():
+        block.copy_(whole[tiles[number].rows, tiles[number].columns])
     return Gram(tiles, blocks, len(whole), 0, like=whole, ranks=ranks)
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from gencheck.spectral.kernel.bits.plan import BITS, READY, REALS, WORDS, BitPlan
 from gencheck.spectral.kernel.factors import Factors
-from gencheck.spectral.kernel.threads import as_many_threads_as_torch
 
 Words = NDArray[np.unsignedinteger]
 
@@ -85,7 +84,7 @@ def _words(active: NDArray[np.bool_], width: int, depth: int) -> Words:
 
 
 class BitKernel:
-    """Fills blocks of the Gram matrix by counting bits, pair by pair, on all threads."""
+    """Fills blocks of the Gram matrix by counting bits, pair by pair, on the calling thread."""
 
     def __init__(self, plan: BitPlan, dtype: torch.dtype) -> None:
         # only here, so that those who do not count bits need no compiler
@@ -102,20 +101,19 @@ class BitKernel:
         result = out if out.is_contiguous() else torch.empty_like(out).contiguous()
         pairs = zip(left.ready, right.ready, strict=True)
         products = [a @ b.T for a, b in pairs] or [out.new_empty(out.shape)]
-        with as_many_threads_as_torch():
-            self.loops(
-                self.plan.table,
-                self.numbers,
-                self.plan.index,
-                self.masks,
-                *left.words,
-                *right.words,
-                left.reals,
-                right.reals,
-                torch.stack(products, 2).numpy(),
-                self.sizes,
-                upper,
-                result.numpy(),
-            )
+        self.loops(
+            self.plan.table,
+            self.numbers,
+            self.plan.index,
+            self.masks,
+            *left.words,
+            *right.words,
+            left.reals,
+            right.reals,
+            torch.stack(products, 2).numpy(),
+            self.sizes,
+            upper,
+            result.numpy(),
+        )
         if result is not out:
             out.copy_(result)

@@ -1,6 +1,5 @@
 """The operations of a `BitPlan` on pairs of items, as compiled loops (numba)."""
 
-from functools import partial
 from typing import Any
 
 import numba
@@ -304,7 +303,7 @@ def _pair(
             _add(row, scale, overlaps, maps, index)
 
 
-@partial(compiled, parallel=True)
+@compiled
 def fill_block(
     table,
     numbers,
@@ -331,7 +330,7 @@ def fill_block(
     batch, and of the result. With `upper`, the two groups are the same and only pairs i ≤ j are
     computed, each written twice.
     """
-    for task in numba.prange((out.shape[0] + GROUP - 1) // GROUP):
+    for task in range((out.shape[0] + GROUP - 1) // GROUP):
         own_maps = np.empty(sizes[0], out.dtype)
         own_overlaps = np.empty(sizes[1], out.dtype)
         own_counts = np.empty(sizes[1], np.int32)

@@ -1,11 +1,13 @@
 """Overlaps of whole groups of items by counting the bits that their words share."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gencheck.spectral.kernel.bits.vector_loops import WORDS_AT_ONCE, fill_shared
-from gencheck.spectral.kernel.threads import as_many_threads_as_torch
+from gencheck.spectral.kernel.threads import in_parts
 
 
 def word_count(width: int) -> int:
@@ -34,7 +36,7 @@ def count_shared(left: Tensor, right: Tensor, out: Tensor) -> None:
     """
     columns = np.ascontiguousarray(right.numpy().view(np.uint64).transpose(0, 2, 1))
     whole = out if out.is_contiguous() else torch.empty_like(out).contiguous()
-    with as_many_threads_as_torch():
-        fill_shared(np.ascontiguousarray(left.numpy()).view(np.uint64), columns, whole.numpy())
+    words = np.ascontiguousarray(left.numpy()).view(np.uint64)
+    in_parts(words.shape[0] * words.shape[1], partial(fill_shared, words, columns, whole.numpy()))
     if whole is not out:
         out.copy_(whole)

@@ -5,7 +5,6 @@ that no index is negative, and uses vector instructions.
 """
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ WORDS_AT_ONCE = 4
 
 def compiled(function: Any, **options: Any) -> Any:
     """`function` compiled; the result is kept in the user's cache folder, or where numba finds room."""
-    settings = {"fastmath": FAST, "error_model": "numpy", **options}
+    settings = {"fastmath": FAST, "error_model": "numpy", "nogil": True, **options}
     chosen = numba.config.CACHE_DIR
     try:
         # numba reads the folder here, and looks for another where it cannot be written
@@ -260,11 +259,14 @@ def count_four(a, b, c, d, first, second, third, fourth, counts):
         )
 
 
-@partial(compiled, parallel=True)
-def fill_shared(left, right, out):
-    """`left` has shape (blocks, rows, words), `right` (blocks, words, columns): four words at a time."""
-    blocks, rows, words = left.shape
-    for task in numba.prange(blocks * rows):
+@compiled
+def fill_shared(left, right, out, first, stop):
+    """Rows of all blocks from first to stop, four words at a time.
+
+    `left` has shape (blocks, rows, words), `right` (blocks, words, columns).
+    """
+    rows, words = left.shape[1:]
+    for task in range(first, stop):
         block, row = task // rows, task % rows
         counts = np.zeros(out.shape[2], np.int32)
         own, other = left[block, row], right[block]
