@@ -199,7 +199,7 @@ class Pilot:
     def _warmed(self, strips: Strips) -> tuple[float, float]:
         """Seconds of an item's factors, and of the first tile beyond those of the second."""
         starts = range(0, self.question.count, strips.cuts.strip)
-        _, prepared = self._timed(lambda: [strips.of(slice(at, at + 1)) for at in starts])
+        _, prepared = self._timed(lambda: [strips.of(slice(at, at + 1))[0]() for at in starts])
         tile = Tile(slice(0, 1), slice(0, 1))
         block = self.features.factors.items.new_empty(tile.shape)
         first, second = (

@@ -3,6 +3,7 @@
 from collections import Counter
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from gencheck.spectral.kernel.narrow import NarrowLoops
 from gencheck.spectral.kernel.overlaps import FLOATS, Ways
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors
+from gencheck.spectral.kernel.threads import side_by_side
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
 OVERLAP_BYTES = 2**21
@@ -296,13 +298,15 @@ def map_exponents(program: Program, factors: Factors, strip: int) -> list[int]:
     (no scaling, integers stay integers) where the self-products stay within 2^±40.
     """
     kernel = Kernel(program)
-    largest: list[int] | None = None
     wide = factors.items.new_empty(0, dtype=torch.float64)
-    for start in range(0, factors.count, strip):
+
+    def of_strip(start: int) -> list[int]:
         rows = slice(start, min(start + strip, factors.count))
-        own = PassingFactors(program, factors, rows)
-        kernel.run(Singles(own, (rows.stop - rows.start,), wide))
-        found = kernel.found
-        largest = found if largest is None else [max(p) for p in zip(largest, found, strict=True)]
-    assert largest is not None
+        own, found = PassingFactors(program, factors, rows), kernel.beside()
+        found.run(Singles(own, (rows.stop - rows.start,), wide))
+        return found.found
+
+    calls = (partial(of_strip, start) for start in range(0, factors.count, strip))
+    found = side_by_side(calls) if wide.device.type == "cpu" else (call() for call in calls)
+    largest = [max(exponents) for exponents in zip(*found, strict=True)]
     return [0] * len(largest) if all(abs(e) <= _SAFE_EXPONENT for e in largest) else largest

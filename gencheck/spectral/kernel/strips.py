@@ -2,6 +2,8 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from threading import Lock
 from typing import Any
 
 from torch import Tensor
@@ -51,13 +53,26 @@ def within(part: slice, whole: slice) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
+class _Strip:
+    """The factors of some items, made by the first thread that asks."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make, self._lock, self._made = make, Lock(), None
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
 class Strips:
     """The factors of strips of items, the least recently used of them dropped."""
 
     def __init__(self, work: Executor, count: int, kept_bytes: int) -> None:
         self.work, self.count = work, count
         self.cuts = work.cuts if work.cuts.passing else work.cuts.keeping(kept_bytes)
-        self.made: OrderedDict[int, Any] = OrderedDict()
+        self.made: OrderedDict[int, _Strip] = OrderedDict()
 
     def steps(self, tile: Tile) -> Iterator[tuple[slice, slice]]:
         """The tile cut into steps, strip by strip; on the diagonal only those not below it."""
@@ -71,25 +86,26 @@ class Strips:
     def step(self, rows: slice, columns: slice, tile: Tile, block: Tensor) -> Callable[[], None]:
         """What fills one step of a tile's block, and its mirror image on the diagonal."""
         (left, own_rows), (right, own_columns) = self.of(rows), self.of(columns)
+        same = rows == columns
         part = block[within(rows, tile.rows), within(columns, tile.columns)]
         mirrored = tile.on_diagonal and columns.start > rows.start
 
         def fill() -> None:
-            self.work.fill(left, own_rows, right, own_columns, same=rows == columns, out=part)
+            self.work.fill(left(), own_rows, right(), own_columns, same=same, out=part)
             if mirrored:
                 block[within(columns, tile.rows), within(rows, tile.columns)].copy_(part.T)
 
         return fill
 
-    def of(self, items: slice) -> tuple[Any, slice]:
-        """The factors of the strip that holds `items`, and their place in it."""
+    def of(self, items: slice) -> tuple[Callable[[], Any], slice]:
+        """What gives the factors of the strip that holds `items`, and their place in it."""
         number = items.start // self.cuts.strip
         first = number * self.cuts.strip
         if number not in self.made:
             while len(self.made) >= self.cuts.kept:
                 self.made.popitem(last=False)
             rows = slice(first, min(first + self.cuts.strip, self.count))
-            self.made[number] = self.work.prepared(rows)
+            self.made[number] = _Strip(partial(self.work.prepared, rows))
         self.made.move_to_end(number)
         return self.made[number], slice(items.start - first, items.stop - first)
 
