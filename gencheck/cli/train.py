@@ -93,6 +93,9 @@ def train(
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror half of the images in every standard epoch.")
     ] = False,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Multiply in bfloat16, in the standard phase.")
+    ] = False,
     holdout: Annotated[
         float | None,
         typer.Option(
@@ -160,6 +163,7 @@ def train(
         cosine=cosine,
         shift=shift,
         flip=flip,
+        bfloat16=bfloat16,
     )
     request = TrainRequest(
         data=data,

@@ -12,6 +12,7 @@ from torch.nn import functional
 from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
 from gencheck.training.augmentation import augment, require_images
+from gencheck.training.layout import fastest_layout
 from gencheck.training.state import (
     digest_of,
     machine_facts,
@@ -40,6 +41,9 @@ class Training:
         ``adam`` (with decoupled weight decay) or ``sgd`` (with momentum 0.9).
     shift, flip
         Images are moved by up to so many pixels, and half of them mirrored, anew in every epoch.
+    bfloat16
+        Layers that take it multiply in bfloat16 (torch.autocast): weights, sums of gradients,
+        normalisation and the loss stay in float32.
     """
 
     epochs: int = 10
@@ -51,6 +55,7 @@ class Training:
     cosine: bool = False
     shift: int = 0
     flip: bool = False
+    bfloat16: bool = False
 
     @property
     def augmented(self) -> bool:
@@ -59,7 +64,7 @@ class Training:
 
     def plain(self) -> "Training":
         """The same on the items as they are: how the freeze phase is trained."""
-        return replace(self, shift=0, flip=False)
+        return replace(self, shift=0, flip=False, bfloat16=False)
 
 
 def squared_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -140,7 +145,7 @@ def fit(
         }
     losses: list[float] = []
     devices = [items.device] if items.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), fastest_layout(model, items):
         torch.manual_seed(seed)
         if state is not None:
             losses = moving.restored(read_state(state, facts))
@@ -223,7 +228,9 @@ def _epoch(
         own = items[batch]
         if training.augmented:
             own = augment(own, training.shift, training.flip, generator)
-        outputs = model(own)
+        with torch.autocast(items.device.type, torch.bfloat16, enabled=training.bfloat16):
+            outputs = model(own)
+        outputs = outputs.to(targets.dtype)
         loss = LOSSES[training.loss](outputs, targets[batch])
         total += loss.detach().double().cpu() * len(batch)
         if regulariser is not None:
