@@ -123,7 +123,7 @@ def experiment(scale: Scale, options: ExperimentOptions, progress: Progress) -> 
 
 def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, seed: int) -> Found:
     """Every certificate of one network, each at δ over the number of values of α."""
-    items = _trained(images, task, alpha, scale, seed)
+    items = trained(images, task, alpha, scale, seed)
     assert items.test is not None
     blocks = kernel_blocks(items, scale.landmarks, seed)
     problem, delta = blocks.problem, DELTA / len(scale.alphas)
@@ -144,7 +144,7 @@ def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, se
     )
 
 
-def _trained(
+def trained(
     images: LabelledImages, task: str, alpha: float, scale: Scale, seed: int
 ) -> TwoPhaseItems:
     """Gates trained on a share α of the items, and what each phase has."""

@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "paradox": "paradox",
     "two-phase": "two_phase",
     "certified-error": "certified_error",
+    "data-dependent": "data_dependent",
     "darc1": "darc1",
     "random-labels": "random_labels",
     "ranking": "ranking",

@@ -16,7 +16,7 @@ from gencheck.guarantees.two_phase_run import Measured, TwoPhaseItems
 from gencheck.load.split import Array
 from gencheck.network.scaled import Scaled
 from gencheck.progress import SILENT, Progress
-from gencheck.spectral.kernel.path_kernel import PathFeatures
+from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 
 # Freeze items whose features span the posterior; all of them where there are fewer.
 LANDMARKS = 1000
@@ -116,7 +116,7 @@ def kernel_blocks(
     count = min(landmarks, items)
     measured = source.measured(order, max(count, 0 if first is None else len(first)), progress)
     features, columns = measured.features, measured.leading(count)
-    span = _span(source, features, count, columns.exponent)
+    span = spanned_by(source.kernel, features, count, columns.exponent)
     coordinates = span.coordinates(columns)
     # turned so that the items' own second moment is diagonal
     own = torch.from_numpy(coordinates[:items])
@@ -138,12 +138,18 @@ def kernel_blocks(
     return KernelBlocks(problem, test, span, measured)
 
 
-def _span(source: TwoPhaseItems, features: PathFeatures, count: int, exponent: int) -> Span:
-    """An orthonormal basis of the first items' features, in float64: the divergence relies on it."""
-    cross = source.kernel.between(features)
+def spanned_by(kernel: PathKernel, features: PathFeatures, count: int, exponent: int) -> Span:
+    """An orthonormal basis of the first items' features, in float64: the divergence relies on it.
+
+    Raises
+    ------
+    InputError
+        The kernel is zero.
+    """
+    cross = kernel.between(features)
     rows = torch.arange(count)
-    kernel = cross.between(rows, rows)
-    values, vectors = torch.linalg.eigh((kernel + kernel.T) / 2)
+    block = cross.between(rows, rows)
+    values, vectors = torch.linalg.eigh((block + block.T) / 2)
     kept = values > _RANK_TOLERANCE * values[-1]
     if not bool(kept.any()):
         raise InputError(

@@ -8,7 +8,7 @@ import pytest
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import MeasuredBound, constants_for
-from gencheck.experiments import certified_error, two_phase
+from gencheck.experiments import certified_error, data_dependent, two_phase
 from gencheck.experiments.experiment import ExperimentOptions
 from gencheck.progress import SILENT
 from gencheck.report.figure import empty_figure
@@ -69,6 +69,29 @@ def test_certificates_add_up_and_hold_on_the_test_items() -> None:
     best = min(r["mean_certified"] for r in result.rows if r["task"] == "parity")
     assert result.comparisons[1].ours == best
     assert {c.name for c in constants_for(2)} >= {"binary"}
+
+
+@pytest.mark.slow
+def test_the_data_dependent_bound_adds_up() -> None:
+    scale = certified_error.Scale(8, 100, 900, (24, 24), alphas=(0.5,))
+    result = data_dependent.experiment(scale, ExperimentOptions(), SILENT)
+    assert [(row["weights_from"], row["radius"]) for row in result.rows] == [
+        ("zero", "range"),
+        ("zero", "standard-items"),
+        ("standard", "range"),
+        ("standard", "standard-items"),
+    ]
+    for row in result.rows:
+        terms = row["sample_risk"] + row["beta1_term"] + row["v_term"] + row["beta3"]
+        assert row["certified"] == pytest.approx(2 * terms + row["outside"])
+        assert row["beta1_term"] == pytest.approx(row["beta1"] * row["w_norm"] ** 2)
+        assert row["certified"] > row["test_error"]
+    assert result.comparisons[1].ours < result.comparisons[0].ours
+    assert f"{result.settings['hold_out']:.4f}" in result.verdict
+    pytest.importorskip("matplotlib")
+    figure = empty_figure(Path("figure.png"))
+    result.plot(figure)
+    figure.savefig(io.BytesIO(), format="png")
 
 
 @pytest.mark.parametrize(
