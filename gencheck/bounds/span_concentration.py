@@ -34,6 +34,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # λ of ridge regression in units of the mean of ‖φ‖²: the bound holds for all W, so any may be tried.
 _PENALTIES = tuple(10 ** (j / 4) for j in range(-20, 9))
 _TOLERANCE = 1e-6
+# Coordinates up to which the matrix itself is formed.
+_DENSE = 64
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _largest(product: Callable[[Array], Array], size: int) -> float:
     start = np.random.default_rng(0).standard_normal(size)
     if not product(start).any():
         return 0.0
-    if size <= 2:
+    if size <= _DENSE:
         return float(np.linalg.eigvalsh(np.stack([product(e) for e in np.eye(size)]))[-1])
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=_TOLERANCE)

@@ -103,17 +103,18 @@ def test_the_terms_add_up_and_no_other_weights_are_better(moved: bool) -> None:
         assert bound(other) > found.zero_one * (1 - 0.02)
 
 
-def test_moments_of_the_joint_vectors_are_those_of_the_matrices() -> None:
+@pytest.mark.parametrize("size", [4, 30])
+def test_moments_of_the_joint_vectors_are_those_of_the_matrices(size: int) -> None:
     random = np.random.default_rng(2)
-    phi, r = random.standard_normal((40, 4)), random.standard_normal((40, 3))
+    phi, r = random.standard_normal((40, size)), random.standard_normal((40, 3))
     squares = (phi**2).sum(1) * (r**2).sum(1)
-    found = _joint(phi, r, squares, Radii(50.0, 20.0))
+    found = _joint(phi, r, squares, Radii(80.0, 20.0))
     x = np.einsum("ia,ik->iak", phi, r).reshape(40, -1)
     assert float(found.direction) == pytest.approx(np.linalg.eigvalsh(x.T @ x / 40)[-1], rel=1e-5)
     fourfold = x.T @ (squares[:, None] * x) / 40
     assert float(found.vectors.second) == pytest.approx(np.linalg.eigvalsh(fourfold)[-1], rel=1e-5)
     assert float(found.variance) == pytest.approx(x.var(0, ddof=1).sum())
-    assert float(found.vectors.square_bound) == 1000.0
+    assert float(found.vectors.square_bound) == 1600.0
 
 
 def test_nothing_inside_is_an_error_on_every_item() -> None:
