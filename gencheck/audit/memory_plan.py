@@ -11,8 +11,8 @@ from gencheck.memory import available_bytes, shown_bytes
 from gencheck.network.ir import is_smooth
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta1.batched_lanczos import VECTOR_BYTES
+from gencheck.spectral.kernel.cuts import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.evaluate import OVERLAP_BYTES
-from gencheck.spectral.kernel.executors import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.factors import pass_entries, widest_pass
 from gencheck.spectral.kernel.path_kernel import PathKernel
 

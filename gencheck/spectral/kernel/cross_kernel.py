@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from gencheck.network.program import Program
+from gencheck.spectral.kernel.cuts import FACTOR_BYTES, matrix_cuts
 from gencheck.spectral.kernel.evaluate import (
     Kernel,
     Pairs,
     Singles,
     map_exponents,
 )
-from gencheck.spectral.kernel.executors import FACTOR_BYTES, matrix_cuts
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 

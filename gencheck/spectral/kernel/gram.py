@@ -20,8 +20,8 @@ from gencheck.spectral.kernel.blocks import (
 )
 from gencheck.spectral.kernel.cache import TileCache, kernel_identity, missing_tiles
 from gencheck.spectral.kernel.calibrate import OverlapChoice
+from gencheck.spectral.kernel.cuts import FACTOR_BYTES
 from gencheck.spectral.kernel.executors import (
-    FACTOR_BYTES,
     BitExecutor,
     Executor,
     MatrixExecutor,

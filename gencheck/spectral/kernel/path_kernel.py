@@ -20,7 +20,8 @@ from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.calibrate import compiled_loops_are_there
 from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
-from gencheck.spectral.kernel.executors import FACTOR_BYTES, executor_for
+from gencheck.spectral.kernel.cuts import FACTOR_BYTES
+from gencheck.spectral.kernel.executors import executor_for
 from gencheck.spectral.kernel.factors import Factors, forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from gencheck.spectral.ranks import ALONE, Ranks

@@ -18,11 +18,10 @@ from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel import narrow, path_kernel
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.collapse import layout_of
+from gencheck.spectral.kernel.cuts import bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.executors import (
-    bit_cuts,
     compiled_loops_are_there,
     executor_for,
-    matrix_cuts,
 )
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
