@@ -34,8 +34,8 @@ def mean_discrepancies(
         Where blocks are formed.
     """
     items = torch.cat([sample.items, reference.items]).flatten(1).to(device)
-    # what all items share only costs digits of the distances
-    items = items - items.mean(0)
+    # what all items share only costs digits of the distances; in place, for this is a copy
+    items -= items.mean(0)
     counts = (len(sample.items), -len(reference.items))
     weights = torch.cat([torch.full((abs(n),), 1 / n, dtype=torch.float64) for n in counts])
     targets = torch.cat([sample.targets, reference.targets]).cpu().double()
