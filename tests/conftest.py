@@ -30,28 +30,27 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return None
 
 
-@pytest.fixture
-def mnist() -> Path:
-    """The MNIST archive in the folder that GENCHECK_DATA names."""
+def real_data(name: str) -> Path:
+    """A file in the folder that GENCHECK_DATA names; the test is skipped where it is absent."""
     folder = os.environ.get("GENCHECK_DATA")
     if not folder:
         pytest.skip("GENCHECK_DATA names no folder of real data")
-    path = Path(folder) / "mnist.npz"
+    path = Path(folder) / name
     if not path.is_file():
         pytest.skip(f"{path} is absent")
     return path
+
+
+@pytest.fixture
+def mnist() -> Path:
+    """The MNIST archive."""
+    return real_data("mnist.npz")
 
 
 @pytest.fixture
 def cifar10() -> Path:
-    """The test set of CIFAR-10 as a table of JPEG images, in the folder that GENCHECK_DATA names."""
-    folder = os.environ.get("GENCHECK_DATA")
-    if not folder:
-        pytest.skip("GENCHECK_DATA names no folder of real data")
-    path = Path(folder) / "cifar10-jpeg-test.parquet"
-    if not path.is_file():
-        pytest.skip(f"{path} is absent")
-    return path
+    """The test set of CIFAR-10 as a table of JPEG images."""
+    return real_data("cifar10-jpeg-test.parquet")
 
 
 def printed(columns: str, *arguments: str | Path) -> Any:

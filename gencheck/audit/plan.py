@@ -4,19 +4,17 @@ import time
 from dataclasses import dataclass, replace
 
 from gencheck.audit.memory_plan import MemoryPlan, memory_plan, require_memory
-from gencheck.audit.model import AuditedModel
-from gencheck.audit.options import AuditOptions
 from gencheck.audit.pilot import Measured, Pilot
 from gencheck.audit.pilot_items import entries
-from gencheck.audit.question import Labelled, Question
+from gencheck.audit.question import Question
 from gencheck.audit.result import DataFacts, ModelFacts
 from gencheck.audit.summary import model_facts
 from gencheck.errors import InputError
 from gencheck.network.ir import Network, is_smooth
-from gencheck.progress import SILENT, Progress
+from gencheck.progress import SILENT
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import Tile, lanes_of, upper_tiles
-from gencheck.spectral.ranks import ALONE, LANES, Ranks, dealt
+from gencheck.spectral.ranks import LANES, dealt
 
 
 @dataclass(frozen=True)
@@ -83,18 +81,8 @@ class RunPlan:
     measured: Measured
 
 
-def plan_audit(
-    model: AuditedModel,
-    sample: Labelled,
-    reference: Labelled,
-    task: str,
-    options: AuditOptions | None = None,
-    *,
-    progress: Progress = SILENT,
-    load_seconds: float = 0.0,
-    ranks: Ranks = ALONE,
-) -> RunPlan:
-    """What `gencheck.audit.run.audit` of the same arguments would take, without carrying it out.
+def plan_audit(question: Question, load_seconds: float = 0.0) -> RunPlan:
+    """What `gencheck.audit.run.audit_of` the same question would take, without carrying it out.
 
     Raises
     ------
@@ -102,7 +90,7 @@ def plan_audit(
         The run would be refused for its options or its memory, or it is one with landmarks.
     """
     started = time.perf_counter()
-    options = options or AuditOptions()
+    options, ranks = question.options, question.ranks
     options.require_consistency()
     if options.landmarks is not None:
         raise InputError(
@@ -111,17 +99,17 @@ def plan_audit(
             required="one of them: the plan is that of the whole Gram matrix",
             remedy="Leave --landmarks out to see what it would save.",
         )
-    question = Question(model, sample, reference, task, options, ranks=ranks)
     kernel = question.kernel()
     count = question.count
-    budget = require_memory(kernel, count, options, progress, neighbours=ranks.neighbours)
+    budget = require_memory(kernel, count, options, question.progress, neighbours=ranks.neighbours)
     kernel = budget.within(kernel)
     counts = counts_of(kernel, count, options.device, options.dtype.itemsize)
-    pilot = Pilot(question, kernel, counts.largest_share)
+    # whose own steps are no progress of the run
+    pilot = Pilot(replace(question, progress=SILENT), kernel, counts.largest_share)
     seconds = {"load": load_seconds, **pilot.seconds()}
     return RunPlan(
-        model=model_facts(model),
-        data=DataFacts(len(sample.items), len(reference.items), task),
+        model=model_facts(question.model),
+        data=DataFacts(len(question.sample.items), len(question.reference.items), question.task),
         counts=counts,
         executor=kernel.executor(count, options.device),
         storage=budget.storage,

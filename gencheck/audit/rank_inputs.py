@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from gencheck.audit.inputs import DataSelection, input_record, labelled_items, select_splits
+from gencheck.audit.inputs import input_record, labelled_items
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.question import Labelled
+from gencheck.audit.selection import DataSelection, select_splits
 from gencheck.audit.two_classes import as_two_classes
 from gencheck.errors import InputError
 from gencheck.load.digest import sha256_of

@@ -85,12 +85,12 @@ def audit(
         progress=progress,
         ranks=ranks,
     )
-    return _answer(question, _Clock({"load": load_seconds}))
+    return audit_of(question, load_seconds)
 
 
-def _answer(question: Question, clock: _Clock) -> ConcentrationResult:
-    """The stages, in their order."""
-    options = question.options
+def audit_of(question: Question, load_seconds: float = 0.0) -> ConcentrationResult:
+    """As `audit`, of all that is asked in one object: the stages, in their order."""
+    options, clock = question.options, _Clock({"load": load_seconds})
     options.require_consistency()
     kernel = question.kernel()
     budget = require_memory(

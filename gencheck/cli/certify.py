@@ -25,13 +25,8 @@ from gencheck.cli.options import (
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
     from gencheck.guarantees.certificate import TargetRequest
     from gencheck.guarantees.two_phase_table import CertifyResult
-    from gencheck.report.json import Document
 
 
 def certify(
@@ -119,7 +114,7 @@ def certify(
     from gencheck.guarantees.two_phase_table import certify as certified
     from gencheck.report.certify import certify_body, certify_inputs
     from gencheck.report.json import document
-    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.limits import maximum_check, report_of
 
     level = delta_of(delta, confidence)
     compared = whole_number("--runs", runs)
@@ -146,14 +141,8 @@ def certify(
     result = certified(request, ProgressBars())
     inputs = certify_inputs(request) | {"max_risk": max_risk} | files.written(result)
     checks = maximum_check("max-risk", max_risk, result.verdict.risk)
-    gate = LimitReport(tuple(checks)) if checks else None
-    deliver(
-        document("certify", inputs, certify_body(result), gate),
-        _report,
-        as_json,
-        output,
-        report,
-    )
+    gate = report_of(checks)
+    deliver(document("certify", inputs, certify_body(result), gate), as_json, output, report)
 
 
 def _require_share(prior_share: float | None, verdict: str) -> None:
@@ -246,9 +235,3 @@ def _target(
             required="--unlabelled DATA2, items that trained neither the target nor the run",
         )
     return TargetRequest(target, unlabelled, factory=model, key=key)
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.certify import render_certify
-
-    return render_certify

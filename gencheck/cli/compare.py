@@ -31,13 +31,8 @@ from gencheck.cli.options import (
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.audit.inputs import DataSelection
+    from gencheck.audit.selection import DataSelection
     from gencheck.comparison.run import ComparisonOptions
-    from gencheck.report.json import Document
 
 
 # The search for β2, which serves one row that certifies nothing.
@@ -125,7 +120,7 @@ def compare(
 
     Example: gencheck compare model.pt2 data.npz
     """
-    from gencheck.audit.inputs import DataSelection
+    from gencheck.audit.selection import DataSelection
     from gencheck.load.normalise import normalisation
     from gencheck.load.resize import resize_of
     from gencheck.report.compare import compare_body
@@ -160,13 +155,7 @@ def compare(
     )
     result, inputs = _run(checkpoint, model, selection, prior, options, key=key, output=output_name)
     inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
-    deliver(
-        document("compare", inputs, compare_body(result), None),
-        _report,
-        as_json,
-        output,
-        report,
-    )
+    deliver(document("compare", inputs, compare_body(result), None), as_json, output, report)
 
 
 def _options(
@@ -247,9 +236,3 @@ def _require_classification(task: str) -> None:
                 "regression, `gencheck concentrate` has the data-dependent bound."
             ),
         )
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.compare import render
-
-    return render

@@ -1,7 +1,7 @@
 """`gencheck compare-scores`: models compared item by item."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -25,13 +25,6 @@ from gencheck.cli.options import (
     WeightKey,
     delta_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 
 def compare_scores(
@@ -118,10 +111,4 @@ def compare_scores(
         compare_scores_body(result),
         better_gate(result, level, margin) if require_better else None,
     )
-    deliver(doc, _report, as_json, output, report)
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.compare_scores import render_compare_scores
-
-    return render_compare_scores
+    deliver(doc, as_json, output, report)

@@ -16,8 +16,10 @@ from gencheck.cli.options import (
     Explain,
     Factory,
     Holdout,
+    KernelDtype,
     Key,
     Limit,
+    Memory,
     Normalise,
     Output,
     OutputName,
@@ -86,15 +88,10 @@ def concentrate(
         typer.Option(help="By default whole-number targets are labels."),
     ] = "auto",
     device: Device = "auto",
-    dtype: Annotated[
-        Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
-    ] = "float32",
+    dtype: KernelDtype = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="Items in one forward pass.")] = 1024,
     tile: Annotated[int, typer.Option(min=1, help="Rows of one tile of the Gram matrix.")] = 1024,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
-    ] = None,
+    memory: Memory = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -220,13 +217,12 @@ def concentrate(
     """
     from gencheck.arguments import require_between
     from gencheck.audit.certificate_request import certificate_request
-    from gencheck.audit.inputs import DataSelection
+    from gencheck.audit.selection import DataSelection
     from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
     from gencheck.cli.concentrate_delivery import Delivery, deliver_audit, deliver_plan
-    from gencheck.cli.concentrate_gate import require_p_values, require_relabelling
+    from gencheck.cli.concentrate_gate import Limits
     from gencheck.load.normalise import normalisation
     from gencheck.load.resize import resize_of
-    from gencheck.report.limits import maximum_check
 
     # of a run's folder it is known only once its data have been compared
     independent = gates_independent or gates is not None or checkpoint.is_dir()
@@ -262,18 +258,15 @@ def concentrate(
         top=top,
         softmax=softmax,
     )
-    limits = {
-        "max-beta1": max_beta1,
-        "max-beta2": max_beta2,
-        "max-bound": max_bound,
-        "max-beta1-ratio": max_beta1_ratio,
-    }
-    for name, asked in limits.items():
-        # a limit that is no number is refused before the work, not after it
-        maximum_check(name, asked, None)
+    limits = Limits(
+        max_beta1=max_beta1,
+        max_beta2=max_beta2,
+        max_bound=max_bound,
+        max_beta1_ratio=max_beta1_ratio,
+        min_p_value=min_p_value,
+    )
+    limits.require(options.permutations)
     require_between("--beta2-budget", beta2_budget, 0)
-    require_p_values(min_p_value, options.permutations)
-    require_relabelling(max_beta1_ratio, options.permutations)
     options = replace(options, certificate=request)
     run = partial(
         run_audit,
@@ -292,4 +285,4 @@ def concentrate(
     if plan:
         deliver_plan(run, where)
     else:
-        deliver_audit(run, limits, min_p_value, where)
+        deliver_audit(run, limits, where)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gencheck.audit.options import AuditOptions
+    from gencheck.audit.question import Question
     from gencheck.load.vocabulary import Vocabulary
 
 
@@ -66,7 +67,7 @@ def _words(path: Path | None, checkpoint: Path, text: bool) -> "Vocabulary | Non
 
 
 def run_audit(
-    measure: "Callable[..., Result]",
+    measure: "Callable[[Question, float], Result]",
     checkpoint: Path,
     model: str | None,
     from_layer: str | None,
@@ -79,7 +80,7 @@ def run_audit(
     output: str | None,
     vocabulary: Path | None = None,
 ) -> "tuple[Result, dict[str, Any]]":
-    """Open model and data, `measure` as `audit` or `plan_audit` does, and record what went in.
+    """Open model and data, `measure` as `audit_of` or `plan_audit` does, and record what went in.
 
     Raises
     ------
@@ -88,6 +89,7 @@ def run_audit(
     """
     from gencheck.audit.certificate_request import require_independent_gates
     from gencheck.audit.inputs import open_inputs
+    from gencheck.audit.question import Question
     from gencheck.audit.ranks import require_same
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.cli.sharing import shared
@@ -113,15 +115,14 @@ def run_audit(
         if options.certificate is not None:
             require_independent_gates(opened.gates_independent)
         require_same(ranks, opened, options)
-        load_seconds = time.perf_counter() - started
-        result = measure(
+        question = Question(
             opened.model,
             opened.sample,
             opened.reference,
             opened.task,
             options,
             progress=ProgressBars() if ranks.number == 0 else SILENT,
-            load_seconds=load_seconds,
             ranks=ranks,
         )
+        result = measure(question, time.perf_counter() - started)
     return result, opened.record | options.record()

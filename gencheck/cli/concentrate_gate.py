@@ -1,6 +1,7 @@
 """The limits that `concentrate` can be asked to hold."""
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gencheck.arguments import require_between
@@ -12,16 +13,64 @@ if TYPE_CHECKING:
     from gencheck.report.limits import LimitReport
 
 
-def require_p_values(limit: float | None, rounds: int) -> None:
-    """A gate on p-values needs so many relabellings that it can fail.
+@dataclass(frozen=True)
+class Limits:
+    """What the figures of an audit are asked to hold; None for each that is not."""
 
-    Raises
-    ------
-    InputError
-        It could not.
-    """
-    if limit is None:
-        return
+    max_beta1: float | None
+    max_beta2: float | None
+    max_bound: float | None
+    max_beta1_ratio: float | None
+    min_p_value: float | None
+
+    def require(self, rounds: int) -> None:
+        """Before the work: do nothing where so many relabellings can decide all that is asked.
+
+        Raises
+        ------
+        InputError
+            A limit is no number, or could not fail, or what it is about is not measured.
+        """
+        from gencheck.report.limits import maximum_check
+
+        for name in ("max_beta1", "max_beta2", "max_bound", "max_beta1_ratio"):
+            maximum_check(name.replace("_", "-"), getattr(self, name), None)
+        if self.min_p_value is not None:
+            _require_p_values(self.min_p_value, rounds)
+        if self.max_beta1_ratio is not None and rounds == 0:
+            raise InputError(
+                where="--max-beta1-ratio",
+                found="--permutations 0",
+                required="relabellings, whose median is the unit",
+                remedy="Pass --permutations 200.",
+            )
+
+    def report(self, result: "ConcentrationResult") -> "LimitReport | None":
+        """The outcome of all limits that were asked for; None where none was.
+
+        An upper end past floats, or none at all, fails its limit; the p-value over all statistics
+        must reach `min_p_value`.
+        """
+        from gencheck.report.limits import maximum_check, minimum_check, report_of
+
+        values = (
+            ("max-beta1", self.max_beta1, float(result.beta1.upper)),
+            ("max-beta2", self.max_beta2, result.beta2.upper),
+            ("max-bound", self.max_bound, float(result.bound.value)),
+            ("max-beta1-ratio", self.max_beta1_ratio, _ratio(result)),
+        )
+        checks = [
+            check
+            for name, limit, value in values
+            for check in maximum_check(name, limit, value if math.isfinite(value) else None)
+        ]
+        if result.permutation is not None:
+            checks += minimum_check("min-p-value", self.min_p_value, result.permutation.p_value)
+        return report_of(checks)
+
+
+def _require_p_values(limit: float, rounds: int) -> None:
+    """A gate on p-values needs so many relabellings that it can fail."""
     require_between("--min-p-value", limit, 0, 1, open_low=True)
     smallest = 1 / (1 + rounds)
     if limit <= smallest:
@@ -32,49 +81,6 @@ def require_p_values(limit: float | None, rounds: int) -> None:
             required="a limit above that",
             remedy=f"Pass --permutations {max(200, math.ceil(2 / limit))}.",
         )
-
-
-def require_relabelling(limit: float | None, rounds: int) -> None:
-    """A gate on β1's multiple of its noise needs the noise.
-
-    Raises
-    ------
-    InputError
-        Nothing is relabelled.
-    """
-    if limit is not None and rounds == 0:
-        raise InputError(
-            where="--max-beta1-ratio",
-            found="--permutations 0",
-            required="relabellings, whose median is the unit",
-            remedy="Pass --permutations 200.",
-        )
-
-
-def concentrate_gate(
-    result: "ConcentrationResult", limits: dict[str, float | None], min_p_value: float | None
-) -> "LimitReport | None":
-    """The outcome of all limits that were asked for; None where none was.
-
-    An upper end past floats, or none at all, fails its limit; the p-value over all statistics
-    must reach `min_p_value`.
-    """
-    from gencheck.report.limits import LimitReport, maximum_check, minimum_check
-
-    values = {
-        "max-beta1": float(result.beta1.upper),
-        "max-beta2": result.beta2.upper,
-        "max-bound": float(result.bound.value),
-        "max-beta1-ratio": _ratio(result),
-    }
-    checks = [
-        check
-        for name, value in values.items()
-        for check in maximum_check(name, limits[name], value if math.isfinite(value) else None)
-    ]
-    if result.permutation is not None:
-        checks += minimum_check("min-p-value", min_p_value, result.permutation.p_value)
-    return LimitReport(tuple(checks)) if checks else None
 
 
 def _ratio(result: "ConcentrationResult") -> float:

@@ -30,23 +30,4 @@ def config(
         {"path": None if found.path is None else str(found.path), "defaults": found.given},
         None,
     )
-    deliver(doc, lambda: _rendered, as_json, output)
-
-
-def _rendered(doc: dict[str, Any]) -> Any:
-    from rich.text import Text
-
-    if doc["path"] is None:
-        return Text(
-            "No defaults: neither gencheck.toml nor [tool.gencheck] in pyproject.toml here."
-        )
-    lines = [f"Defaults of {doc['path']}, overridden by options:"]
-    for command, options in doc["defaults"].items():
-        lines += ["", command, *(f"  --{key} {_shown(value)}" for key, value in options.items())]
-    return Text("\n".join(lines))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is True else str(value)
+    deliver(doc, as_json, output)

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from gencheck.cli.options import (
     Debug,
     Delta,
     Explain,
+    LabelKey,
     Output,
     Report,
     XKey,
@@ -20,13 +21,6 @@ from gencheck.cli.options import (
     share,
 )
 from gencheck.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 
 def data_indep(
@@ -69,7 +63,7 @@ def data_indep(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The data that the run was trained on.")] = None,
     x_key: XKey = None,
-    y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
+    y_key: LabelKey = None,
     runs: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +88,7 @@ def data_indep(
     Example: gencheck data-indep --m 50000 --alpha 0.1 --d-y 10 --c-sigma 0.1 --c-w 0.1 --delta 0.1
     """
     from gencheck.report.json import document
-    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.limits import maximum_check, report_of
 
     level = delta_of(delta, confidence)
     maximum_check("max-risk", max_risk, None)
@@ -118,8 +112,8 @@ def data_indep(
         inputs, body, risk = _from_numbers(given, level)
     checks = maximum_check("max-risk", max_risk, risk)
     inputs |= {"delta": level, "max_risk": max_risk}
-    gate = LimitReport(tuple(checks)) if checks else None
-    deliver(document("data-indep", inputs, body, gate), _report, as_json, output, report)
+    gate = report_of(checks)
+    deliver(document("data-indep", inputs, body, gate), as_json, output, report)
 
 
 def _refuse_numbers(given: dict[str, Any], checkpoint: Path | None, data: Path | None) -> None:
@@ -251,9 +245,3 @@ def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> in
             where="--m and --alpha", found=f"{items} items left", required="at least one"
         )
     return items
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.bounds import render_data_indep
-
-    return render_data_indep

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from gencheck.audit.item_picture import ItemPicture
     from gencheck.report.html import Pictures
     from gencheck.report.json import Document
-
-    Renderer = Callable[[], Callable[[Document], RenderableType]]
 
 GATE_FAILED = 1
 INTERRUPTED = 130
@@ -70,7 +69,6 @@ def _explain_usage(error: Exception) -> None:
 
 def deliver(
     doc: "Document",
-    renderer: "Renderer",
     as_json: bool,
     output: Path | None,
     reports: list[Path] | None = None,
@@ -82,8 +80,7 @@ def deliver(
 
     With JSON a gate that failed says so in one line on stderr too, for the log of a pipeline.
 
-    `renderer` brings the terminal report; it is called only for one, so that JSON does not wait for
-    rich to be imported. Each of `reports` is written in the form that its suffix names; where a gate
+    Each of `reports` is written in the form that its suffix names; where a gate
     was asked for, a step of GitHub Actions gets it as its summary. `pictures` are of the items that
     it names and `mean` of all items together, for the form that shows them.
 
@@ -104,16 +101,16 @@ def deliver(
         write_whole(output, to_json(doc).encode(), "--output")
     for path in reports or []:
         if path.suffix.lower() == ".html":
-            text = _html(doc, renderer, pictures, mean)
+            text = _html(doc, pictures, mean)
         else:
-            text = _FORMATS[path.suffix.lower()](doc, renderer)
+            text = _FORMATS[path.suffix.lower()](doc)
         write_whole(path, text.encode(), "--report")
     if "gate" in doc:
-        _summarise_step(doc, renderer)
+        _summarise_step(doc)
     if as_json:
         print_plain(to_json(doc, sys.stdout.encoding or "utf-8"))
     else:
-        show(_long_form(renderer()(printable_document(doc)), doc))
+        show(_long_form(_report(printable_document(doc)), doc))
     if not doc.get("gate", {"passed": True})["passed"]:
         if as_json:
             from gencheck.report.limits import failure_line
@@ -122,26 +119,35 @@ def deliver(
         raise typer.Exit(GATE_FAILED)
 
 
+def _report(doc: "Document") -> "RenderableType":
+    """The terminal's report of a document; its module is looked up here, so that JSON needs no rich."""
+    from gencheck.report.json import command_of
+
+    module = import_module(f"gencheck.report.terminal.{command_of(doc).replace('-', '_')}")
+    report: RenderableType = module.render(doc)
+    return report
+
+
 def _long_form(report: "RenderableType", doc: "Document") -> "RenderableType":
     """With the words explained below the report where `--explain` asks for it."""
     if not EXPLAINING.get():
         return report
+    from gencheck.report.json import command_of
     from gencheck.report.terminal.explained import explained
 
-    return explained(report, str(doc["schema"]).removeprefix("gencheck.").partition("/")[0])
+    return explained(report, command_of(doc))
 
 
-def _markdown(doc: "Document", renderer: "Renderer") -> str:
+def _markdown(doc: "Document") -> str:
     from gencheck.report.markdown import to_markdown
     from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
-    return to_markdown(plain, as_text(renderer()(plain)))
+    return to_markdown(plain, as_text(_report(plain)))
 
 
 def _html(
     doc: "Document",
-    renderer: "Renderer",
     pictures: "Pictures | None",
     mean: "ItemPicture | None",
 ) -> str:
@@ -149,22 +155,23 @@ def _html(
     from gencheck.report.terminal.plain import as_text
 
     plain = printable_document(doc)
-    text = as_text(renderer()(plain))
+    text = as_text(_report(plain))
     return to_html(plain, text, pictures, mean, typed=printable(TYPED.get()))
 
 
-def _svg(doc: "Document", renderer: "Renderer") -> str:
-    name = str(doc["schema"]).removeprefix("gencheck.").partition("/")[0]
-    return as_picture(renderer()(printable_document(doc)), f"gencheck {name}")
+def _svg(doc: "Document") -> str:
+    from gencheck.report.json import command_of
+
+    return as_picture(_report(printable_document(doc)), f"gencheck {command_of(doc)}")
 
 
-def _junit(doc: "Document", renderer: "Renderer") -> str:
+def _junit(doc: "Document") -> str:
     from gencheck.report.junit import to_junit
 
     return to_junit(printable_document(doc))
 
 
-def _json(doc: "Document", renderer: "Renderer") -> str:
+def _json(doc: "Document") -> str:
     from gencheck.report.json import to_json
 
     return to_json(doc)
@@ -173,13 +180,13 @@ def _json(doc: "Document", renderer: "Renderer") -> str:
 _FORMATS = {".svg": _svg, ".md": _markdown, ".xml": _junit, ".json": _json}
 
 
-def _summarise_step(doc: "Document", renderer: "Renderer") -> None:
+def _summarise_step(doc: "Document") -> None:
     """Append the Markdown to the file that GitHub Actions names; its loss decides no gate."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
     try:
         with Path(path).open("a", encoding="utf-8") as handle:
-            handle.write(_markdown(doc, renderer) + "\n")
+            handle.write(_markdown(doc) + "\n")
     except OSError as error:
         say(f"GITHUB_STEP_SUMMARY {path}: not written ({error.strerror})")

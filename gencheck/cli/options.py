@@ -166,6 +166,7 @@ XKey = Annotated[
     str | None, typer.Option(help="The array of items, or feature columns with commas.")
 ]
 YKey = Annotated[str | None, typer.Option(help="The array or column of targets.")]
+LabelKey = Annotated[str | None, typer.Option(help="The array or column of labels.")]
 Normalise = Annotated[
     tuple[str, str] | None,
     typer.Option(
@@ -190,3 +191,12 @@ TransformName = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")]
+KernelDtype = Annotated[
+    Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="The most memory to take, such as 4GiB; default: what is free."
+    ),
+]

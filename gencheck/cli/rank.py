@@ -1,7 +1,7 @@
 """`gencheck rank`: which of several data sets is nearest to a reference under one model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,8 +12,10 @@ from gencheck.cli.options import (
     Device,
     Explain,
     Factory,
+    KernelDtype,
     Key,
     Limit,
+    Memory,
     Normalise,
     Output,
     Report,
@@ -22,13 +24,6 @@ from gencheck.cli.options import (
     XKey,
     YKey,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 
 def rank(
@@ -67,12 +62,8 @@ def rank(
         int, typer.Option(min=0, metavar="B", help="Relabel each pair of sets so often.")
     ] = 200,
     device: Device = "auto",
-    dtype: Annotated[
-        Literal["float32", "float64"], typer.Option(help="The precision of the kernel.")
-    ] = "float32",
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="The most memory to take, such as 4GiB.")
-    ] = None,
+    dtype: KernelDtype = "float32",
+    memory: Memory = None,
     require_first: Annotated[
         str | None,
         typer.Option(metavar="CANDIDATE", help="Fail (exit 1) where another set comes first."),
@@ -92,10 +83,10 @@ def rank(
     """
     import torch
 
-    from gencheck.audit.inputs import DataSelection
     from gencheck.audit.options import AuditOptions
     from gencheck.audit.rank import rank as ranking
     from gencheck.audit.rank_inputs import open_candidates
+    from gencheck.audit.selection import DataSelection
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.load.normalise import normalisation
@@ -145,10 +136,4 @@ def rank(
         "require_first": require_first,
     }
     gate = require_first_check(require_first, found)
-    deliver(document("rank", inputs, rank_body(found), gate), _report, as_json, output, report)
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.rank import render
-
-    return render
+    deliver(document("rank", inputs, rank_body(found), gate), as_json, output, report)

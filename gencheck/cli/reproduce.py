@@ -4,20 +4,13 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gencheck.cli.deliver import deliver
 from gencheck.cli.options import AsJson, Debug, Explain, Output, Report
 from gencheck.experiments.registry import EXPERIMENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 
 def reproduce(
@@ -68,7 +61,7 @@ def reproduce(
         from gencheck.report.figure import save_plot
 
         save_plot(result, figure, plot)
-    deliver(document("reproduce", inputs, body, None), _report, as_json, output, report)
+    deliver(document("reproduce", inputs, body, None), as_json, output, report)
 
 
 def _figure(plot: Path | None) -> Any:
@@ -93,9 +86,3 @@ def _file(data: Path | None) -> dict[str, Any]:
 def _hardware() -> dict[str, Any]:
     """What the figures were computed on, as far as this process knows."""
     return {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.reproduce import render
-
-    return render

@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver
-from gencheck.cli.options import AsJson, Debug, Device, Explain, Output, Report, XKey, share
+from gencheck.cli.options import (
+    AsJson,
+    Debug,
+    Device,
+    Explain,
+    LabelKey,
+    Memory,
+    Output,
+    Report,
+    XKey,
+    share,
+)
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
     from gencheck.training.loop import Training
 
 
@@ -109,12 +115,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seeds weights, split, order.")] = 0,
     x_key: XKey = None,
-    y_key: Annotated[str | None, typer.Option(help="The array or column of labels.")] = None,
+    y_key: LabelKey = None,
     device: Device = "auto",
-    memory: Annotated[
-        str | None,
-        typer.Option(help="The most memory to take, such as 4GiB; default: what is free."),
-    ] = None,
+    memory: Memory = None,
     max_test_error: Annotated[
         float | None,
         typer.Option(metavar="X", parser=share, help="Fail (exit 1) above this 0-1 test error."),
@@ -136,7 +139,7 @@ def train(
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
     from gencheck.memory import memory_limit, parse_bytes
-    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.limits import maximum_check, report_of
     from gencheck.report.train import write_record
     from gencheck.training.loop import Training
     from gencheck.training.path_ridge import RidgeOptions
@@ -188,8 +191,8 @@ def train(
     test = (result.freeze or result.standard).test
     checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
     more = {"max_test_error": max_test_error, "memory": memory}
-    doc = write_record(request, result, more, LimitReport(tuple(checks)) if checks else None)
-    deliver(doc, _report, as_json, output, report)
+    doc = write_record(request, result, more, report_of(checks))
+    deliver(doc, as_json, output, report)
 
 
 def _refuse_unused(
@@ -220,9 +223,3 @@ def _freeze(standard: "Training", epochs: int | None) -> "Training":
 
     plain = standard.plain()
     return plain if epochs is None else replace(plain, epochs=epochs)
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.train import render
-
-    return render

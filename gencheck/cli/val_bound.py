@@ -1,7 +1,7 @@
 """`gencheck val-bound`: the validation guarantee for a finite class of models."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,13 +29,6 @@ from gencheck.cli.options import (
     share,
 )
 from gencheck.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
-
-    from gencheck.report.json import Document
 
 
 def val_bound(
@@ -173,7 +166,7 @@ def val_bound(
         validation_result,
     )
     from gencheck.report.json import document
-    from gencheck.report.limits import LimitReport, maximum_check
+    from gencheck.report.limits import LimitReport, maximum_check, report_of
     from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
 
     level = delta_of(delta, confidence)
@@ -220,7 +213,7 @@ def val_bound(
         *maximum_check("max-risk", max_risk, risk),
         *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
     )
-    gate = LimitReport(checks) if checks else None
+    gate = report_of(checks)
     if max_risk is not None and not checks[0].passed:
         gate = LimitReport(checks, items_that_would_pass(result, max_risk))
     doc = document(
@@ -229,7 +222,7 @@ def val_bound(
         body,
         gate,
     )
-    deliver(doc, _report, as_json, output, report)
+    deliver(doc, as_json, output, report)
 
 
 def _error(
@@ -245,9 +238,3 @@ def _error(
             required="--val-accuracy alone, which is 1 less the 0-1 error",
         )
     return complement(require_between("--val-accuracy", accuracy, 0, 1))
-
-
-def _report() -> "Callable[[Document], RenderableType]":
-    from gencheck.report.terminal.bounds import render_val_bound
-
-    return render_val_bound

@@ -14,7 +14,7 @@ from gencheck.errors import needing
 from gencheck.report.answer import answer, items_stand_out, size
 from gencheck.report.distributions import null_plots
 from gencheck.report.item_names import named
-from gencheck.report.json import Document
+from gencheck.report.json import Document, command_of
 from gencheck.report.limits import would_pass_sentence
 from gencheck.report.png import data_uri
 
@@ -72,7 +72,7 @@ def to_html(
 
 
 def _values(doc: Document, terminal: str) -> dict[str, Any]:
-    name = doc["schema"].removeprefix("gencheck.").partition("/")[0]
+    name = command_of(doc)
     verdict = " ".join(re.split(r"\n\s*\n", terminal.strip())[-1].split())
     is_audit = name == "concentrate"
     gate = doc.get("gate")

@@ -53,6 +53,11 @@ def document(command: str, inputs: dict[str, Any], body: Any, gate: LimitReport 
     return head | own | tail
 
 
+def command_of(doc: Document) -> str:
+    """The command whose document it is, or the kind of it where a command has two."""
+    return str(doc["schema"]).removeprefix("gencheck.").partition("/")[0]
+
+
 def to_json(doc: Document, encoding: str = "utf-8") -> str:
     """`doc` as indented JSON text ending in a newline, in letters that `encoding` has."""
     text = json.dumps(doc, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -2,13 +2,13 @@
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from gencheck.report.json import Document
+from gencheck.report.json import Document, command_of
 from gencheck.report.limits import would_pass_sentence
 
 
 def to_junit(doc: Document) -> str:
     """One suite with a test case for each check of the gate; none where no gate was asked for."""
-    name = "gencheck." + doc["schema"].removeprefix("gencheck.").partition("/")[0]
+    name = f"gencheck.{command_of(doc)}"
     gate = doc.get("gate", {"checks": []})
     failures = sum(not check["passed"] for check in gate["checks"])
     counts = {"tests": str(len(gate["checks"])), "failures": str(failures), "errors": "0"}

@@ -1,6 +1,7 @@
 """Limits that a user asked to hold, and whether they do."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +36,11 @@ class LimitReport:
     def passed(self) -> bool:
         """True where every check passed."""
         return all(check.passed for check in self.checks)
+
+
+def report_of(checks: Sequence[LimitCheck]) -> LimitReport | None:
+    """The outcome of some checks; None where no limit was asked for."""
+    return LimitReport(tuple(checks)) if checks else None
 
 
 def maximum_check(name: str, limit: float | None, value: float | None) -> list[LimitCheck]:

@@ -5,7 +5,7 @@ import json
 import re
 
 from gencheck.report.answer import answer
-from gencheck.report.json import Document
+from gencheck.report.json import Document, command_of
 from gencheck.report.limits import would_pass_sentence
 
 
@@ -19,7 +19,7 @@ def to_markdown(doc: Document, terminal: str) -> str:
     terminal
         Its report as plain text; its last paragraph is the verdict.
     """
-    name = doc["schema"].removeprefix("gencheck.").partition("/")[0]
+    name = command_of(doc)
     gate = doc.get("gate")
     outcome = "" if gate is None else f": gate {'passed' if gate['passed'] else '**failed**'}"
     parts = [f"## gencheck {name}{outcome}"]

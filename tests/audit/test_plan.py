@@ -11,7 +11,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.pilot_items import pilot_items, prepared_items
 from gencheck.audit.plan import counts_of, largest_share, plan_audit
 from gencheck.audit.question import Question
-from gencheck.audit.run import audit
+from gencheck.audit.run import audit_of
 from gencheck.errors import InputError
 from gencheck.progress import SilentProgress
 from gencheck.spectral.kernel import executors
@@ -60,8 +60,7 @@ def test_counts_are_those_of_the_run(name: str) -> None:
 @pytest.mark.parametrize("name", ["four_hidden", "conv_pool", "residual"])
 def test_a_plan_against_its_run(name: str) -> None:
     case = random_case(name)
-    arguments = (case.subject, case.sample, case.reference, "classification", OPTIONS)
-    plan, found = plan_audit(*arguments), audit(*arguments)
+    plan, found = plan_audit(question(case)), audit_of(question(case))
     count = len(case.sample.items) + len(case.reference.items)
     assert plan.counts.pairs == count * (count + 1) // 2
     assert plan.counts.pairs == round(found.pairs_per_second * found.seconds["gram"])
@@ -80,7 +79,7 @@ def test_a_plan_against_its_run(name: str) -> None:
 def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
     case = random_case("four_hidden")
     options = replace(OPTIONS, gram="disk", cache=tmp_path)
-    plan = plan_audit(case.subject, case.sample, case.reference, "classification", options)
+    plan = plan_audit(question(case, options))
     assert plan.storage == "disk"
     assert not list(tmp_path.iterdir())
 
@@ -88,11 +87,7 @@ def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_where_tiles_are_formed_anew_the_products_take_the_time() -> None:
     case = random_case("four_hidden")
     held, anew = (
-        plan_audit(
-            *(case.subject, case.sample, case.reference, "classification"),
-            replace(OPTIONS, gram=gram),
-        )
-        for gram in ("memory", "recompute")
+        plan_audit(question(case, replace(OPTIONS, gram=gram))) for gram in ("memory", "recompute")
     )
     assert anew.storage == "recompute"
     assert anew.memory.gram < held.memory.gram
@@ -103,17 +98,16 @@ def test_landmarks_are_refused() -> None:
     case = random_case("four_hidden")
     options = AuditOptions(landmarks=3)
     with pytest.raises(InputError, match="--plan with --landmarks"):
-        plan_audit(case.subject, case.sample, case.reference, "classification", options)
+        plan_audit(question(case, options))
 
 
 def test_too_little_memory_is_refused_as_in_the_run() -> None:
     case = random_case("four_hidden")
-    options = replace(OPTIONS, memory=2**20)
-    arguments = (case.subject, case.sample, case.reference, "classification", options)
+    asked = question(case, replace(OPTIONS, memory=2**20))
     messages = []
-    for measure in (plan_audit, audit):
+    for measure in (plan_audit, audit_of):
         with pytest.raises(InputError) as refused:
-            measure(*arguments)
+            measure(asked)
         messages.append(str(refused.value))
     assert messages[0] == messages[1]
 

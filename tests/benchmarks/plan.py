@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.plan import plan_audit
-from gencheck.audit.question import Labelled
-from gencheck.audit.run import audit
+from gencheck.audit.question import Labelled, Question
+from gencheck.audit.run import audit_of
 from gencheck.load.dataset import load_dataset
 from gencheck.training.loop import Training, fit
 from tests.architectures import initialised, lenet_like
@@ -94,8 +94,8 @@ def main() -> None:
         parts = Labelled(x[:count], y[:count]), Labelled(x[count:], y[count:])
         options = replace(options, beta2_budget=1.0)
         with patch.object(time, "perf_counter", time.process_time):
-            plan = plan_audit(model, *parts, "classification", options)
-            found = audit(model, *parts, "classification", options)
+            question = Question(model, *parts, "classification", options)
+            plan, found = plan_audit(question), audit_of(question)
         planned = {k: v for k, v in plan.seconds.items() if k != "load"}
         truth = {k: v for k, v in found.seconds.items() if k != "load"}
         total, real = sum(planned.values()), sum(truth.values())

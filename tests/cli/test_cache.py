@@ -1,13 +1,12 @@
 """`--cache DIR` as users call it: killed at any moment, harmed, shared, full, or not there at all."""
 
 import contextlib
+import io
 import json
 import os
 import random
-import resource
-import subprocess
-import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,26 @@ from tests.processes import started
 
 pytestmark = pytest.mark.slow
 
-_ITEMS = 700
+_ITEMS = 350
+_SHAPE = (1, 4, 4)
+
+
+@cache
+def _program() -> bytes:
+    module = build("overlapping_padded_max_pool").float()
+    archive = io.BytesIO()
+    torch.export.save(torch.export.export(module, (torch.zeros(3, *_SHAPE),)), archive)
+    return archive.getvalue()
 
 
 def write_case(folder: Path, scale: float = 1.0) -> Path:
     """A convolutional network as a program, and data for 66 tiles."""
-    module = build("overlapping_padded_max_pool").float()
-    shape = (1, 4, 4)
     folder.mkdir(exist_ok=True)
-    program = torch.export.export(module, (torch.zeros(3, *shape),))
-    torch.export.save(program, folder / "m.pt2")
+    (folder / "m.pt2").write_bytes(_program())
     generator = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for name in ("train", "test"):
-        arrays[f"x_{name}"] = scale * generator.normal(size=(_ITEMS, *shape)).astype(np.float32)
+        arrays[f"x_{name}"] = scale * generator.normal(size=(_ITEMS, *_SHAPE)).astype(np.float32)
         arrays[f"y_{name}"] = generator.integers(2, size=_ITEMS)
     np.savez(folder / "d.npz", **arrays)
     return folder
@@ -43,15 +48,11 @@ def write_case(folder: Path, scale: float = 1.0) -> Path:
 
 def options_of(*options: str) -> list[str]:
     few = ("--beta2-budget", "0", "--permutations", "9")
-    return ["concentrate", "m.pt2", "d.npz", "--json", "--tile", "128", *few, *options]
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "gencheck", *options_of(*options)]
+    return ["concentrate", "m.pt2", "d.npz", "--json", "--tile", "64", *few, *options]
 
 
 def run(folder: Path, *options: str) -> Any:
-    """A run in this process; the ones to be killed or limited are programs of their own."""
+    """A run in this process; the ones to be killed or limited have processes of their own."""
     with contextlib.chdir(folder):
         return CliRunner().invoke(app, options_of(*options))
 
@@ -88,11 +89,10 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_document(
     whole = calm["timing"]["tiles"]["computed"]
     for share in (0.0, 0.01, 0.2, 0.5, 0.9):
         running = started(options_of(*options), folder)
-        while running.is_alive() and len(tiles(folder / "cache")) < share * whole:
+        while running.poll() is None and len(tiles(folder / "cache")) < share * whole:
             time.sleep(0.001)
         time.sleep(dice.uniform(0, 0.03))
         running.kill()
-        running.join()
     before = len(tiles(folder / "cache"))
     resumed = document(folder, *options)
     assert before >= 0.9 * whole
@@ -156,18 +156,9 @@ def test_what_changes_the_matrix_reuses_nothing(tmp_path: Path) -> None:
 def test_runs_at_once_share_a_cache(tmp_path: Path) -> None:
     folder = write_case(tmp_path / "case")
     options = ("--cache", "cache")
-    both = [
-        subprocess.Popen(
-            command(*options),
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    ended = [running.communicate(timeout=300) for running in both]
-    assert [running.returncode for running in both] == [0, 0, 0], ended
+    three = [started(options_of(*options), folder) for _ in range(3)]
+    ended = [running.communicate() for running in three]
+    assert [running.returncode for running in three] == [0, 0, 0], ended
     assert len({lasting(json.loads(stdout)) for stdout, _ in ended}) == 1
     assert {stderr for _, stderr in ended} == {""}
     assert not list((folder / "cache").glob("*.partial"))
@@ -203,28 +194,17 @@ def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path, place: str) ->
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def _files_of_4_kib_at_most() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-
 def test_a_tile_that_does_not_fit_is_exit_2_and_leaves_no_half(tmp_path: Path) -> None:
     folder = write_case(tmp_path / "case")
     # the last tiles of 64 items are small enough to be written
     options = ("--cache", "cache", "--executor", "matrix", "--tile", "64")
-    done = subprocess.run(
-        command(*options),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        preexec_fn=_files_of_4_kib_at_most,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "--cache cache/" in done.stderr
-    assert "found File too large" in done.stderr
-    assert "Traceback" not in done.stderr
+    running = started(options_of(*options), folder, largest_file=4096)
+    stdout, stderr = running.communicate()
+    assert running.returncode == 2, stderr
+    assert stdout == ""
+    assert "--cache cache/" in stderr
+    assert "found File too large" in stderr
+    assert "Traceback" not in stderr
     assert not list((folder / "cache").glob("*.partial"))
     # the tiles before it are sound
     done_before = len(tiles(folder / "cache"))

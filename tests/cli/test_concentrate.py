@@ -93,6 +93,9 @@ def test_gates(case: Path) -> None:
     assert [c["name"] for c in doc["gate"]["checks"]] == ["max-beta2", "max-bound"]
     failed = document(case / "m.pt2", case / "d.npz", "--max-beta1", "1e-9", code=1)
     assert not failed["gate"]["passed"]
+    words = ["concentrate", str(case / "m.pt2"), str(case / "d.npz"), "--max-beta1", "1e-9"]
+    lines = runner.invoke(app, words).stdout.splitlines()
+    assert any(line.startswith("Gate FAILED: max-beta1 1e-09, value ") for line in lines)
 
 
 def test_permutations(case: Path) -> None:

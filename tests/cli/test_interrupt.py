@@ -1,21 +1,26 @@
 """SIGINT to a running audit: exit 130, no traceback, nothing half written, and tiles that count."""
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from tests import processes
 from tests.networks import build
+
+Running: TypeAlias = "subprocess.Popen[str] | processes.Command"
 
 pytestmark = pytest.mark.slow
 
@@ -57,33 +62,39 @@ def deaf():
 """
 
 
+@cache
+def _program() -> bytes:
+    module = build("overlapping_padded_max_pool").float()
+    archive = io.BytesIO()
+    torch.export.save(torch.export.export(module, (torch.zeros(3, 1, 4, 4),)), archive)
+    return archive.getvalue()
+
+
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
     """A folder with a convolutional network, data for some two hundred tiles, and slow functions."""
-    module = build("overlapping_padded_max_pool").float()
-    torch.export.save(torch.export.export(module, (torch.zeros(3, 1, 4, 4),)), tmp_path / "m.pt2")
+    (tmp_path / "m.pt2").write_bytes(_program())
     torch.save(nn.Linear(16, 2).state_dict(), tmp_path / "m.pt")
     generator = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for name in ("train", "test"):
-        arrays[f"x_{name}"] = generator.normal(size=(700, 1, 4, 4)).astype(np.float32)
-        arrays[f"y_{name}"] = generator.integers(2, size=700)
+        arrays[f"x_{name}"] = generator.normal(size=(350, 1, 4, 4)).astype(np.float32)
+        arrays[f"y_{name}"] = generator.integers(2, size=350)
     np.savez(tmp_path / "d.npz", **arrays)
     (tmp_path / "slow.py").write_text(_SLOW)
     return tmp_path
 
 
-def command(model: str, *options: str) -> list[str]:
-    plain = [model, "d.npz", "--tile", "64", "--beta2-budget", "0", "--json"]
+def words(model: str, *options: str) -> list[str]:
+    plain = [model, "d.npz", "--tile", "32", "--beta2-budget", "0", "--json"]
     plain += ["--permutations", "9"]
-    program = [sys.executable, "-m", "gencheck", "concentrate", *plain]
-    return [*program, "--cache", "cache", "--output", "o.json", *options]
+    return ["concentrate", *plain, "--cache", "cache", "--output", "o.json", *options]
 
 
-@contextmanager
-def started(folder: Path, model: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    running = subprocess.Popen(
-        command(model, *options),
+def program(folder: Path, model: str, *options: str) -> "subprocess.Popen[str]":
+    """The program itself; it takes seconds to start."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gencheck", *words(model, *options)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,11 +102,21 @@ def started(folder: Path, model: str, *options: str) -> Iterator[subprocess.Pope
         # a shell may have told its background jobs to ignore interrupts
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def loaded(folder: Path, model: str, *options: str) -> processes.Command:
+    """The same of a process that has loaded everything."""
+    return processes.started(words(model, *options), folder)
+
+
+@contextmanager
+def started(running: Running) -> Iterator[Running]:
     try:
         yield running
     finally:
         running.kill()
-        running.communicate()
+        if isinstance(running, subprocess.Popen):
+            running.communicate()
 
 
 def tiles(folder: Path) -> int:
@@ -109,7 +130,7 @@ def nothing_half_written(folder: Path) -> None:
         assert {path.suffix for path in (folder / "cache").iterdir()} <= {".tile"}
 
 
-def ended(running: subprocess.Popen[str], folder: Path) -> None:
+def ended(running: Running, folder: Path) -> None:
     stdout, stderr = running.communicate(timeout=_PATIENCE)
     assert running.returncode == 130, stderr
     assert stdout == ""
@@ -118,19 +139,18 @@ def ended(running: subprocess.Popen[str], folder: Path) -> None:
 
 
 def document(folder: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        command("m.pt2"), cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert (folder / "o.json").read_text() == done.stdout
-    doc: dict[str, Any] = json.loads(done.stdout)
+    running = loaded(folder, "m.pt2")
+    stdout, stderr = running.communicate(_PATIENCE)
+    assert running.returncode == 0, stderr
+    assert (folder / "o.json").read_text() == stdout
+    doc: dict[str, Any] = json.loads(stdout)
     return doc
 
 
 def test_in_the_gram_stage_again_and_again(case: Path) -> None:
     least = 0
-    for more in (1, 3, 40):
-        with started(case, "m.pt2") as running:
+    for start, more in ((program, 1), (loaded, 3), (loaded, 40)):
+        with started(start(case, "m.pt2")) as running:
             while running.poll() is None and tiles(case) < least + more:
                 time.sleep(0.001)
             running.send_signal(signal.SIGINT)
@@ -143,16 +163,18 @@ def test_in_the_gram_stage_again_and_again(case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "options"),
+    ("start", "model", "options"),
     [
-        ("m.pt2", ("--transform", "slow:item")),
-        ("m.pt", ("--model", "slow:model")),
-        ("m.pt", ("--model", "slow:swallows")),
+        (loaded, "m.pt2", ("--transform", "slow:item")),
+        (program, "m.pt", ("--model", "slow:model")),
+        (loaded, "m.pt", ("--model", "slow:swallows")),
     ],
     ids=["data", "model", "made an error of"],
 )
-def test_while_loading(case: Path, model: str, options: tuple[str, ...]) -> None:
-    with started(case, model, *options) as running:
+def test_while_loading(
+    case: Path, start: Callable[..., Running], model: str, options: tuple[str, ...]
+) -> None:
+    with started(start(case, model, *options)) as running:
         while running.poll() is None and not (case / "started").exists():
             time.sleep(0.001)
         running.send_signal(signal.SIGINT)
@@ -167,7 +189,7 @@ def test_while_loading(case: Path, model: str, options: tuple[str, ...]) -> None
 
 
 def test_a_second_interrupt_ends_what_the_first_did_not(case: Path) -> None:
-    with started(case, "m.pt", "--model", "slow:deaf") as running:
+    with started(loaded(case, "m.pt", "--model", "slow:deaf")) as running:
         for name in ("started", "again"):
             while running.poll() is None and not (case / name).exists():
                 time.sleep(0.001)
@@ -178,7 +200,7 @@ def test_a_second_interrupt_ends_what_the_first_did_not(case: Path) -> None:
 
 
 def test_a_burst_of_interrupts(case: Path) -> None:
-    with started(case, "m.pt2") as running:
+    with started(program(case, "m.pt2")) as running:
         while running.poll() is None and tiles(case) < 5:
             time.sleep(0.001)
         for _ in range(5):
@@ -198,7 +220,8 @@ def test_after_the_work_an_interrupt_changes_nothing(case: Path) -> None:
     document(case)
     whole = (case / "o.json").read_text()
     (case / "o.json").unlink()
-    with started(case, "m.pt2") as running:
+    with started(program(case, "m.pt2")) as running:
+        assert isinstance(running, subprocess.Popen)
         assert running.stdout is not None
         # to the end of the document: only the interpreter's own end is left
         while (line := running.stdout.readline()) and line != "}\n":

@@ -81,6 +81,10 @@ def test_the_gate(folder: Path) -> None:
         {"name": "require-first", "limit": 1.0, "value": 2.0, "passed": False}
     ]
     assert "one of the candidates" in ranked(folder, *fast, "other.npz", code=2)
+    printed = ranked(folder, "--permutations", "0", "--require-first", far, code=1)
+    assert "Gate FAILED: require-first 1, value 2" in printed.splitlines()
+    # a long path is folded
+    assert Path(far).name in "".join(printed.partition("required first:")[2].split())
 
 
 def test_the_same_file_twice_is_refused(folder: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import LANES, dealt
 from tests.cases import random_case
+from tests.cli.torchrun_commands import on_rank
 from tests.networks import build
+from tests.processes import forked, started
 
 _ITEMS = 40
 
@@ -85,15 +88,24 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
         done = CliRunner().invoke(app, command)
         results[1][name] = {"code": done.exit_code, "stdout": done.stdout}
     torch.set_num_threads(threads)
-    for size in (2, 3):
-        results[size] = on_ranks(folder, asked, size)
+    results[2] = on_ranks(folder, asked, 2, torchrun)
+    results[3] = on_ranks(folder, asked, 3, as_torchrun)
     return results
 
 
-def on_ranks(folder: Path, asked: dict[str, list[str]], size: int) -> dict[str, Any]:
+def on_ranks(
+    folder: Path, asked: dict[str, list[str]], size: int, start: Callable[[Path, int], None]
+) -> dict[str, Any]:
     """What each command gave on so many processes."""
     listed = folder / f"{size}.json"
     listed.write_text(json.dumps(list(asked.values())), encoding="utf-8")
+    start(listed, size)
+    outcomes = json.loads(listed.with_suffix(".found").read_text(encoding="utf-8"))
+    return dict(zip(asked, outcomes, strict=True))
+
+
+def torchrun(listed: Path, size: int) -> None:
+    """The listed commands on processes that torchrun starts; each takes seconds for it."""
     program = str(Path(__file__).with_name("torchrun_commands.py"))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
@@ -104,8 +116,23 @@ def on_ranks(folder: Path, asked: dict[str, list[str]], size: int) -> dict[str, 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    outcomes = json.loads(listed.with_suffix(".found").read_text(encoding="utf-8"))
-    return dict(zip(asked, outcomes, strict=True))
+
+
+def as_torchrun(listed: Path, size: int) -> None:
+    """The same on processes that have loaded everything, of which the first keeps the store."""
+    running = [forked(on_rank, place, listed) for place in environments(size)]
+    for process in running:
+        process.join(_GENEROUS)
+    assert [process.exitcode for process in running] == [0] * size
+
+
+def environments(size: int) -> list[dict[str, str]]:
+    """What torchrun puts into the environment of each of so many processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+    return [where | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
 
 
 def figures(text: str) -> dict[str, Any]:
@@ -131,7 +158,10 @@ def test_four_processes_too(found: dict[int, dict[str, Any]], tmp_path: Path) ->
     asked = {"plain": commands(tmp_path, "1GiB")["plain"]}
     shared, alone = (
         {name: value for name, value in figures(text).items() if name != "inputs"}
-        for text in (on_ranks(tmp_path, asked, 4)["plain"]["stdout"], found[1]["plain"]["stdout"])
+        for text in (
+            on_ranks(tmp_path, asked, 4, as_torchrun)["plain"]["stdout"],
+            found[1]["plain"]["stdout"],
+        )
     )
     assert shared == alone
 
@@ -188,26 +218,13 @@ def same(item):
 
 def ended(folder: Path, *options: str, own: list[str]) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of two ranks, of which the second has options of its `own`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    common = ["m.pt2", "d.npz", "--json", "--tile", "16", "--permutations", "0", *options]
-    running = []
-    for rank in range(2):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        running.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "gencheck", "concentrate", *common, *(own if rank else [])],
-                cwd=folder,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**os.environ, **place, **where},
-            )
-        )
-    outputs = [process.communicate() for process in running]
-    return [(p.returncode, *output) for p, output in zip(running, outputs, strict=True)]
+    common = ["concentrate", "m.pt2", "d.npz", "--json", "--tile", "16", "--permutations", "0"]
+    running = [
+        started([*common, *options, *more], folder, environment=place)
+        for more, place in zip(([], own), environments(2), strict=True)
+    ]
+    outputs = [process.communicate(_GENEROUS) for process in running]
+    return [(p.poll() or 0, *output) for p, output in zip(running, outputs, strict=True)]
 
 
 @pytest.mark.distributed

@@ -4,7 +4,9 @@ FILE holds a list of command lines in JSON. Every process imports torch once for
 """
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -12,11 +14,16 @@ from typer.testing import CliRunner
 from gencheck.cli.app import app
 
 
-def main() -> None:
+def on_rank(environment: Mapping[str, str], source: Path) -> None:
+    """The same in a forked process, with what torchrun would have put into its environment."""
+    os.environ.update(environment)
+    run(source)
+
+
+def run(source: Path) -> None:
     """Each command, with its exit code and its output in a file beside the list, by rank 0 alone."""
     from gencheck.cli.launch import launch
 
-    source = Path(sys.argv[1])
     runner, found = CliRunner(), []
     for command in json.loads(source.read_text(encoding="utf-8")):
         done = runner.invoke(app, command)
@@ -27,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(Path(sys.argv[1]))

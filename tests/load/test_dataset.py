@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gencheck.audit.inputs import DataSelection, select_splits
+from gencheck.audit.selection import DataSelection, select_splits
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.dataset import Split, load_dataset
 from gencheck.load.digits import load_digits

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from gencheck.audit.inputs import DataSelection, select_splits
 from gencheck.audit.model import load_model
+from gencheck.audit.selection import DataSelection, select_splits
 from gencheck.errors import InputError, MissingDependency
 from gencheck.load.checkpoint import StateDict, load_checkpoint
 from gencheck.load.dataset import load_dataset

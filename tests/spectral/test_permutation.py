@@ -296,7 +296,7 @@ def test_under_the_null_p_values_are_uniform() -> None:
         x = torch.from_numpy(random.normal(size=(70, 5)) * random.exponential(size=(70, 1)))
         y = torch.from_numpy(random.normal(size=(70, 2)))
         sets = (Labelled(x[:30], y[:30]), Labelled(x[30:], y[30:]))
-        options = AuditOptions(dtype=torch.float64, permutations=rounds, seed=repetition)
+        options = AuditOptions(dtype=torch.float64, permutations=rounds, seed=repetition, top=0)
         options = replace(options, beta2_permutation_budget=10.0)
         found = audit(subject, *sets, "regression", options).permutation
         verdicts.append(found.p_value)
@@ -345,7 +345,7 @@ def found_between(
         )
         for x, y in (sample, reference)
     ]
-    options = AuditOptions(permutations=199, gates_independent=True, beta2_budget=0.0)
+    options = AuditOptions(permutations=199, gates_independent=True, beta2_budget=0.0, top=0)
     found = audit(subject, sets[0], sets[1], "classification", options).permutation
     assert found is not None
     return found

@@ -6,12 +6,9 @@ import os
 import random
 import shutil
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,7 @@ from gencheck.training import folder as own_folder
 from gencheck.training.loop import Training
 from gencheck.training.request import TrainRequest
 from gencheck.training.run import train
-from tests.processes import started
+from tests.processes import Command, started
 from tests.training.data import blobs
 
 runner = CliRunner()
@@ -361,16 +358,11 @@ def _command(choice: TrainRequest) -> list[str]:
 @pytest.mark.parametrize("limit", [500, 6_000, 16_000])
 def test_files_that_may_not_grow(choice: TrainRequest, limit: int) -> None:
     """RLIMIT_FSIZE stops a write half-way, as a full disk does."""
-    script = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        f"from gencheck.cli.app import app; app({_command(choice)!r})"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert "File too large" in done.stderr
-    assert "Traceback" not in done.stderr
+    running = started(_command(choice), Path.cwd(), largest_file=limit)
+    _, stderr = running.communicate()
+    assert running.returncode == 2, stderr
+    assert "File too large" in stderr
+    assert "Traceback" not in stderr
     with pytest.raises(InputError, match=r"without a sound run\.json"):
         read_run_folder(choice.out)
     assert runner.invoke(app, _command(choice)).exit_code == 0
@@ -381,27 +373,25 @@ def test_files_that_may_not_grow(choice: TrainRequest, limit: int) -> None:
 def test_killed_at_a_hundred_random_moments(choice: TrainRequest) -> None:
     """SIGKILL of the command itself, whatever it is doing, and the same command again until it ends."""
 
-    def run(choice: TrainRequest) -> BaseProcess:
+    def run(choice: TrainRequest) -> Command:
         return started(_command(choice), Path.cwd())
 
     # the first has to wait for the server of processes, which would lengthen every wait below
-    run(replace(choice, out=choice.out.with_name("first"))).join()
+    run(replace(choice, out=choice.out.with_name("first"))).communicate()
     whole = replace(choice, out=choice.out.with_name("whole"))
     began = time.monotonic()
-    run(whole).join()
+    run(whole).communicate()
     length = time.monotonic() - began
     expected = read_run_folder(whole.out).record["digests"]
-    dice, killed, ends = random.Random(0), 0, 0
+    dice, killed = random.Random(0), 0
     while killed < 100:
         process = run(choice)
-        process.join(dice.uniform(0, 1.2 * length))
-        if process.exitcode is None:
-            process.kill()
-            process.join()
+        process.wait(dice.uniform(0, 1.2 * length))
+        if process.poll() is None:
             killed += 1
         else:
-            assert process.exitcode == 0
-            ends += 1
+            assert process.poll() == 0
+        process.kill()
         if not (choice.out / "run.json").exists():
             if choice.out.exists():
                 with pytest.raises(InputError, match=r"without a sound run\.json"):
@@ -411,7 +401,7 @@ def test_killed_at_a_hundred_random_moments(choice: TrainRequest) -> None:
             for name in ("gates.safetensors", "weights.safetensors"):
                 assert record["digests"][name] == expected[name]
             shutil.rmtree(choice.out)
-    assert run(choice).join() is None
+    run(choice).communicate()
     assert (
         read_run_folder(choice.out).record["digests"]["weights.safetensors"]
         == (expected["weights.safetensors"])

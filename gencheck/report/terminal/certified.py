@@ -4,8 +4,10 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
+
+from gencheck.report.terminal.figures import shown
+from gencheck.report.terminal.parts import facts_grid, figures_grid
 
 
 def certified_section(certified: dict[str, Any]) -> RenderableType:
@@ -19,23 +21,12 @@ def certified_section(certified: dict[str, Any]) -> RenderableType:
         ("squared-loss risk ≤", "bound", "on the distribution, not on T"),
         *([("0-1 error ≤", "zero_one", "twice that")] if error else []),
     ]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(overflow="fold", style="dim")
+    table = figures_grid(words="dim")
     for label, key, note in rows:
-        table.add_row(label, _shown(certified[key], logs.get(key)), note)
-    notes = Table.grid(padding=(0, 2))
-    notes.add_column(style="dim", no_wrap=True)
-    notes.add_column(overflow="fold")
+        table.add_row(label, shown(certified[key], logs.get(key)), note)
+    notes = facts_grid()
     for assumption in certified["assumptions"]:
         notes.add_row("assumes", assumption)
     outcome = " It says nothing about the error: vacuous." if certified["vacuous"] else ""
     head = f"Certified: with probability {certified['confidence']:g}, all of these hold.{outcome}"
     return Group(Text(head), Padding(table, (1, 0)), notes)
-
-
-def _shown(value: float | None, log10: float | None) -> str:
-    if value is not None:
-        return f"{value:.4g}"
-    return "n/a" if log10 is None else f"10^{log10:.1f}"

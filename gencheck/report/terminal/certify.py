@@ -8,21 +8,21 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.bounds import at_most, confidence_text, gate_lines
+from gencheck.report.terminal.figures import at_most, confidence_text
+from gencheck.report.terminal.parts import assumed, facts_grid, gate_lines, title
 
 
-def render_certify(doc: Document) -> RenderableType:
+def render(doc: Document) -> RenderableType:
     """The report of one `certify` document."""
     verdict = doc["verdict"]["name"]
     (chosen,) = (row for row in doc["certificates"] if row["name"] == verdict)
-    assumed = [Text(f"assumes: {text}", style="dim") for text in chosen["assumes"]]
     return Group(
-        Text("gencheck certify", style="bold"),
+        title(doc),
         _facts(doc),
         Padding(_table(doc["certificates"], verdict), (1, 0, 1, 0)),
         *[Text(f"{row['name']}: {row['classifier']}", style="dim") for row in doc["certificates"]],
         Padding(Text(_terms(chosen)), (1, 0, 0, 0)),
-        *assumed,
+        *assumed(chosen["assumes"]),
         *gate_lines(doc),
         Padding(_verdict(doc, chosen), (1, 0, 0, 0)),
     )
@@ -30,9 +30,7 @@ def render_certify(doc: Document) -> RenderableType:
 
 def _facts(doc: Document) -> RenderableType:
     inputs, measured = doc["inputs"], doc["measured"]
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = facts_grid()
     facts.add_row("run", inputs["run"]["path"])
     test = f"; {measured['test_items']:,} to test" if measured["test_items"] else "; none to test"
     facts.add_row(

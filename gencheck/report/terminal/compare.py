@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.terminal.parts import facts_grid, section, title
 
 _MARKS = {True: ("holds", "green"), False: ("fails", "red"), None: ("yours", "yellow")}
 
@@ -18,7 +18,7 @@ def render(doc: Document) -> RenderableType:
     """The report of one `compare` document."""
     return Group(
         _heading(doc),
-        _section("What does each theory certify?"),
+        section("What does each theory certify?", below=1),
         _table(doc),
         Padding(
             Text(
@@ -29,21 +29,15 @@ def render(doc: Document) -> RenderableType:
             ),
             (1, 0, 0, 0),
         ),
-        _section("What does each rest on?"),
+        section("What does each rest on?", below=1),
         *(_grounds(row) for row in doc["theories"]),
         _verdict(doc),
     )
 
 
-def _section(title: str) -> RenderableType:
-    return Padding(Rule(Text(title, style="bold"), align="left", style="dim"), (1, 0, 1, 0))
-
-
 def _heading(doc: Document) -> RenderableType:
     model, data, inputs = doc["model"], doc["data"], doc["inputs"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     operations = ", ".join(f"{count} {name}" for name, count in model["operations"].items())
     table.add_row("model", inputs["checkpoint"]["path"])
     table.add_row("", f"{model['parameters']:,} parameters; {operations}")
@@ -56,7 +50,7 @@ def _heading(doc: Document) -> RenderableType:
     )
     for note in [*inputs["preprocessing"], *inputs["assumptions"]]:
         table.add_row("note", note)
-    return Group(Text("gencheck compare", style="bold"), table)
+    return Group(title(doc), table)
 
 
 def _table(doc: Document) -> RenderableType:

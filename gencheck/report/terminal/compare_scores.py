@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.bounds import gate_lines
+from gencheck.report.terminal.parts import assumed, facts_grid, gate_lines, title
 
 
-def render_compare_scores(doc: Document) -> RenderableType:
+def render(doc: Document) -> RenderableType:
     """One record a candidate, what is assumed, the gate, the answer in a sentence last."""
-    parts: list[RenderableType] = [Text("gencheck compare-scores", style="bold")]
+    parts: list[RenderableType] = [title(doc)]
     inputs = doc["inputs"]
     for found in doc["comparisons"]:
         parts.append(Padding(_record(doc, found), (0, 0, 1, 0)))
@@ -23,15 +23,13 @@ def render_compare_scores(doc: Document) -> RenderableType:
             parts.append(Padding(_differing(found), (0, 0, 1, 0)))
     if doc["items_left_out"]:
         parts.append(Text(f"note: {doc['items_left_out']:,} items that one side lacks left out"))
-    parts += [Text(f"assumes: {text}", style="dim") for text in doc["assumes"]]
+    parts += assumed(doc["assumes"])
     verdicts = [_verdict(doc["baseline"], found, inputs) for found in doc["comparisons"]]
     return Group(*parts, *gate_lines(doc), Text(""), *verdicts)
 
 
 def _record(doc: Document, found: dict[str, Any]) -> Table:
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = facts_grid()
     counts, loss, improvement = found["table"], found["loss"], found["improvement"]
     facts.add_row("baseline", f"{doc['baseline']}: mean loss {loss['baseline']:.6g}")
     facts.add_row("candidate", f"{found['candidate']}: mean loss {loss['candidate']:.6g}")

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -14,8 +13,11 @@ from gencheck.printable import printable
 from gencheck.report.answer import NAMES, answer, items_stand_out, size, statistics, theory, verdict
 from gencheck.report.item_names import named
 from gencheck.report.json import Document
+from gencheck.report.terminal import parts
 from gencheck.report.terminal.certified import certified_section
 from gencheck.report.terminal.direction import direction_section
+from gencheck.report.terminal.figures import shown
+from gencheck.report.terminal.parts import facts_grid, figures_grid, gate_lines, section, title
 from gencheck.report.terminal.warned import warnings_section
 
 _BAR_WIDTH = 40
@@ -31,35 +33,22 @@ def render(doc: Document) -> RenderableType:
         *warnings_section(doc),
         *_noise(doc),
         *_blame(doc),
-        _section("How concentrated is the sample under this model?"),
+        section("How concentrated is the sample under this model?"),
         _betas(doc),
-        _section("What does theory say?"),
+        section("What does theory say?"),
         _costs(doc),
         _bars(doc),
         Text(f"Theory: {theory(doc)}"),
-        _section("How sure?"),
+        section("How sure?"),
         _certainty(doc),
-        *_gate(doc),
-        Padding(Text(verdict(doc), style="bold"), (1, 0, 0, 0)),
+        *gate_lines(doc),
+        parts.verdict(verdict(doc)),
     )
-
-
-def shown(value: float | None, log10: float | None = None) -> str:
-    """A number in at most ten characters; a magnitude past a float's range as a power of ten."""
-    if value is not None:
-        return f"{value:.4g}"
-    return "n/a" if log10 is None else f"10^{log10:.1f}"
-
-
-def _section(title: str) -> RenderableType:
-    return Padding(Rule(Text(title, style="bold"), align="left", style="dim"), (1, 0, 0, 0))
 
 
 def _heading(doc: Document) -> RenderableType:
     model, data, inputs = doc["model"], doc["data"], doc["inputs"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     table.add_row("model", inputs["checkpoint"]["path"])
     operations = ", ".join(f"{count} {name}" for name, count in model["operations"].items())
     table.add_row("", f"{model['parameters']:,} parameters; {operations}")
@@ -81,7 +70,7 @@ def _heading(doc: Document) -> RenderableType:
         )
     for note in notes:
         table.add_row("note", note)
-    return Group(Text("gencheck concentrate", style="bold"), table)
+    return Group(title(doc), table)
 
 
 def _reference(inputs: dict[str, Any]) -> str:
@@ -95,10 +84,7 @@ def _reference(inputs: dict[str, Any]) -> str:
 def _betas(doc: Document) -> RenderableType:
     beta1, beta2 = doc["beta1"], doc["beta2"]
     logs = beta1.get("log10", {})
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(overflow="fold")
+    table = figures_grid("bold")
     table.add_row(
         "β1",
         shown(beta1["value"], logs.get("value")),
@@ -155,7 +141,7 @@ def _noise(doc: Document) -> list[RenderableType]:
         style="dim",
     )
     reading = Text(found["reading"], style="dim")
-    return [_section(f"Is it noise? {said}."), table, rounds, reading]
+    return [section(f"Is it noise? {said}."), table, rounds, reading]
 
 
 def _statistic(name: str, entry: dict[str, Any], task: str) -> list[RenderableType]:
@@ -189,7 +175,7 @@ def _blame(doc: Document) -> list[RenderableType]:
             "be made of is in the JSON document (attribution, direction).",
             style="dim",
         )
-        return [_section("Which items make it so? None that stand out."), note]
+        return [section("Which items make it so? None that stand out."), note]
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right"):
         table.add_column(no_wrap=True, justify=justify)
@@ -209,15 +195,12 @@ def _blame(doc: Document) -> list[RenderableType]:
         "lacks. All shares add up to 100 %; those of the sample are negative.",
         style="dim",
     )
-    return [_section("Which items make it so?"), table, note, *direction_section(doc)]
+    return [section("Which items make it so?"), table, note, *direction_section(doc)]
 
 
 def _costs(doc: Document) -> RenderableType:
     gap, bound = doc["gap"], doc["bound"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(overflow="fold")
+    table = figures_grid()
     table.add_row("squared-loss risk on S", shown(gap["sample_risk"]), _error(gap["sample_error"]))
     table.add_row("on T", shown(gap["reference_risk"]), _error(gap["reference_error"]))
     table.add_row("gap, T − S", shown(gap["gap"]), "what the bounds are bounds on")
@@ -289,18 +272,3 @@ def _certainty(doc: Document) -> RenderableType:
     if "certified" not in doc:
         return estimated
     return Group(estimated, Text(""), certified_section(doc["certified"]))
-
-
-def _gate(doc: Document) -> list[RenderableType]:
-    if "gate" not in doc:
-        return []
-    lines = [
-        Text(
-            f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: "
-            f"{shown(check['value'])} against a "
-            f"{'minimum' if check['name'].startswith('min-') else 'limit'} of {shown(check['limit'])}",
-            style="green" if check["passed"] else "red",
-        )
-        for check in doc["gate"]["checks"]
-    ]
-    return [_section("Gate"), *lines]

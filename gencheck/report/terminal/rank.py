@@ -3,12 +3,12 @@
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.concentrate import shown
+from gencheck.report.terminal.figures import shown
+from gencheck.report.terminal.parts import gate_lines, verdict
 
 _BAR = 8
 
@@ -28,12 +28,8 @@ def render(doc: Document) -> RenderableType:
         ),
     ]
     if "gate" in doc:
-        passed = doc["gate"]["passed"]
-        wanted = doc["inputs"]["require_first"]
-        text = f"{'passed' if passed else 'FAILED'}  require-first: {wanted}"
-        parts.append(Padding(Text(text, style="green" if passed else "red"), (1, 0, 0, 0)))
-    parts.append(Padding(Text(_verdict(doc), style="bold"), (1, 0, 0, 0)))
-    return Group(*parts)
+        parts += [*gate_lines(doc), Text(f"required first: {doc['inputs']['require_first']}")]
+    return Group(*parts, verdict(_verdict(doc)))
 
 
 def _answer(doc: Document) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document
 from gencheck.report.terminal.fitting import FittingTable
+from gencheck.report.terminal.parts import verdict
 
 
 def render(doc: Document) -> RenderableType:
@@ -20,8 +21,7 @@ def render(doc: Document) -> RenderableType:
     if doc["comparisons"]:
         parts.append(Padding(_comparisons(doc["comparisons"]), (0, 0, 1, 0), expand=False))
     parts += [Text(f"differs: {text}", style="dim") for text in doc["differs"]]
-    parts.append(Padding(Text(f"Verdict: {doc['verdict']}", style="bold"), (1, 0, 0, 0)))
-    return Group(*parts)
+    return Group(*parts, verdict(f"Verdict: {doc['verdict']}"))
 
 
 def _table(rows: list[dict[str, Any]]) -> RenderableType:

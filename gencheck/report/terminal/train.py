@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.concentrate import shown
+from gencheck.report.terminal.figures import shown
+from gencheck.report.terminal.parts import facts_grid, figures_grid, gate_lines, title
 
 
 def render(doc: Document) -> RenderableType:
@@ -17,25 +18,19 @@ def render(doc: Document) -> RenderableType:
     parts: list[RenderableType] = [_heading(doc), Padding(_phases(doc), (1, 0, 0, 0))]
     if doc["ridge"] is not None:
         parts.append(Padding(_ridge(doc["ridge"]), (1, 0, 0, 0)))
-    if "gate" in doc:
-        passed = doc["gate"]["passed"]
-        style = "bold green" if passed else "bold red"
-        parts.append(Padding(Text(f"Gate {'passed' if passed else 'failed'}", style), (1, 0, 0, 0)))
-    return Group(*parts, Padding(_next(doc), (1, 0, 0, 0)))
+    return Group(*parts, *gate_lines(doc), Padding(_next(doc), (1, 0, 0, 0)))
 
 
 def _heading(doc: Document) -> RenderableType:
     inputs, model, data = doc["inputs"], doc["model"], doc["data"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     shape = " × ".join(str(extent) for extent in model["input_shape"])
     table.add_row("model", f"{inputs['arch']}: {model['parameters']:,} parameters")
     table.add_row("", f"{shape} → {model['outputs']}")
     table.add_row("data", inputs["data"]["path"])
     table.add_row("", f"{data['train']:,} items to train on, {data['test']:,} to test")
     table.add_row("seed", str(inputs["seed"]))
-    return Group(Text("gencheck train", style="bold"), table)
+    return Group(title(doc), table)
 
 
 def _phases(doc: Document) -> RenderableType:
@@ -56,10 +51,7 @@ def _fits(phase: dict[str, Any]) -> list[str]:
 
 
 def _ridge(ridge: dict[str, Any]) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(overflow="fold")
+    table = figures_grid("bold")
     table.add_row("ridge λ", f"{ridge['penalty_share']:.3g}", "times the mean of ‖z‖²")
     solver = ridge["solver"]
     if solver["method"] == "conjugate-gradients":

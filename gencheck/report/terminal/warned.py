@@ -1,13 +1,12 @@
 """The warnings of a `concentrate` document."""
 
 from rich.console import RenderableType
-from rich.padding import Padding
-from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.item_names import named
 from gencheck.report.json import Document
+from gencheck.report.terminal.parts import section
 
 # Items of a warning that the terminal lists; the document has more.
 _ITEMS_SHOWN = 3
@@ -31,5 +30,4 @@ def warnings_section(doc: Document) -> list[RenderableType]:
         more = len(warned["items"]) - _ITEMS_SHOWN
         if more > 0:
             parts.append(Text(f"  and {more} more in --report FILE.html and in JSON", style="dim"))
-    title = Rule(Text("Before you read on", style="bold"), align="left", style="dim")
-    return [Padding(title, (1, 0, 0, 0)), *parts] if parts else []
+    return [section("Before you read on"), *parts] if parts else []

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gencheck.memory import shown_bytes
 from gencheck.report.json import Document
+from gencheck.report.terminal.parts import facts_grid, verdict
 
 _STAGES = {
     "load": "done: checkpoint and data are read",
@@ -39,7 +40,7 @@ def render(doc: Document) -> RenderableType:
             f"an eigenvalue takes is counted on those few ({_products(measured)}).",
             style="dim",
         ),
-        Padding(Text(_verdict(doc), style="bold"), (1, 0, 0, 0)),
+        verdict(_verdict(doc)),
     ]
     return Group(*parts)
 
@@ -68,9 +69,7 @@ def _time(seconds: float) -> str:
 
 def _work(doc: Document) -> RenderableType:
     data, work, held, memory = doc["data"], doc["work"], doc["bytes"], doc["memory"]
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_grid()
     table.add_row(
         "items", f"{data['sample']:,} of the sample, {data['reference']:,} of the reference"
     )
