@@ -21,6 +21,8 @@ from gencheck.errors import InputError
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.difference import squared_norms
 from gencheck.spectral.kernel.path_kernel import PathFeatures
+from gencheck.spectral.kernel.restricted import restricted
+from gencheck.spectral.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ def rank(
     options: AuditOptions | None = None,
     *,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> Ranking:
     """Candidate sets ordered by ‖V‖_F under a model that saw none of them; one Gram matrix for all.
 
     Each pair of candidate and reference is a question of its own: β1, ‖v‖₂, p-values by relabelling
-    that pair's items. The order rests on the figure, not on its p-value.
+    that pair's items. The order rests on the figure, not on its p-value. `ranks` share the work, each
+    with the same question; each has the result.
 
     Raises
     ------
@@ -105,8 +109,11 @@ def rank(
         task=task,
         options=options,
         progress=progress,
+        ranks=ranks,
     )
-    kernel = require_memory(whole.kernel(), whole.count, options).within(whole.kernel())
+    kernel = whole.kernel()
+    budget = require_memory(kernel, whole.count, options, neighbours=ranks.neighbours)
+    kernel = budget.within(kernel)
     entering = whole.entering()
     features = kernel.features(entering, progress)
     require_finite_outputs(features.outputs, options.dtype)
@@ -120,7 +127,7 @@ def rank(
         rows = torch.cat([torch.arange(part.start, part.stop) for part in parts])
         own = PathFeatures(features.factors.taken(rows), features.outputs[rows])
         question = replace(whole, sample=sample)
-        view = WholeGram(question, kernel, own, gram.restricted(parts))
+        view = WholeGram(question, kernel, own, restricted(gram, parts))
         found.append(_ranked(name, view))
     return Ranking(
         model=model_facts(model),

@@ -2,20 +2,29 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
 from gencheck import __version__
-from gencheck.audit.inputs import AuditInputs
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.spectral.process_ranks import LostRank, ProcessRanks
 from gencheck.spectral.ranks import ALONE, Ranks
 
 __all__ = ["ALONE", "LostRank", "ProcessRanks", "Ranks", "require_same"]
 
 
-def require_same(ranks: Ranks, case: AuditInputs, options: AuditOptions) -> None:
+def require_same(
+    ranks: Ranks, record: Mapping[str, Any], sets: Iterable[Labelled], options: AuditOptions
+) -> None:
     """Do nothing where all ranks ask the same question of the same items.
+
+    Parameters
+    ----------
+    record
+        How the inputs were made.
 
     Raises
     ------
@@ -26,10 +35,10 @@ def require_same(ranks: Ranks, case: AuditInputs, options: AuditOptions) -> None
         return
     own = {"cache", "device", "memory"}
     asked = {
-        name: value for name, value in (case.record | options.record()).items() if name not in own
+        name: value for name, value in {**record, **options.record()}.items() if name not in own
     }
     digest = hashlib.sha256()
-    for part in (case.sample, case.reference):
+    for part in sets:
         for tensor in (part.items, part.targets):
             digest.update(tensor.contiguous().numpy().data)
     facts = {name: json.dumps(value, default=str) for name, value in asked.items()}

@@ -97,7 +97,7 @@ def run_audit(
     from gencheck.progress import SILENT
 
     started = time.perf_counter()
-    with shared(options) as ranks:
+    with shared(options.device, options.landmarks) as ranks:
         with memory_limit(options.memory):
             opened = open_inputs(
                 checkpoint,
@@ -114,7 +114,7 @@ def run_audit(
         options = replace(options, gates_independent=opened.gates_independent, vocabulary=words)
         if options.certificate is not None:
             require_independent_gates(opened.gates_independent)
-        require_same(ranks, opened, options)
+        require_same(ranks, opened.record, (opened.sample, opened.reference), options)
         question = Question(
             opened.model,
             opened.sample,

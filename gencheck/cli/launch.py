@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gencheck.errors import InputError
 
 # Commands that can be shared among processes.
-SHARED = ("concentrate",)
+SHARED = ("concentrate", "rank", "train")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,6 @@ def require_shareable(command: str) -> None:
         raise InputError(
             where="torchrun",
             found=f"{launch().size} processes for gencheck {command}",
-            required=f"one, or the command {', '.join(SHARED)}",
+            required=f"one, or a command that they can share: {', '.join(SHARED)}",
             remedy=f"Run it without torchrun: gencheck {command}",
         )

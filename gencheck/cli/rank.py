@@ -86,12 +86,15 @@ def rank(
     from gencheck.audit.options import AuditOptions
     from gencheck.audit.rank import rank as ranking
     from gencheck.audit.rank_inputs import open_candidates
+    from gencheck.audit.ranks import require_same
     from gencheck.audit.selection import DataSelection
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.cli.sharing import shared
     from gencheck.load.normalise import normalisation
     from gencheck.load.resize import resize_of
     from gencheck.memory import parse_bytes
+    from gencheck.progress import SILENT
     from gencheck.report.json import document
     from gencheck.report.rank import rank_body, require_candidate, require_first_check
 
@@ -117,17 +120,20 @@ def rank(
         normalise=normalisation(normalise),
         resize=resize_of(resize),
     )
-    opened = open_candidates(
-        checkpoint, model, candidates, selection, options.dtype, from_layer=from_layer, key=key
-    )
-    found = ranking(
-        opened.model,
-        opened.candidates,
-        opened.reference,
-        opened.task,
-        options,
-        progress=ProgressBars(),
-    )
+    with shared(options.device) as ranks:
+        opened = open_candidates(
+            checkpoint, model, candidates, selection, options.dtype, from_layer=from_layer, key=key
+        )
+        require_same(ranks, opened.record, (*opened.candidates.values(), opened.reference), options)
+        found = ranking(
+            opened.model,
+            opened.candidates,
+            opened.reference,
+            opened.task,
+            options,
+            progress=SILENT if ranks.number else ProgressBars(),
+            ranks=ranks,
+        )
     inputs = opened.record | {
         "device": options.device,
         "dtype": dtype,

@@ -17,7 +17,6 @@ from gencheck.cli.terminal import say
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from gencheck.audit.options import AuditOptions
     from gencheck.audit.ranks import Ranks
 
 # Seconds between two looks at whether another rank has failed, and that a failure waits to be heard.
@@ -27,8 +26,15 @@ _FAILURE, _SAID = "failure", "said"
 
 
 @contextmanager
-def shared(options: "AuditOptions") -> Iterator["Ranks"]:
+def shared(device: str, landmarks: int | None = None) -> Iterator["Ranks"]:
     """The ranks of this run; an error on one of them ends all, with its message and exit code.
+
+    Parameters
+    ----------
+    device
+        Where this process computes.
+    landmarks
+        How many stand for all items, if any do.
 
     Raises
     ------
@@ -41,7 +47,7 @@ def shared(options: "AuditOptions") -> Iterator["Ranks"]:
     if own.size == 1:
         yield ALONE
         return
-    if options.landmarks is not None:
+    if landmarks is not None:
         raise InputError(
             where="torchrun with --landmarks",
             found="both",
@@ -50,7 +56,7 @@ def shared(options: "AuditOptions") -> Iterator["Ranks"]:
         )
     from gencheck.audit.ranks import ProcessRanks
 
-    ranks = ProcessRanks(own.rank, own.size, options.device, own.local_size)
+    ranks = ProcessRanks(own.rank, own.size, device, own.local_size)
     watch = _Watch(own, ranks.run)
     try:
         yield ranks

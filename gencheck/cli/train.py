@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gencheck.cli.deliver import deliver
+from gencheck.cli.launch import launch
 from gencheck.cli.options import (
     AsJson,
     Debug,
@@ -138,7 +139,9 @@ def train(
     from gencheck.arguments import require_between
     from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
+    from gencheck.cli.sharing import shared
     from gencheck.memory import memory_limit, parse_bytes
+    from gencheck.progress import SILENT
     from gencheck.report.limits import maximum_check, report_of
     from gencheck.report.train import write_record
     from gencheck.training.loop import Training
@@ -186,8 +189,12 @@ def train(
         device=chosen_device(device),
         overwrite=overwrite,
     )
-    with memory_limit(None if memory is None else parse_bytes(memory)):
-        result = run(request, ProgressBars())
+    limit_bytes = None if memory is None else parse_bytes(memory)
+    with shared(request.device) as ranks, memory_limit(limit_bytes):
+        result = run(request, SILENT if ranks.number else ProgressBars(), ranks)
+    if ranks.number:
+        # the first of several processes writes and speaks for all
+        return
     test = (result.freeze or result.standard).test
     checks = maximum_check("max-test-error", max_test_error, None if test is None else test.error)
     more = {"max_test_error": max_test_error, "memory": memory}
@@ -216,6 +223,13 @@ def _refuse_unused(
     for option, useless, required in unused:
         if useless:
             raise InputError(where=option, found="it alone", required=required)
+    if launch().size > 1 and not solving:
+        raise InputError(
+            where="torchrun",
+            found=f"{launch().size} processes for gencheck train",
+            required="one, or --two-phase --solver ridge, whose kernel they share",
+            remedy="Run it without torchrun: gencheck train",
+        )
 
 
 def _freeze(standard: "Training", epochs: int | None) -> "Training":

@@ -5,7 +5,7 @@ work is cut into a fixed number of *lanes*, each is summed in its own order by w
 the lanes are added in theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -50,6 +50,10 @@ class Ranks(Protocol):
         """Fill in the rows of `whole` that the other ranks hold: rank r those of ``parts[r]``."""
         ...
 
+    def require_agreement(self, facts: Mapping[str, str]) -> None:
+        """Do nothing where all ranks have the same `facts`; else an `InputError` on every rank."""
+        ...
+
 
 class Alone:
     """One process: every lane is its own."""
@@ -73,6 +77,9 @@ class Alone:
 
     def completed(self, whole: Tensor, parts: Sequence[slice]) -> None:
         """Nothing is missing."""
+
+    def require_agreement(self, facts: Mapping[str, str]) -> None:
+        """There is nobody to differ from."""
 
 
 ALONE = Alone()

@@ -1,6 +1,6 @@
 """The freeze phase solved in path space: kernels, ridge regression and what it says about the gap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -11,6 +11,7 @@ from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import KernelOptions, PathKernel
+from gencheck.spectral.ranks import ALONE, Ranks
 from gencheck.training.ridge import Ridge, RidgeProblem
 from gencheck.training.whole_kernel import whole_kernel
 
@@ -54,6 +55,23 @@ class RidgeOptions:
         if chosen is None:
             chosen = items if items <= EXACT_LIMIT else LANDMARKS
         return min(chosen, items)
+
+    def require_shareable(self, items: int, ranks: Ranks) -> None:
+        """Do nothing where one process solves for `items`, or every one of them is a landmark.
+
+        Raises
+        ------
+        InputError
+            Several processes would each form the kernels with the landmarks.
+        """
+        count = self.count_for(items)
+        if ranks.size > 1 and count < items:
+            raise InputError(
+                where="torchrun with --landmarks",
+                found=f"{count} landmarks for {items} items of the freeze phase",
+                required="all of them: fewer are few enough for one process",
+                remedy=f"Pass --landmarks {items}, or run it without torchrun.",
+            )
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,7 @@ def ridge_kernel(
     test_items: Tensor,
     plan: RidgeOptions | None = None,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> RidgeKernel:
     """Kernels with the landmarks, for all freeze items and test items, under the gates of a network.
 
@@ -159,6 +178,8 @@ def ridge_kernel(
         The freeze items, shape (n, …), in the run's dtype.
     test_items
         Further items, shape (t, …); may be empty.
+    ranks
+        Who forms which tiles of the whole Gram matrix; kernels with fewer landmarks are formed by each.
 
     Raises
     ------
@@ -175,6 +196,7 @@ def ridge_kernel(
         order = torch.arange(len(items))
     pooled = torch.cat([items[order.to(items.device)], test_items])
     kernel = PathKernel.of(gates, options=KernelOptions(tile=plan.tile))
+    kernel = replace(kernel, ranks=ranks)
     features = kernel.features(pooled, progress)
     if count == len(items):
         gram = kernel.gram(features, progress=progress)
@@ -191,6 +213,7 @@ def path_ridge(
     test_items: Tensor,
     plan: RidgeOptions | None = None,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> PathRidge:
     """The minimiser of (1/n) Σ_i ‖h(x_i) − y_i‖² + λ Σ_k ‖w_k‖₂² over path weights, gates held.
 
@@ -202,6 +225,8 @@ def path_ridge(
         The freeze items, shape (n, …), in the run's dtype, and targets of shape (n, K), float64.
     test_items
         Items on which outputs are wanted too, shape (t, …); may be empty.
+    ranks
+        The processes that share the work, each with the same items; each has the solution.
 
     Raises
     ------
@@ -212,8 +237,10 @@ def path_ridge(
     """
     plan = plan or RidgeOptions()
     if plan.count_for(len(items)) == len(items) > EXACT_LIMIT:
-        return _by_iteration(gates, (items, targets), test_items, plan, progress)
-    kernel = ridge_kernel(gates, items, test_items, plan, progress)
+        return _by_iteration(
+            gates, (items, targets), test_items, plan=plan, progress=progress, ranks=ranks
+        )
+    kernel = ridge_kernel(gates, items, test_items, plan, progress=progress, ranks=ranks)
     base = kernel.in_order(kernel.base)
     wanted = targets - (base[: len(items)] if plan.centred else 0.0)
     solution = kernel.fitted(wanted, plan.penalty)
@@ -235,11 +262,14 @@ def _by_iteration(
     test_items: Tensor,
     plan: RidgeOptions,
     progress: Progress,
+    ranks: Ranks,
 ) -> PathRidge:
     """`path_ridge` where every item is a landmark and they are many."""
     items, targets = data
     pooled = torch.cat([items, test_items])
-    kernel = whole_kernel(gates, pooled, len(items), plan.seed, plan.tile, progress=progress)
+    kernel = whole_kernel(
+        gates, pooled, len(items), plan.seed, plan.tile, progress=progress, ranks=ranks
+    )
     base = kernel.features.outputs
     wanted = targets - (base[: len(items)] if plan.centred else 0.0)
     solution = kernel.fitted(wanted, plan.penalty, progress)

@@ -18,6 +18,7 @@ from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
+from gencheck.spectral.ranks import ALONE, Ranks
 from gencheck.training.files import require_safetensors, save_model
 from gencheck.training.folder import claim
 from gencheck.training.loop import Regulariser, fit
@@ -83,11 +84,13 @@ class _Data:
         return _Data(self.items[chosen], self.targets[chosen], self.indices[part])
 
 
-def train(request: TrainRequest, progress: Progress = SILENT) -> TrainResult:
+def train(request: TrainRequest, progress: Progress = SILENT, ranks: Ranks = ALONE) -> TrainResult:
     """Train as chosen and write checkpoints, split and solution into the folder `request.out`.
 
     The folder is unfinished, and refused by every reader, until the record of this result is written
     into it. A run that was killed goes on from the last finished epoch when it is started again.
+    Where `ranks` share the kernel of a ridge solution, the first of them trains, writes, and has the
+    result; the others' has neither losses nor files.
 
     Raises
     ------
@@ -112,8 +115,11 @@ def train(request: TrainRequest, progress: Progress = SILENT) -> TrainResult:
             sets.append(_Data(values, rows.to(request.device), split.indices))
     own, unseen = sets[0], (sets[1] if test is not None else None)
     facts = identity(request, model, shape, _named(own, "") | _named(unseen, "test "))
-    claim(request.out, facts, request.overwrite)
-    made = _Run(request, model.to(request.device), own, unseen, progress).made()
+    # each rank of a machine has a device of its own
+    ranks.require_agreement({name: fact for name, fact in facts.items() if name != "device"})
+    if ranks.number == 0:
+        claim(request.out, facts, request.overwrite)
+    made = _Run(request, model.to(request.device), own, unseen, progress, ranks).made()
     return TrainResult(
         parameters=sum(p.numel() for p in model.parameters()),
         item_shape=shape,
@@ -147,6 +153,7 @@ class _Run:
     own: _Data
     unseen: _Data | None
     progress: Progress
+    ranks: Ranks
 
     def made(self) -> _Made:
         """Train, and write all files but the record."""
@@ -197,7 +204,9 @@ class _Run:
                 found="1 with --solver ridge",
                 required="items for the freeze phase",
             )
-        lower(trace(self.model, self._shape))  # refused before any training, not after half of it
+        # refused before any training, not after half of it
+        lower(trace(self.model, self._shape))
+        self.request.ridge.require_shareable(len(second), self.ranks)
         standard, frozen = self.own[first], self.own[second]
         losses = self._standard_losses(standard)
         network = lower(trace(self.model, self._shape))
@@ -209,8 +218,10 @@ class _Run:
             freeze = replace(freeze, test=_fit_of(solved.outputs[len(second) :], unseen))
             targets = torch.cat([targets, unseen])
         facts = ridge_facts(network, solved, targets, len(second), self.request.ridge)
-        files = self._save_model(self.model, GATES) + self._save_split(standard, frozen)
-        files += self._save_solution(solved, frozen)
+        files = []
+        if self.ranks.number == 0:
+            files = self._save_model(self.model, GATES) + self._save_split(standard, frozen)
+            files += self._save_solution(solved, frozen)
         return _Made(self._phase(self.model, losses, standard), freeze, facts, files)
 
     def _solved(self, network: Network, frozen: _Data) -> PathRidge:
@@ -221,21 +232,28 @@ class _Run:
             test_items=frozen.items[:0] if self.unseen is None else self.unseen.items,
             plan=self.request.ridge,
             progress=self.progress,
+            ranks=self.ranks,
         )
 
     def _standard_losses(self, part: _Data) -> list[float]:
-        """Train the model on `part`; its losses by epoch."""
-        return fit(
-            self.model,
-            part.items,
-            targets=part.targets.float(),
-            training=self.request.training,
-            seed=self.request.seed,
-            regulariser=self._regulariser,
-            state=self.request.out / "standard.state",
-            progress=self.progress,
-            stage="standard",
-        )
+        """Train the model on `part`, which the first rank does for all; its losses by epoch."""
+        losses: list[float] = []
+        if self.ranks.number == 0:
+            losses = fit(
+                self.model,
+                part.items,
+                targets=part.targets.float(),
+                training=self.request.training,
+                seed=self.request.seed,
+                regulariser=self._regulariser,
+                state=self.request.out / "standard.state",
+                progress=self.progress,
+                stage="standard",
+            )
+        held = [slice(0, 1), *[slice(0, 0)] * (self.ranks.size - 1)]
+        for tensor in self.model.state_dict().values():
+            self.ranks.completed(tensor[None], held)
+        return losses
 
     def _phase(self, model: nn.Module, losses: list[float], own: _Data) -> Phase:
         sets = (own,) if self.unseen is None else (own, self.unseen)

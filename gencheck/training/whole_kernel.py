@@ -10,7 +10,8 @@ from gencheck.network.ir import Network
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import KernelOptions, PathFeatures, PathKernel
-from gencheck.spectral.kernel.tiles import Tile
+from gencheck.spectral.kernel.restricted import restricted
+from gencheck.spectral.ranks import ALONE, Ranks
 from gencheck.training.conjugate_gradients import TOLERANCE, solve
 from gencheck.training.ridge import Convergence, Ridge, RidgeProblem
 
@@ -71,7 +72,7 @@ class WholeKernel:
         own = None if share is None else share * self.mean_square
         penalty = span.solved(targets, own).penalty
         shift = self.count * penalty
-        own_gram = leading(self.gram, self.count)
+        own_gram = restricted(self.gram, [slice(0, self.count)])
         found = solve(
             lambda right: own_gram.matmul(right).cpu(),
             targets,
@@ -104,6 +105,7 @@ def whole_kernel(
     seed: int,
     tile: int,
     progress: Progress = SILENT,
+    ranks: Ranks = ALONE,
 ) -> WholeKernel:
     """The kernel of all items under the gates of a network, kept where memory allows.
 
@@ -115,6 +117,8 @@ def whole_kernel(
         n.
     seed
         Draws the items that precondition the solver.
+    ranks
+        Who forms which tiles, and holds them; what preconditions the solver is formed by each.
 
     Raises
     ------
@@ -126,8 +130,9 @@ def whole_kernel(
     named = named_bytes()
     if named is not None:
         options = replace(options, layout_bytes=min(options.layout_bytes, named // 8))
-    storage = _storage(len(items), marks, options.layout_bytes, progress)
+    storage = _storage(len(items), marks, options.layout_bytes, progress, ranks)
     kernel = PathKernel.of(gates, options=replace(options, storage=storage))
+    kernel = replace(kernel, ranks=ranks)
     features = kernel.features(items, progress)
     gram = kernel.gram(features, progress=progress)
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:marks]
@@ -137,12 +142,15 @@ def whole_kernel(
     return WholeKernel(features, gram, columns, storage)
 
 
-def _storage(items: int, marks: int, layout: int, progress: Progress) -> str:
+def _storage(items: int, marks: int, layout: int, progress: Progress, ranks: Ranks = ALONE) -> str:
     """``memory``, or ``recompute`` where the Gram matrix does not fit beside everything else."""
     # columns in float32; features, their singular vectors and a copy of either in float64
     rest = layout + items * marks * (4 + 3 * 8) + 6 * marks**2 * 8
-    whole = items * (items + 1) // 2 * 4
+    whole = items * (items + 1) // 2 * 4 // ranks.size
     allowed = allowed_bytes()
+    if allowed is not None and named_bytes() is None:
+        # what is free here is for all processes of this machine
+        allowed //= ranks.neighbours
     if allowed is None or whole + rest <= allowed:
         return "memory"
     require_memory(rest, "--solver ridge", f"a preconditioner for {items:,} items")
@@ -152,31 +160,3 @@ def _storage(items: int, marks: int, layout: int, progress: Progress) -> str:
         "matrix each; --landmarks below the number of freeze items does without"
     )
     return "recompute"
-
-
-class _Leading:
-    """Blocks of a Gram matrix, cut to its first items where they reach beyond."""
-
-    def __init__(self, gram: Gram, numbers: list[int], tiles: list[Tile]) -> None:
-        self.gram, self.numbers, self.tiles = gram, numbers, tiles
-
-    def __getitem__(self, number: int, /) -> Tensor:
-        rows, columns = self.tiles[number].shape
-        return self.gram.blocks[self.numbers[number]][:rows, :columns]
-
-
-def leading(gram: Gram, count: int) -> Gram:
-    """The Gram matrix of the first `count` items, on the blocks of `gram` themselves."""
-    numbers = [
-        number
-        for number, tile in enumerate(gram.tiles)
-        if tile.rows.start < count and tile.columns.start < count
-    ]
-    tiles = [
-        Tile(
-            slice(tile.rows.start, min(tile.rows.stop, count)),
-            slice(tile.columns.start, min(tile.columns.stop, count)),
-        )
-        for tile in (gram.tiles[number] for number in numbers)
-    ]
-    return Gram(tiles, _Leading(gram, numbers, tiles), count, gram.exponent, like=gram.like)

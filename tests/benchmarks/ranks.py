@@ -1,74 +1,104 @@
 """Two processes of one thread against one process of one thread, on one machine.
 
-    GENCHECK_DATA=FOLDER python -m tests.benchmarks.ranks [--items 10000] [--repeats 3]
+    GENCHECK_DATA=FOLDER OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m tests.benchmarks.ranks \\
+        [--items 10000] [--relabellings 200] [--repeats 1]
 
-784-256-256-10 and MNIST, half of the items the sample; 200 relabellings. One process and two take turns,
-so that a busy moment hits neither alone, and the least seconds of each stage count. The whole run is the
-sum of all stages but loading, which every rank does for itself.
+784-256-256-10 and MNIST, half of the items the sample. The two take turns in the same processes: an audit
+that all share, then one that the first does alone while the others wait. Of each stage the least seconds
+of the repeats: on the clock, and of the processor, where the rank that took the most counts. The second
+kind leaves out waiting for other ranks, and what other programs take of a busy machine. What every
+process does for itself (starting, importing torch, reading files) is timed apart.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
-import numpy as np
 import torch
+import torch.distributed as dist
 
+from gencheck.audit.model import model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
+from gencheck.audit.ranks import ALONE, ProcessRanks, Ranks
+from gencheck.audit.run import _Clock, audit
+from gencheck.cli.launch import launch
 from tests.benchmarks.plan import fully_connected, mnist
 
-
-def written(folder: Path, count: int) -> list[str]:
-    """What `concentrate` is to read."""
-    program = torch.export.export(fully_connected(), (torch.zeros(3, 784),))
-    torch.export.save(program, folder / "m.pt2")
-    x, y = (tensor.numpy() for tensor in mnist(count))
-    labels, half = y.argmax(1), count // 2
-    arrays = {"x_train": x[:half], "x_test": x[half:]}
-    np.savez(folder / "d.npz", **arrays, y_train=labels[:half], y_test=labels[half:])
-    return [str(folder / "m.pt2"), str(folder / "d.npz"), "--json", "--output"]
+Seconds = dict[str, float]
 
 
-def seconds(words: list[str], target: Path, processes: int) -> dict[str, float]:
-    """Of each stage."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "gencheck"]
-    subprocess.run(
-        [*command, "concentrate", *words, str(target)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    found: dict[str, float] = json.loads(target.read_text())["timing"]["seconds"]
-    return {stage: taken for stage, taken in found.items() if stage != "load"}
+class _Both(_Clock):
+    """Seconds by stage on the clock, and those of the processor."""
+
+    processor: Seconds
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        with super().stage(name):
+            yield
+        _Both.processor[name] = time.process_time() - started
+
+
+def audited(items: int, relabellings: int, ranks: Ranks) -> tuple[Seconds, Seconds]:
+    """Of each stage: on the clock, and of this process's processor."""
+    x, y = mnist(items)
+    model, half = model_of_module(fully_connected(), [(784,)]), items // 2
+    parts = Labelled(x[:half], y[:half]), Labelled(x[half:], y[half:])
+    options = AuditOptions(permutations=relabellings)
+    _Both.processor = {}
+    with patch("gencheck.audit.run._Clock", _Both):
+        found = audit(model, *parts, "classification", options, ranks=ranks)
+    clock = {stage: taken for stage, taken in found.seconds.items() if stage != "load"}
+    return clock, _Both.processor
+
+
+def most(processor: Seconds) -> Seconds:
+    """What the rank that took the most took, by stage."""
+    seconds = torch.tensor(list(processor.values()))
+    dist.all_reduce(seconds, dist.ReduceOp.MAX)
+    return dict(zip(processor, seconds.tolist(), strict=True))
+
+
+def least(runs: list[Seconds]) -> Seconds:
+    return {stage: min(run[stage] for run in runs) for stage in runs[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--relabellings", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        words = written(folder, arguments.items)
-        runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
-        for _ in range(arguments.repeats):
-            for processes, made in runs.items():
-                made.append(seconds(words, folder / "found.json", processes))
-    least = {
-        processes: {stage: min(run[stage] for run in made) for stage in made[0]}
-        for processes, made in runs.items()
-    }
-    print("| stage | one process | two | ratio |")
-    print("|---|---|---|---|")
-    for stage, one in least[1].items():
-        print(f"| {stage} | {one:.2f} | {least[2][stage]:.2f} | {one / least[2][stage]:.2f} |")
-    one, two = (sum(each.values()) for each in least.values())
-    print(f"| all | {one:.2f} | {two:.2f} | {one / two:.2f} |")
+    own, size = launch(), (arguments.items, arguments.relabellings)
+    started = time.process_time()
+    ranks = ProcessRanks(own.rank, own.size, "cpu", own.local_size)
+    runs: list[list[Seconds]] = [[], [], [], []]
+    for _ in range(arguments.repeats):
+        clock, processor = audited(*size, ranks)
+        shared = clock, most(processor)
+        alone = audited(*size, ALONE) if own.rank == 0 else shared
+        dist.barrier()
+        for kept, taken in zip(runs, (*alone, *shared), strict=True):
+            kept.append(taken)
+    ranks.leave()
+    if own.rank == 0:
+        _print(own.size, *(least(kept) for kept in runs))
+        print(f"\nbefore the first audit, for each process: {started:.1f} s of the processor")
+
+
+def _print(size: int, alone: Seconds, own: Seconds, shared: Seconds, longest: Seconds) -> None:
+    """A line a stage, and one for all of them."""
+    print(f"| stage | clock of 1 | of {size} | ratio | processor of 1 | of {size} | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    totals = [sum(each.values()) for each in (alone, shared, own, longest)]
+    lines = {stage: [e[stage] for e in (alone, shared, own, longest)] for stage in alone}
+    for stage, (a, b, c, d) in [*lines.items(), ("all", totals)]:
+        print(f"| {stage} | {a:.2f} | {b:.2f} | {a / b:.2f} | {c:.2f} | {d:.2f} | {c / d:.2f} |")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from gencheck.audit.memory_plan import memory_plan
@@ -25,8 +26,9 @@ from gencheck.errors import InputError
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import LANES, dealt
+from gencheck.training import path_ridge, whole_kernel
 from tests.cases import random_case
-from tests.cli.torchrun_commands import on_rank
+from tests.cli.torchrun_commands import few_items_are_many, on_rank
 from tests.networks import build
 from tests.processes import forked, started
 
@@ -49,6 +51,24 @@ def write_case(folder: Path) -> None:
     np.savez(folder / "d.npz", **arrays)
 
 
+def write_many(folder: Path) -> None:
+    """A narrow network, and sets of so many items that tiles of 1024 are several."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    torch.export.save(torch.export.export(module, (torch.zeros(3, 6),)), folder / "narrow.pt2")
+    generator = np.random.default_rng(0)
+
+    def drawn(count: int, shift: float) -> tuple[Any, Any]:
+        x = generator.normal(size=(count, 6)).astype(np.float32)
+        return x + shift, x[:, :3].argmax(1)
+
+    for name, shift in (("near", 0.0), ("far", 1.0), ("target", 0.0)):
+        x, y = drawn(500, shift)
+        np.savez(folder / f"{name}.npz", x=x, y=y)
+    (x, y), (unseen, labels) = drawn(1400, 0.0), drawn(300, 0.0)
+    np.savez(folder / "many.npz", x_train=x, y_train=y, x_test=unseen, y_test=labels)
+
+
 def too_much_for_one(folder: Path) -> str:
     """A limit on memory below which one process has no room for its Gram matrix, and two have."""
     network = random_case("conv_pool").subject.network
@@ -63,6 +83,10 @@ def commands(folder: Path, memory: str) -> dict[str, list[str]]:
     # time enough for β2 on the busiest machine: an interval that the clock ended would be another
     common = ["concentrate", *common, "--batch-size", "16", "--beta2-budget", "1000"]
     few = [*common, "--permutations", "0"]
+    sets = [str(folder / name) for name in ("narrow.pt2", "near.npz", "far.npz")]
+    reference = ["--reference", str(folder / "target.npz")]
+    ridge = ["train", "--data", str(folder / "many.npz"), "--arch", "mlp:8", "--json"]
+    ridge += ["--two-phase", "--solver", "ridge", "--alpha", "0.3", "--epochs", "1"]
     limited = ["--gram", "memory", "--memory", memory]
     return {
         "plain": [*common, "--permutations", "9", "--max-beta1", "1e-9"],
@@ -70,6 +94,10 @@ def commands(folder: Path, memory: str) -> dict[str, list[str]]:
         "recompute": [*few, "--gram", "recompute", "--dtype", "float64", "--limit", "20"],
         "memory": [*few, *limited, "--cache", str(folder / "cache")],
         "plan": [*few, "--plan"],
+        "rank": ["rank", *sets, *reference, "--permutations", "9", "--json"],
+        "ridge": [*ridge, "--limit", "900", "--out", str(folder / "ridge-SIZE")],
+        "iterated": [*ridge, "--ridge", "1e-4", "--out", str(folder / "iterated-SIZE")],
+        "few landmarks": [*ridge, "--landmarks", "20", "--out", str(folder / "refused-SIZE")],
         "landmarks": [*few, "--landmarks", "5"],
         "other": ["val-bound", "--m-val", "100", "--n-models", "3", "--val-error", "0.1"],
     }
@@ -80,13 +108,19 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
     """What each command gave on 1, 2 and 3 processes."""
     folder = tmp_path_factory.mktemp("ranks")
     write_case(folder)
+    write_many(folder)
     asked = commands(folder, too_much_for_one(folder))
     results: dict[int, dict[str, Any]] = {1: {}}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for name, command in asked.items():
-        done = CliRunner().invoke(app, command)
-        results[1][name] = {"code": done.exit_code, "stdout": done.stdout}
+    with pytest.MonkeyPatch.context() as patched:
+        # what `few_items_are_many` sets, put back afterwards
+        for module, name in ((path_ridge, "EXACT_LIMIT"), (whole_kernel, "PRECONDITIONING")):
+            patched.setattr(module, name, getattr(module, name))
+        few_items_are_many()
+        for name, command in asked.items():
+            done = CliRunner().invoke(app, [word.replace("SIZE", "1") for word in command])
+            results[1][name] = {"code": done.exit_code, "stdout": done.stdout}
     torch.set_num_threads(threads)
     results[2] = on_ranks(folder, asked, 2, torchrun)
     results[3] = on_ranks(folder, asked, 3, as_torchrun)
@@ -152,6 +186,33 @@ def test_every_figure_has_the_bits_of_one_process(
 
 
 @pytest.mark.distributed
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_ranking_has_the_bits_of_one_process(found: dict[int, dict[str, Any]], size: int) -> None:
+    alone, shared = found[1]["rank"], found[size]["rank"]
+    assert shared["code"] == alone["code"] == 0, shared["stderr"]
+    assert figures(shared["stdout"]) == figures(alone["stdout"])
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", ["ridge", "iterated"])
+def test_a_ridge_solution_has_the_bits_of_one_process(
+    found: dict[int, dict[str, Any]], name: str, size: int
+) -> None:
+    alone, shared = found[1][name], found[size][name]
+    assert shared["code"] == alone["code"] == 0, shared["stderr"]
+    docs = [figures(each["stdout"]) for each in (alone, shared)]
+    for doc in docs:
+        # programs hold when they were written; what they compute is in the figures
+        doc["digests"] = {key: v for key, v in doc["digests"].items() if not key.endswith(".pt2")}
+        assert doc["inputs"].pop("out") != ""
+        assert "ridge.npz" in doc["digests"]
+    assert docs[0] == docs[1]
+    method = "eigenvectors" if name == "ridge" else "conjugate-gradients"
+    assert docs[0]["ridge"]["solver"]["method"] == method
+
+
+@pytest.mark.distributed
 @pytest.mark.slow
 def test_four_processes_too(found: dict[int, dict[str, Any]], tmp_path: Path) -> None:
     write_case(tmp_path)
@@ -203,6 +264,9 @@ def test_what_cannot_be_shared_is_refused(found: dict[int, dict[str, Any]]) -> N
     assert landmarks["code"] == other["code"] == 2
     assert "torchrun with --landmarks: found both" in landmarks["stderr"]
     assert "torchrun: found 2 processes for gencheck val-bound" in other["stderr"]
+    few = found[2]["few landmarks"]
+    assert few["code"] == 2
+    assert "found 20 landmarks for 980 items of the freeze phase" in few["stderr"]
 
 
 _TRANSFORM = """\

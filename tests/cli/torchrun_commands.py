@@ -1,6 +1,7 @@
 """Runs several commands one after another on every rank: `torchrun … torchrun_commands.py FILE`.
 
-FILE holds a list of command lines in JSON. Every process imports torch once for all of them.
+FILE holds a list of command lines in JSON. Every process imports torch once for all of them. `SIZE` in
+a line is the number of processes.
 """
 
 import json
@@ -12,6 +13,12 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from gencheck.cli.app import app
+from gencheck.training import path_ridge, whole_kernel
+
+
+def few_items_are_many() -> None:
+    """Have conjugate gradients solve a ridge regression of more than 700 items."""
+    path_ridge.EXACT_LIMIT, whole_kernel.PRECONDITIONING = 700, 50
 
 
 def on_rank(environment: Mapping[str, str], source: Path) -> None:
@@ -24,9 +31,10 @@ def run(source: Path) -> None:
     """Each command, with its exit code and its output in a file beside the list, by rank 0 alone."""
     from gencheck.cli.launch import launch
 
+    few_items_are_many()
     runner, found = CliRunner(), []
     for command in json.loads(source.read_text(encoding="utf-8")):
-        done = runner.invoke(app, command)
+        done = runner.invoke(app, [word.replace("SIZE", str(launch().size)) for word in command])
         assert launch().rank == 0 or not done.stdout, done.stdout
         found.append({"code": done.exit_code, "stdout": done.stdout, "stderr": done.stderr})
     if launch().rank == 0:

@@ -14,11 +14,9 @@ from gencheck.cli.app import app
 from gencheck.errors import InputError, SolverError
 from gencheck.memory import memory_limit
 from gencheck.report.schema import schema_text
-from gencheck.spectral.kernel.path_kernel import KernelOptions, PathKernel
 from gencheck.training import conjugate_gradients, path_ridge, whole_kernel
 from gencheck.training.conjugate_gradients import TOLERANCE, solve
 from gencheck.training.path_ridge import PathRidge, RidgeOptions
-from gencheck.training.whole_kernel import leading
 from tests.cases import random_case
 from tests.training.data import blobs
 
@@ -115,18 +113,6 @@ def test_it_is_the_solution_in_closed_form(
         rtol=1e-6,
         atol=0,
     )
-
-
-@pytest.mark.parametrize("count", [3, 16, 17, 40, 49, 50])
-def test_the_leading_items_share_the_blocks(count: int) -> None:
-    case = random_case("conv_pool", m=40, n=10)
-    items = torch.cat([case.sample.items, case.reference.items])
-    options = KernelOptions(tile=16)
-    gram = PathKernel.of(case.subject.network, options=options).gram(items)
-    part = leading(gram, count)
-    assert torch.equal(part.dense(), gram.dense()[:count, :count])
-    right = torch.randn((count, 2), dtype=torch.float64)
-    torch.testing.assert_close(part.matmul(right), part.dense().double() @ right)
 
 
 def test_memory_decides_where_the_kernel_is() -> None:

@@ -1,6 +1,6 @@
 """The Gram matrix of the path kernel, in tiles of the upper triangle."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,8 @@ class Gram(LinearOperator):
         A tensor of the blocks' dtype on their device.
     ranks
         Who holds the other blocks.
+    lanes
+        The numbers of the tiles whose products are summed in order before they are added to others.
     overlaps
         How the overlaps of each layer were formed, where that was chosen.
     by_loops
@@ -79,6 +81,7 @@ class Gram(LinearOperator):
         exponent: int,
         *,
         like: Tensor | None = None,
+        lanes: list[range] | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         super().__init__(np.float64, (count, count))
@@ -87,7 +90,7 @@ class Gram(LinearOperator):
         self.ranks = ranks
         self.overlaps: tuple[OverlapChoice, ...] = ()
         self.by_loops = loops_pay(count, self.device)
-        self._lanes = lanes_of(tiles, LANES)
+        self.lanes = lanes_of(tiles, LANES) if lanes is None else lanes
 
     def _matmat(self, right: Any) -> Any:
         return self.matmul(torch.from_numpy(np.ascontiguousarray(right, np.float64))).cpu().numpy()
@@ -99,11 +102,11 @@ class Gram(LinearOperator):
 
     def _own(self) -> Iterator[tuple[Tile, Tensor]]:
         """The tiles that this process holds, with their blocks."""
-        for number in own_tiles(self._lanes, self.ranks):
+        for number in own_tiles(self.lanes, self.ranks):
             yield self.tiles[number], self.blocks[number]
 
     def _lane(self, lane: int) -> Iterator[tuple[Tile, Tensor]]:
-        return ((self.tiles[number], self.blocks[number]) for number in self._lanes[lane])
+        return ((self.tiles[number], self.blocks[number]) for number in self.lanes[lane])
 
     def summed(
         self, over: Callable[[Iterator[tuple[Tile, Tensor]]], Tensor], like: Tensor
@@ -115,7 +118,7 @@ class Gram(LinearOperator):
         return self._sum_of_lanes(lambda lane: over(self._lane(lane)), like)
 
     def _sum_of_lanes(self, make: Callable[[int], Tensor], like: Tensor) -> Tensor:
-        return self.ranks.summed(len(self._lanes), make, like)
+        return self.ranks.summed(len(self.lanes), make, like)
 
     def matmul(self, right: Tensor) -> Tensor:
         """``2**-exponent`` K A for `right` = A of shape (N, k), formed and returned in float64.
@@ -133,8 +136,8 @@ class Gram(LinearOperator):
 
     @cached_property
     def _loops(self) -> LoopProducts:
-        own = self.ranks.share(len(self._lanes))
-        return LoopProducts(self.tiles, self._lanes, own, self.blocks)
+        own = self.ranks.share(len(self.lanes))
+        return LoopProducts(self.tiles, self.lanes, own, self.blocks)
 
     @property
     def device(self) -> torch.device:
@@ -159,7 +162,7 @@ class Gram(LinearOperator):
     def _diagonal(self) -> Tensor:
         # read once: blocks may be far away
         found = self.like.new_zeros(self.count, dtype=torch.float64)
-        for number in own_tiles(self._lanes, self.ranks):
+        for number in own_tiles(self.lanes, self.ranks):
             tile = self.tiles[number]
             if tile.on_diagonal:
                 found[tile.rows] = self.blocks[number].diagonal().double()
@@ -173,13 +176,6 @@ class Gram(LinearOperator):
             if not tile.on_diagonal:
                 _copied(matrix.T, columns, rows, tile, block)
         return self.ranks.joined(matrix)
-
-    def restricted(self, parts: Sequence[slice]) -> "Gram":
-        """The Gram matrix of the items in `parts` alone, in their order, as one tile."""
-        rows = [torch.cat([self.submatrix(a, b) for b in parts], 1) for a in parts]
-        block = torch.cat(rows)
-        whole = slice(0, len(block))
-        return Gram([Tile(whole, whole)], [block], len(block), self.exponent)
 
     def dense(self) -> Tensor:
         """The whole matrix ``2**-exponent`` K, shape (N, N): for small N."""

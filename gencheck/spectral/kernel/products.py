@@ -72,7 +72,8 @@ class LoopProducts:
         first = self.lanes[self.own.start].start if self.own else 0
         ends = [self.lanes[lane].stop - first for lane in self.own]
         places = self.places[first : first + len(self._addresses)]
-        if self.own:
+        # some items of a matrix may have no tile in the lanes of this process
+        if len(self._addresses):
             like, firsts = self.blocks[first].reshape(-1)[:0], [0, *ends]
 
             def add(start: int, stop: int) -> None:
