@@ -156,8 +156,7 @@ def largest_share(tiles: list[Tile], ranks: int) -> float:
 def _sent(counts: Counts, ranks: int) -> dict[str, int]:
     """Bytes from each rank, as docs/scale.md has them; nothing where there is one."""
     others = (ranks - 1) / ranks
-    lanes = LANES / ranks * counts.items * 8 * others
     return {
         "gates": round(counts.gates_bytes * others),
-        "product": round(lanes + counts.items * 8 * others),
+        "product": counts.items * 8 if ranks > 1 else 0,
     }

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PATIENCE = timedelta(days=7)
 
 
+# Parts in which a sum goes from rank to rank.
+_PARTS = 8
+
 # The runs of this process: each has its own keys where the ranks meet.
 _RUNS = count()
 
@@ -58,31 +61,43 @@ class ProcessRanks:
     def summed(self, count: int, make: Callable[[int], Tensor], like: Tensor) -> Tensor:
         """Σ_l make(l) over the lanes in their order.
 
-        Each rank adds up one part of the entries, for which it gets every lane's; then the parts go
-        round. An all_reduce would add in an order of its own.
+        The sum goes from rank to rank, and each adds its lanes to it; it goes in parts, so that one is
+        under way while the next is added to. An all_reduce would add in an order of its own.
         """
-        entries = dealt(like.numel(), self.size)
-        mine, own = len(entries[self.number]), self.share(count)
-        lanes = [make(lane).reshape(-1) for lane in own]
-        empty = like.new_empty(0)
-        sent = [lane[part.start : part.stop] for part in entries for lane in lanes]
-        received = empty.new_empty(count * mine)
-        # of the length of the longest part, so that all are alike
-        total = empty.new_zeros(max(len(part) for part in entries))
-        whole = [torch.empty_like(total) for _ in entries]
+        own = self.share(count)
+        holders = [rank for rank, share in enumerate(dealt(count, self.size)) if share]
+        if not holders:
+            return torch.zeros_like(like)
+        if self.number == holders[0]:
+            total, lanes = make(own[0]).contiguous(), (make(lane) for lane in own[1:])
+            for lane in lanes:
+                total += lane
+            mine: list[Tensor] = []
+        else:
+            total, mine = torch.empty_like(like), [make(lane).reshape(-1) for lane in own]
+        flat = total.view(-1)
         with _noticing():
-            dist.all_to_all_single(
-                received,
-                torch.cat([empty, *sent]),
-                [len(share) * mine for share in dealt(count, self.size)],
-                [len(own) * len(part) for part in entries],
-            )
-            for lane, part in enumerate(received.view(count, mine)):
-                # copied, for 0 + x is x but for the sign of 0
-                total[:mine].copy_(part) if lane == 0 else total[:mine].add_(part)
-            dist.all_gather(whole, total)
-        parts = [part[: len(own)] for part, own in zip(whole, entries, strict=True)]
-        return torch.cat(parts).view(like.shape)
+            if own:
+                self._pass_on(flat, mine, holders)
+            dist.broadcast(flat, src=holders[-1])
+        return total
+
+    def _pass_on(self, total: Tensor, lanes: list[Tensor], holders: list[int]) -> None:
+        """Add `lanes` to the sum that comes from the holder before, and send it to the one behind."""
+        at, sent = holders.index(self.number), []
+        for part in dealt(len(total), _PARTS):
+            if not part:
+                continue
+            piece = total[part.start : part.stop]
+            if at > 0:
+                dist.recv(piece, src=holders[at - 1])
+            for lane in lanes:
+                piece += lane[part.start : part.stop]
+            if at + 1 < len(holders):
+                sent.append(dist.isend(piece, dst=holders[at + 1]))
+        for each in sent:
+            if each is not None:
+                each.wait()
 
     def joined(self, part: Tensor) -> Tensor:
         """The sum of tensors of which each entry is 0 on all ranks but one."""

@@ -119,7 +119,8 @@ def train(request: TrainRequest, progress: Progress = SILENT, ranks: Ranks = ALO
     ranks.require_agreement({name: fact for name, fact in facts.items() if name != "device"})
     if ranks.number == 0:
         claim(request.out, facts, request.overwrite)
-    made = _Run(request, model.to(request.device), own, unseen, progress, ranks).made()
+    model = model.to(request.device)
+    made = _Run(request, model, own, unseen, progress=progress, ranks=ranks).made()
     return TrainResult(
         parameters=sum(p.numel() for p in model.parameters()),
         item_shape=shape,
