@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from gencheck.cli.launch import SHARED, Launch, launch, require_shareable
 from gencheck.errors import InputError
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
-from gencheck.spectral.ranks import LANES, dealt
+from gencheck.spectral.ranks import ALONE, LANES, dealt
 from gencheck.training import path_ridge, whole_kernel
 from tests.cases import random_case
 from tests.cli.torchrun_commands import few_items_are_many, on_rank
@@ -97,7 +98,6 @@ def commands(folder: Path, memory: str) -> dict[str, list[str]]:
         "rank": ["rank", *sets, *reference, "--permutations", "9", "--json"],
         "ridge": [*ridge, "--limit", "900", "--out", str(folder / "ridge-SIZE")],
         "iterated": [*ridge, "--ridge", "1e-4", "--out", str(folder / "iterated-SIZE")],
-        "few landmarks": [*ridge, "--landmarks", "20", "--out", str(folder / "refused-SIZE")],
         "landmarks": [*few, "--landmarks", "5"],
         "other": ["val-bound", "--m-val", "100", "--n-models", "3", "--val-error", "0.1"],
     }
@@ -264,9 +264,15 @@ def test_what_cannot_be_shared_is_refused(found: dict[int, dict[str, Any]]) -> N
     assert landmarks["code"] == other["code"] == 2
     assert "torchrun with --landmarks: found both" in landmarks["stderr"]
     assert "torchrun: found 2 processes for gencheck val-bound" in other["stderr"]
-    few = found[2]["few landmarks"]
-    assert few["code"] == 2
-    assert "found 20 landmarks for 980 items of the freeze phase" in few["stderr"]
+
+
+def test_few_landmarks_are_not_shared() -> None:
+    ranks = SimpleNamespace(size=2)
+    plan = path_ridge.RidgeOptions(landmarks=20)
+    with pytest.raises(InputError, match="20 landmarks for 980 items .* --landmarks 980"):
+        plan.require_shareable(980, ranks)  # type: ignore[arg-type]
+    plan.require_shareable(20, ranks)  # type: ignore[arg-type]
+    plan.require_shareable(980, ALONE)
 
 
 _TRANSFORM = """\
