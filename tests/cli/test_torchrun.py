@@ -269,7 +269,7 @@ def test_what_cannot_be_shared_is_refused(found: dict[int, dict[str, Any]]) -> N
 def test_few_landmarks_are_not_shared() -> None:
     ranks = SimpleNamespace(size=2)
     plan = path_ridge.RidgeOptions(landmarks=20)
-    with pytest.raises(InputError, match="20 landmarks for 980 items .* --landmarks 980"):
+    with pytest.raises(InputError, match=r"20 landmarks for 980 items .* --landmarks 980"):
         plan.require_shareable(980, ranks)  # type: ignore[arg-type]
     plan.require_shareable(20, ranks)  # type: ignore[arg-type]
     plan.require_shareable(980, ALONE)
