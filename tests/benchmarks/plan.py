@@ -26,7 +26,7 @@ from gencheck.audit.question import Labelled, Question
 from gencheck.audit.run import audit_of
 from gencheck.load.dataset import load_dataset
 from gencheck.training.loop import Training, fit
-from tests.architectures import initialised, lenet_like
+from tests.architectures import initialised, lenet_like, vit_tiny
 
 
 def mnist(count: int) -> tuple[Tensor, Tensor]:
@@ -66,14 +66,14 @@ def lenet() -> nn.Module:
 
 Case = tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor, Tensor]], int, AuditOptions]
 
-# What, on which data, items of each set, and how.
+# What, on which data, items of each set, and how: runs between 20 seconds and five minutes.
 CASES: dict[str, Case] = {
-    "784-256-256-10, p-values": (fully_connected, mnist, 3000, AuditOptions(permutations=200)),
-    "784-256-256-10": (fully_connected, mnist, 7000, AuditOptions()),
-    "784-256-256-10, recomputed": (fully_connected, mnist, 3000, AuditOptions(gram="recompute")),
-    "LeNet-like": (lenet, digits, 1000, AuditOptions(executor="matrix")),
-    "LeNet-like, bits": (lenet, digits, 1500, AuditOptions(executor="bits")),
-    "ResNet-20": (lambda: initialised("resnet20"), cifar, 200, AuditOptions()),
+    "784-256-256-10": (fully_connected, mnist, 25000, AuditOptions()),
+    "784-256-256-10, p-values": (fully_connected, mnist, 5000, AuditOptions(permutations=200)),
+    "784-256-256-10, recomputed": (fully_connected, mnist, 6000, AuditOptions(gram="recompute")),
+    "LeNet-like, bits": (lenet, digits, 2000, AuditOptions(executor="bits")),
+    "ResNet-20": (lambda: initialised("resnet20"), cifar, 300, AuditOptions()),
+    "ViT-tiny": (vit_tiny, cifar, 350, AuditOptions()),
 }
 
 
