@@ -15,9 +15,9 @@ from gencheck.spectral.beta1.energy import coordinate_energy
 from gencheck.spectral.kernel.factors import Factors
 
 # The items that the direction is projected on: this share of all, at most so many. A pair of items
-# takes about fifteen times as long here as in the Gram matrix (float64, and a derivative), so that the
-# direction costs less than the matrix did.
-_SHARE, _MOST = 1 / 5, 1024
+# takes fifteen times as long here as in the Gram matrix (float64, and a derivative), thirty-five times
+# where that counts bits, so that the direction costs less than the matrix did.
+_SHARE, _MOST = 1 / 7, 1024
 # More where their kernels take so few operations that it makes no difference, fewer beyond so many.
 _CHEAP, _OPERATIONS = 2e8, 2e10
 
@@ -63,7 +63,7 @@ def top_direction(
 ) -> Direction | None:
     """Where on the input the direction u lies that attains β1; None where β1 is not positive.
 
-    u is projected on the span of a fifth of the items, at most 1024, all of them where they are few:
+    u is projected on the span of a seventh of the items, at most 1024, all of them where they are few:
     half of them those that u is made of most, half at random.
 
     Parameters
