@@ -28,6 +28,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from gencheck.bounds.bernstein import FeatureMoments, certified_beta1
 from gencheck.bounds.feature_means import MeanMoments, certified_mean_distance
 from gencheck.bounds.magnitude import Magnitude
+from gencheck.bounds.validation import empirical_bernstein_slack
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -178,9 +179,7 @@ def _largest(product: Callable[[Array], Array], size: int) -> float:
 
 
 def _mean_deviation(values: Array, width: float, level: float) -> float:
-    """E X − mean ≤ √(2 s² L/m) + 7 width L/(3(m − 1)), L = ln(2/δ), for values in [0, width]."""
-    count, nats = len(values), level + math.log(2)
-    if count < 2:
+    """E X − mean, at most, for values in [0, width]."""
+    if len(values) < 2:
         return width
-    spread = math.sqrt(2 * float(values.var(ddof=1)) * nats / count)
-    return spread + 7 * width * nats / (3 * (count - 1))
+    return empirical_bernstein_slack(float(values.var(ddof=1)), len(values), level, width)

@@ -207,13 +207,22 @@ def _hoeffding_bentkus(evidence: Evidence, level: float) -> float:
     return min(_kl(evidence, level), bentkus)
 
 
-def _empirical_bernstein(evidence: Evidence, level: float) -> float:
-    """R̂ + √(2V̂L₂/m) + 7L₂/(3(m−1)), L₂ = L + ln 2, V̂ the unbiased sample variance."""
-    losses = _losses(evidence)
+def empirical_bernstein_slack(
+    variance: float, count: int, level: float, width: float = 1.0
+) -> float:
+    """√(2V̂L₂/m) + 7wL₂/(3(m−1)), L₂ = L + ln 2, L = ln(1/δ), above the mean of m ≥ 2 values.
+
+    V̂ is the unbiased sample variance, w the length of the interval that they lie in (Maurer & Pontil
+    2009, Theorem 4).
+    """
     doubled = level + math.log(2)
-    variance = float(losses.var(ddof=1))
-    spread = math.sqrt(2 * variance * doubled / evidence.m)
-    return evidence.mean + spread + 7 * doubled / (3 * (evidence.m - 1))
+    return math.sqrt(2 * variance * doubled / count) + 7 * width * doubled / (3 * (count - 1))
+
+
+def _empirical_bernstein(evidence: Evidence, level: float) -> float:
+    """The mean, and `empirical_bernstein_slack` above it."""
+    variance = float(_losses(evidence).var(ddof=1))
+    return evidence.mean + empirical_bernstein_slack(variance, evidence.m, level)
 
 
 def _betting(evidence: Evidence, level: float) -> float:

@@ -37,22 +37,24 @@ def render(doc: Document) -> RenderableType:
         "confidence", f"{bound['terms']['confidence']:.{decimals}f}", "√(ln(1/δ) / (2 m_σ))"
     )
     terms.add_row("risk ≤", at_most(bound["risk"], decimals), "their sum", style="bold")
-    if bound["vacuous"]:
-        text, style = f"Verdict: vacuous ({bound['risk']:.6g} is no less than 1).", "yellow"
-    else:
-        text = (
-            f"Verdict: true 0-1 risk at most {at_most(bound['risk'], decimals)} with probability "
-            f"{confidence_text(inputs['delta'])}, if what it assumes holds."
-        )
-        style = "green"
     return Group(
         title(doc),
         facts,
         Padding(terms, (1, 0, 1, 0)),
-        *assumed(bound["assumes"]),
-        *gate_lines(doc),
-        verdict(text, style),
+        *_ending(doc, bound["risk"], decimals, ", if what it assumes holds"),
     )
+
+
+def _ending(doc: Document, risk: float, decimals: int, note: str) -> list[RenderableType]:
+    """What is assumed, the gate, and the verdict on a bound of so many decimals."""
+    text, style = f"Verdict: vacuous ({risk:.6g} is no less than 1).", "yellow"
+    if risk < 1:
+        text = (
+            f"Verdict: true 0-1 risk at most {at_most(risk, decimals)} with probability "
+            f"{confidence_text(doc['inputs']['delta'])}{note}."
+        )
+        style = "green"
+    return [*assumed(doc["bound"]["assumes"]), *gate_lines(doc), verdict(text, style)]
 
 
 def _render_measured(doc: Document) -> RenderableType:
@@ -87,22 +89,12 @@ def _render_measured(doc: Document) -> RenderableType:
         table.add_row(bound["name"], *shown, risk, style="bold" if last else "")
     certified = doc["certified"]
     sources = [Text(f"{b['name']}: {b['source']}", style="dim") for b in doc["bounds"]]
-    if certified["risk"] >= 1:
-        text, style = f"Verdict: vacuous ({certified['risk']:.6g} is no less than 1).", "yellow"
-    else:
-        text = (
-            f"Verdict: true 0-1 risk at most {at_most(certified['risk'], 4)} with probability "
-            f"{confidence_text(inputs['delta'])} ({certified['name']})."
-        )
-        style = "green"
     return Group(
         title(doc),
         facts,
         Padding(table, (1, 0, 1, 0)),
         *sources,
-        *assumed(doc["bound"]["assumes"]),
-        *gate_lines(doc),
-        verdict(text, style),
+        *_ending(doc, certified["risk"], 4, f" ({certified['name']})"),
     )
 
 
