@@ -13,7 +13,8 @@ from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from gencheck.spectral.kernel.bits.vector_loops import FAST, compiled
+from gencheck.spectral.kernel.bits.vector_code import VectorCode
+from gencheck.spectral.kernel.bits.vector_loops import compiled
 
 # Rows and columns of what is kept in registers: with 32 of 64 bytes, two of each row, so that a factor
 # that was loaded is used twice.
@@ -21,51 +22,6 @@ ROWS, LANES = 4, 32 if get_host_cpu_features().get("avx512f") else 16
 
 # Rows whose carriers stay in a cache while all cells pass.
 _NEAR_ROWS = 1792 // LANES
-
-
-class _Emitter:
-    """Instructions on vectors of `LANES` numbers."""
-
-    def __init__(self, context: Any, builder: Any, real: Any) -> None:
-        self.builder, self.kind = builder, context.get_value_type(real)
-        self.size = context.get_abi_sizeof(self.kind)
-        self.vector = ir.VectorType(self.kind, LANES)
-        self.integer = context.get_value_type(types.intp)
-        self.flags = tuple(sorted(FAST))
-        self.zero = ir.Constant(self.vector, [0.0] * LANES)
-
-    def number(self, value: int) -> Any:
-        return ir.Constant(self.integer, value)
-
-    def offset(self, base: Any, *factors: Any) -> Any:
-        """Base + the product of the factors."""
-        product = factors[0]
-        for factor in factors[1:]:
-            product = self.builder.mul(product, factor)
-        return self.builder.add(base, product)
-
-    def pointer(self, base: Any, index: Any, kind: Any) -> Any:
-        address = self.offset(base, index, self.number(self.size))
-        return self.builder.inttoptr(address, ir.PointerType(kind))
-
-    def load(self, base: Any, index: Any) -> Any:
-        return self.builder.load(self.pointer(base, index, self.vector), align=self.size)
-
-    def store(self, value: Any, base: Any, index: Any) -> None:
-        self.builder.store(value, self.pointer(base, index, self.vector), align=self.size)
-
-    def spread(self, value: Any) -> Any:
-        """One number in every lane."""
-        undefined, lane = ir.Constant(self.vector, ir.Undefined), ir.IntType(32)
-        first = self.builder.insert_element(undefined, value, ir.Constant(lane, 0))
-        lanes = ir.Constant(ir.VectorType(lane, LANES), [0] * LANES)
-        return self.builder.shuffle_vector(first, undefined, lanes)
-
-    def add_product(self, slot: Any, left: Any, right: Any) -> None:
-        """Slot += left · right."""
-        product = self.builder.fmul(left, right, flags=self.flags)
-        total = self.builder.fadd(self.builder.load(slot), product, flags=self.flags)
-        self.builder.store(total, slot)
 
 
 @intrinsic
@@ -84,7 +40,7 @@ def _tile(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code = _Emitter(context, builder, real)
+        code = VectorCode(context, builder, real, LANES)
         lefts, unpacked, bounds = (cgutils.unpack_tuple(builder, a) for a in arguments[:3])
         (right, carrier, at, out), (first, stop, width) = unpacked, bounds
         sums = [cgutils.alloca_once_value(builder, code.zero) for _ in range(ROWS)]

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from gencheck.network.program import Batch, Collapse, Program, Slide
+from gencheck.network.windows import Windows
 from gencheck.spectral.kernel.bits.plan import (
     BITS,
     COUNTS,
     FILL,
     IN_ORDER,
     NONE,
-    POOL,
     SINGLE,
-    SLIDE,
+    WIDEST,
     WORDS,
     BitPlan,
     is_binary,
+    is_ready,
 )
+from gencheck.spectral.kernel.bits.slides import add_box, add_slide
 from gencheck.spectral.kernel.bits.store import Store, word_number
-from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table
+from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table, in_order
 from gencheck.spectral.kernel.factors import Factors
 
 
@@ -34,14 +36,14 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
         constant = 2.0**-own if node.bias else 0.0
         if isinstance(node, Slide):
             scale = 2.0 ** (exponents[node.source] - own)
-            _slide(table, slots, node=node, target=target, scale=scale, constant=constant)
+            add_slide(table, slots, node=node, target=target, scale=scale, constant=constant)
         else:
-            table.add(1.0, constant, kind=FILL, target=target, count=node.cells)
+            gathers = []
             for batches in _together(node, program, factors):
                 carrier = batches[0].carrier
                 base = 0 if carrier is None else exponents[carrier]
-                gather = _Gather(program, node, batches, target, 2.0 ** (base - own))
-                gather.add(table, slots, store)
+                gathers.append(_Gather(program, node, batches, target, 2.0 ** (base - own)))
+            _collapse(_Space(table, slots, store), gathers, target, constant)
         slots.release(position)
     whole = np.zeros((len(table.rows), len(COLUMNS)), np.int64)
     for row, columns in enumerate(table.rows):
@@ -52,10 +54,11 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
         table=whole,
         numbers=np.array(table.numbers),
         index=index.astype(np.int32),
-        masks=np.concatenate([np.zeros(1, np.int64), *table.masks]).astype(np.float64),
         scratch=slots.size,
         result=slots.at[len(program.maps) - 1],
-        counts=max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
+        counts=max(
+            [WIDEST, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]
+        ),
         words=store.words,
         reals=store.reals,
         placed=store.placed,
@@ -70,6 +73,7 @@ def _together(node: Collapse, program: Program, factors: Factors) -> list[tuple[
     """
     groups: dict[tuple[int | None, int], list[Batch]] = {}
     alone: list[tuple[Batch, ...]] = []
+    pools: tuple[int, ...] | None = None
     for batch in node.batches:
         fits = batch.columns and batch.carrier is not None and is_binary(batch, factors)
         if fits and batch.width <= WORDS[-1]:
@@ -80,32 +84,78 @@ def _together(node: Collapse, program: Program, factors: Factors) -> list[tuple[
         assert carrier is not None
         at = np.concatenate([batch.at for batch in batches])
         apart = len(np.unique(at)) == len(at)
-        one_cell = node.cells == 1
-        if len(batches) > 1 and apart and (one_cell or _pooling(program, node, batches)):
+        grid = _pooling(program, node, batches)
+        pooled = grid is not None and grid == (pools or grid)
+        if len(batches) > 1 and apart and (node.cells == 1 or pooled):
             alone.append(tuple(batches))
+            pools = grid
         else:
             alone += [(batch,) for batch in batches]
     return alone
 
 
-def _pooling(program: Program, node: Collapse, batches: tuple[Batch, ...] | list[Batch]) -> int:
-    """The side of the square windows that tile the carrier's grid, 0 where they do not."""
+def _pooling(program: Program, node: Collapse, batches: list[Batch]) -> tuple[int, ...] | None:
+    """The carrier's grid where square windows that tile it are pooled, None where they are not."""
     carrier = batches[0].carrier
     made = None if carrier is None else program.maps[carrier]
     if not isinstance(made, Slide) or made.groups != 1 or len(made.windows.out) != 2:
-        return 0
+        return None
     height, width = made.windows.out
     side = round((height * width / node.cells) ** 0.5)
-    if side < 2 or height % side or width % side or node.cells * side**2 != height * width:
-        return 0
+    # for other sides there are no loops
+    if side != 2 or height % side or width % side or node.cells * side**2 != height * width:
+        return None
     for batch in batches:
         y, x = batch.at // width, batch.at % width
         if not np.array_equal(batch.cells, y // side * (width // side) + x // side):
-            return 0
-    return int(side)
+            return None
+    return made.windows.out
 
 
 @dataclass(frozen=True)
+class _Space:
+    """Where operations, maps and factors are put."""
+
+    table: Table
+    slots: Slots
+    store: Store
+
+
+def _collapse(space: _Space, gathers: list["_Gather"], target: int, constant: float) -> None:
+    """The operations of a collapse; one that reaches all of its cells in order begins the map."""
+    table, slots = space.table, space.slots
+    cells = gathers[0].node.cells
+    pooled = [gather for gather in gathers if gather.pooled_grid]
+    if pooled:
+        # added up on the grid that they all lie on, and pooled once
+        height, width = pooled[0].pooled_grid
+        into = slots.scratch(height * width)
+        for number, gather in enumerate(pooled):
+            gather.add_by_carrier(space, into, 0.0 if number == 0 else None)
+        side = round((height * width / cells) ** 0.5)
+        pool = Windows(
+            extent=(height, width),
+            kernel=(side, side),
+            stride=(side, side),
+            padding=(0, 0),
+            dilation=(1, 1),
+            out=(height // side, width // side),
+        )
+        add_box(table, 1, pool, 1.0, constant, target=target, source=into)
+        slots.drop_scratch()
+        done = pooled
+    else:
+        done = [gather for gather in gathers if gather.begins(space.store)][:1]
+        for gather in done:
+            gather.add(space, constant)
+        if not done:
+            table.add(1.0, constant, kind=FILL, target=target, count=cells)
+    for gather in gathers:
+        if gather not in done:
+            gather.add(space)
+
+
+@dataclass(frozen=True, eq=False)
 class _Gather:
     """Some batches of a collapse, to be added into its map."""
 
@@ -115,20 +165,40 @@ class _Gather:
     target: int
     scale: float
 
-    def add(self, table: Table, slots: Slots, store: Store) -> None:
-        """Add the operations to the table."""
+    @property
+    def pooled_grid(self) -> tuple[int, ...]:
+        """The grid over which several batches are pooled, empty where they are not."""
+        made = self.program.maps[self.batches[0].carrier or 0]
+        if len(self.batches) == 1 or self.node.cells == 1 or not isinstance(made, Slide):
+            return ()
+        return made.windows.out
+
+    def begins(self, store: Store) -> bool:
+        """True where one loop in order writes every cell of the map."""
+        batch = self.batches[0]
+        if len(self.batches) > 1 or not batch.columns or is_ready(batch):
+            return False
+        if batch.carrier is None:
+            every = in_order(batch.cells) and batch.blocks == self.node.cells
+            return every and not is_binary(batch, store.factors)
+        return batch.width <= WORDS[-1] and self._span(store) == (0, self.node.cells)
+
+    def add(self, space: _Space, constant: float | None = None) -> None:
+        """Add the operations to the table; with a constant, they begin the map."""
+        table, store = space.table, space.store
         first = self.batches[0]
         cells = 0 if first.carrier is None else self.program.maps[first.carrier].cells
-        source = 0 if first.carrier is None else slots.at[first.carrier]
+        source = 0 if first.carrier is None else space.slots.at[first.carrier]
+        begin = {"fresh": 0 if constant is None else 1}
         if len(self.batches) > 1:
-            self._add_by_carrier(table, slots, store, source, cells)
+            self.add_by_carrier(space, self.target, None)
             return
         span = self._span(store)
         if span is not None:
             place = store.place(self.batches, False, span)
             table.add(
                 self.scale,
-                0.0,
+                constant or 0.0,
                 kind=BITS,
                 target=self.target + span[0],
                 source=source + int(first.at[0] - first.cells[0]) + span[0],
@@ -138,6 +208,7 @@ class _Gather:
                 word=place.word,
                 offset=place.offset,
                 depth=place.depth,
+                **begin,
             )
             return
         at_mode, at_index = (NONE, 0) if first.carrier is None else table.mode(first.at, cells)
@@ -154,7 +225,7 @@ class _Gather:
         if first.columns:
             place = store.place(self.batches, False)
             own = {"word": place.word, "offset": place.offset, "depth": place.depth}
-            table.add(self.scale, 0.0, kind=place.kind, **common, **own)
+            table.add(self.scale, constant or 0.0, kind=place.kind, **common, **own, **begin)
             return
         table.index.append(first.counts)
         table.indexed += first.blocks
@@ -173,88 +244,22 @@ class _Gather:
         dense = 2 * batch.blocks >= stop - first
         return (first, stop) if dense and bool((shift == shift[0]).all()) else None
 
-    def _add_by_carrier(
-        self, table: Table, slots: Slots, store: Store, source: int, cells: int
-    ) -> None:
-        """One loop over the carrier's cells; then, unless all go to one cell, a pool."""
-        place = store.place(self.batches, True)
-        pooled = self.node.cells > 1
-        into = slots.scratch(cells) if pooled else self.target
-        if pooled:
-            table.add(1.0, 0.0, kind=FILL, target=into, count=cells)
-        table.add(
+    def add_by_carrier(self, space: _Space, into: int, constant: float | None) -> None:
+        """One loop over the carrier's cells, to the cells that lie there from `into` on or all to one."""
+        carrier = self.batches[0].carrier
+        assert carrier is not None
+        place = space.store.place(self.batches, True)
+        space.table.add(
             self.scale,
-            0.0,
+            constant or 0.0,
             kind=BITS,
             target=into,
-            source=source,
-            count=cells,
+            source=space.slots.at[carrier],
+            count=self.program.maps[carrier].cells,
             at_mode=IN_ORDER,
-            cell_mode=IN_ORDER if pooled else SINGLE,
+            cell_mode=IN_ORDER if self.pooled_grid else SINGLE,
             word=place.word,
             offset=place.offset,
             depth=place.depth,
+            fresh=0 if constant is None else 1,
         )
-        if pooled:
-            made = self.program.maps[self.batches[0].carrier or 0]
-            assert isinstance(made, Slide)
-            side = _pooling(self.program, self.node, self.batches)
-            table.add(
-                1.0,
-                0.0,
-                kind=POOL,
-                target=self.target,
-                source=into,
-                read=made.windows.out[1],
-                written=made.windows.out[1] // side,
-                outer=made.windows.out[0] // side,
-                kernel=side,
-            )
-            slots.drop_scratch()
-
-
-def _slide(
-    table: Table, slots: Slots, node: Slide, target: int, scale: float, constant: float
-) -> None:
-    """One operation an axis; the last axis, whose steps are the dearest, after those that shrink."""
-    windows = node.windows
-    axes = [a for a in range(len(windows.extent)) if _moves(node, a)] or [0]
-    extent, source = list(windows.extent), slots.at[node.source]
-    for count, axis in enumerate(axes):
-        last = count == len(axes) - 1
-        extent[axis] = windows.out[axis]
-        cells = node.groups * int(np.prod(extent))
-        into = target if last else slots.scratch(cells)
-        inner = int(np.prod(extent[axis + 1 :]))
-        outer = cells // (windows.out[axis] * inner)
-        same = windows.stride[axis] == 1 and windows.extent[axis] == windows.out[axis]
-        flat = inner == 1 and same
-        shifts = [
-            tap * windows.dilation[axis] - windows.padding[axis]
-            for tap in range(windows.kernel[axis])
-        ]
-        table.add(
-            scale if last else 1.0,
-            constant if last else 0.0,
-            kind=SLIDE,
-            target=into,
-            source=source,
-            count=cells,
-            outer=outer,
-            read=windows.extent[axis],
-            written=windows.out[axis],
-            inner=inner,
-            kernel=windows.kernel[axis],
-            stride=windows.stride[axis],
-            padding=windows.padding[axis],
-            dilation=windows.dilation[axis],
-            masked=table.mask(outer, windows.out[axis], shifts) if flat else 0,
-        )
-        source = into
-    slots.drop_scratch()
-
-
-def _moves(node: Slide, axis: int) -> bool:
-    windows = node.windows
-    same = windows.extent[axis] == windows.out[axis] and windows.stride[axis] == 1
-    return not (same and windows.kernel[axis] == 1 and windows.padding[axis] == 0)

@@ -41,7 +41,7 @@ def packed_items(plan: BitPlan, factors: Factors, rows: slice) -> PackedItems:
     """Words and real factors of some items."""
     reader = factors.reader(rows)
     count = len(reader.items)
-    dtypes = (np.uint8, np.uint16, np.uint32, np.uint64)
+    dtypes = (np.uint16, np.uint32, np.uint64)
     words = tuple(
         np.zeros((count, max(size, 1)), dtype)
         for size, dtype in zip(plan.words, dtypes, strict=True)
@@ -92,7 +92,6 @@ class BitKernel:
 
         self.plan, self.loops = plan, fill_block
         self.numbers = plan.numbers.astype(str(dtype).removeprefix("torch."))
-        self.masks = plan.masks.astype(self.numbers.dtype)
         self.sizes = (plan.scratch, plan.counts, plan.result)
 
     def fill(self, left: PackedItems, right: PackedItems, upper: bool, out: Tensor) -> None:
@@ -105,7 +104,6 @@ class BitKernel:
             self.plan.table,
             self.numbers,
             self.plan.index,
-            self.masks,
             *left.words,
             *right.words,
             left.reals,

@@ -1,5 +1,6 @@
 """The operations of a `BitPlan` on pairs of items, as compiled loops (numba)."""
 
+from functools import partial
 from typing import Any
 
 import numba
@@ -7,27 +8,27 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from gencheck.spectral.kernel.bits.box_loops import box
 from gencheck.spectral.kernel.bits.plan import (
     AT_INDEX,
     AT_MODE,
     BITS,
+    BOX,
     BY_INDEX,
     CELL_INDEX,
     CELL_MODE,
     COUNT,
-    COUNTS,
     DEPTH,
     DILATION,
     FILL,
+    FRESH,
     IN_ORDER,
     INNER,
     KERNEL,
     KIND,
-    MASKED,
     OFFSET,
     OUTER,
     PADDING,
-    POOL,
     READ,
     READY,
     REALS,
@@ -36,28 +37,24 @@ from gencheck.spectral.kernel.bits.plan import (
     SOURCE,
     STRIDE,
     TARGET,
+    WIDEST,
     WORD,
     WRITTEN,
 )
 from gencheck.spectral.kernel.bits.vector_loops import (
-    box3,
-    box3_masked,
-    box5,
-    box5_rows,
+    begin,
+    begin_bits,
+    begin_product,
     compiled,
     copied,
     count_all,
     count_bits,
     count_more,
-    ends5,
-    halved,
     plus,
     plus_at,
     plus_every,
-    plus_masked,
     product,
     product_more,
-    shortened,
     times,
     times_at,
     total,
@@ -65,6 +62,9 @@ from gencheck.spectral.kernel.bits.vector_loops import (
     weighted_bits_at,
     weighted_total,
 )
+
+# Calls with this many arrays cost more than short loops take.
+inlined = partial(compiled, forceinline=True)
 
 # Items whose words are read together.
 GROUP = 8
@@ -91,8 +91,11 @@ def unowned(array):
 
 
 @compiled
-def _add(row, scale, overlaps, maps, index):
-    """maps[cell] += scale · maps[at] · overlaps, over the blocks of one batch."""
+def _add(row, scale, constant, overlaps, maps, index):
+    """maps[cell] += scale · maps[at] · overlaps, over the blocks of one batch.
+
+    A fresh map, all of whose cells come in order, = constant + … instead.
+    """
     count, source, target = row[COUNT], row[SOURCE], row[TARGET]
     at_mode, cell_mode = row[AT_MODE], row[CELL_MODE]
     part = overlaps[:count]
@@ -102,7 +105,9 @@ def _add(row, scale, overlaps, maps, index):
         times(maps[source : source + count], part)
     elif at_mode == BY_INDEX:
         times_at(maps[source:], index[row[AT_INDEX] : row[AT_INDEX] + count], part)
-    if cell_mode == IN_ORDER:
+    if cell_mode == IN_ORDER and row[FRESH]:
+        begin(scale, constant, part, maps[target : target + count])
+    elif cell_mode == IN_ORDER:
         plus(scale, part, maps[target : target + count])
     elif cell_mode == SINGLE:
         maps[target] += scale * total(part)
@@ -111,155 +116,99 @@ def _add(row, scale, overlaps, maps, index):
         plus_at(scale, part, cells, maps[target:])
 
 
-@compiled
-def _add_bits(row, scale, left, right, counts, overlaps, maps, index):
-    """Overlaps of bits, added; in one loop where each block is one word and all lies in order."""
-    count, offset, depth = row[COUNT], row[OFFSET], row[DEPTH]
+@inlined
+def _bits(row, numbers, left, right, counts, overlaps, maps, index):
+    """Overlaps of bits. True where one loop adds them: each block is one word, and all lies in order."""
+    scale, count, offset, depth = numbers[0], row[COUNT], row[OFFSET], row[DEPTH]
     if count == 1:
         stop = offset + depth
         overlaps[0] = count_all(left[offset:stop], right[offset:stop])
-        _add(row, scale, overlaps, maps, index)
-        return
+        return False
     stop = offset + count
+    own, other = left[offset:stop], right[offset:stop]
     if depth == 1 and row[CELL_MODE] == IN_ORDER:
         target = maps[row[TARGET] : row[TARGET] + count]
         if row[AT_MODE] == IN_ORDER:
             carrier = maps[row[SOURCE] : row[SOURCE] + count]
-            weighted_bits(left[offset:stop], right[offset:stop], scale, carrier, target)
-            return
+            if row[FRESH]:
+                begin_bits(own, other, scale, carrier, numbers[1], target)
+            else:
+                weighted_bits(own, other, scale, carrier, target)
+            return True
         if row[AT_MODE] == BY_INDEX:
             at = index[row[AT_INDEX] : row[AT_INDEX] + count]
-            carrier = maps[row[SOURCE] :]
-            weighted_bits_at(left[offset:stop], right[offset:stop], scale, carrier, at, target)
-            return
+            weighted_bits_at(own, other, scale, maps[row[SOURCE] :], at, target)
+            return True
     if depth == 1 and row[CELL_MODE] == SINGLE and row[AT_MODE] == IN_ORDER:
         carrier = maps[row[SOURCE] : row[SOURCE] + count]
-        maps[row[TARGET]] += scale * weighted_total(left[offset:stop], right[offset:stop], carrier)
-        return
+        maps[row[TARGET]] += scale * weighted_total(own, other, carrier)
+        return True
     part = counts[:count]
-    count_bits(left[offset:stop], right[offset:stop], part)
+    count_bits(own, other, part)
     for d in range(1, depth):
         first = offset + d * count
         count_more(left[first : first + count], right[first : first + count], part)
     copied(part, overlaps[:count])
-    _add(row, scale, overlaps, maps, index)
+    return False
 
 
 @compiled
-def _multiply(row, left, right, overlaps):
-    """overlaps[p] = the inner product of two items' real factors in block p."""
+def _reals(row, numbers, left, right, overlaps, maps):
+    """Inner products of real factors. True where one loop adds them: one factor, no carrier, in order."""
     count, offset = row[COUNT], row[OFFSET]
+    own, other = left[offset : offset + count], right[offset : offset + count]
+    if row[FRESH] and row[DEPTH] == 1:
+        target = maps[row[TARGET] : row[TARGET] + count]
+        begin_product(own, other, numbers[0], numbers[1], target)
+        return True
     part = overlaps[:count]
-    product(left[offset : offset + count], right[offset : offset + count], part)
+    product(own, other, part)
     for d in range(1, row[DEPTH]):
         first = offset + d * count
         product_more(left[first : first + count], right[first : first + count], part)
+    return False
 
 
 @compiled
-def _slide(row, scale, constant, maps, masks):
-    """A box filter along one axis: target(r) = constant + scale · Σ_tap source(reads(r))."""
+def _slide(row, scale, constant, maps):
+    """A sum of windows along one axis: target(r) = constant + scale · Σ_tap source(reads(r))."""
     read, written, inner = row[READ], row[WRITTEN], row[INNER]
-    kernel, stride, padding, dilation = row[KERNEL], row[STRIDE], row[PADDING], row[DILATION]
-    outer = row[OUTER]
+    stride, outer = row[STRIDE], row[OUTER]
     source = maps[row[SOURCE] : row[SOURCE] + outer * read * inner]
     target = maps[row[TARGET] : row[TARGET] + outer * written * inner]
-    size = target.shape[0]
-    if kernel == 3 and stride == 1 and padding == 1 and dilation == 1 and read > 2:
-        if row[MASKED]:
-            offset = row[MASKED]
-            left, right = (
-                masks[offset : offset + size],
-                masks[offset + 2 * size : offset + 3 * size],
-            )
-            box3_masked(source, target, left, right, scale, constant)
-            return
-        if outer == 1 and read == written:
-            box3(source, target, inner, scale, constant)
-            return
-    if kernel == 5 and stride == 1 and padding == 2 and dilation == 1 and read == written > 4:
-        if inner == 1:
-            box5_rows(source, target, written, scale, constant)
-            return
-        if outer == 1:
-            box5(source, target, inner, scale, constant)
-            ends5(source, target, inner, scale, constant)
-            return
     target[:] = constant
-    for tap in range(kernel):
-        shift = tap * dilation - padding
-        if row[MASKED]:
-            # all rows at once, as one long row: what crosses from one into another counts 0
-            offset = row[MASKED] + tap * target.shape[0]
-            mask = masks[offset : offset + target.shape[0]]
-            if shift < 0:
-                plus_masked(scale, source[:shift], mask[-shift:], target[-shift:])
-            elif shift > 0:
-                end = target.shape[0] - shift
-                plus_masked(scale, source[shift:], mask[:end], target[:end])
-            else:
-                plus(scale, source, target)
-            continue
+    for tap in range(row[KERNEL]):
+        shift = tap * row[DILATION] - row[PADDING]
         first = (-shift + stride - 1) // stride if shift < 0 else 0
         stop = min(written, (read - 1 - shift) // stride + 1) if read > shift else 0
         if stop <= first:
             continue
-        if stride == 1:
-            for o in range(outer):
+        for o in range(outer):
+            if stride == 1:
                 start = (o * read + first + shift) * inner
                 place = (o * written + first) * inner
                 count = (stop - first) * inner
                 plus(scale, source[start : start + count], target[place : place + count])
-        else:
-            _slide_strided(
-                source, target, scale, outer, read, written, inner, stride, shift, first, stop
-            )
+            elif inner == 1:
+                reads = source[o * read + first * stride + shift : (o + 1) * read]
+                plus_every(scale, reads, stride, target[o * written + first : o * written + stop])
+            else:
+                for r in range(first, stop):
+                    place, start = (
+                        (o * written + r) * inner,
+                        (o * read + r * stride + shift) * inner,
+                    )
+                    plus(scale, source[start : start + inner], target[place : place + inner])
 
 
-@compiled
-def _slide_strided(source, target, scale, outer, read, written, inner, stride, shift, first, stop):
-    """One tap of `_slide`, position by position."""
-    for o in range(outer):
-        if inner == 1:
-            reads = source[o * read + first * stride + shift : (o + 1) * read]
-            plus_every(scale, reads, stride, target[o * written + first : o * written + stop])
-            continue
-        for r in range(first, stop):
-            place, start = (o * written + r) * inner, (o * read + r * stride + shift) * inner
-            plus(scale, source[start : start + inner], target[place : place + inner])
-
-
-@compiled
-def _pool(row, overlaps, maps):
-    """target(y, x) += the sum over a square of the source, squares tiling it."""
-    width, out, side = row[READ], row[WRITTEN], row[KERNEL]
-    cells = row[OUTER] * side * width
-    source = maps[row[SOURCE] : row[SOURCE] + cells]
-    # rows are cut into whole squares, so all rows are summed along as one
-    rows = overlaps[: cells // side]
-    if side == 2:
-        halved(source, rows)
-    else:
-        shortened(source, side, rows)
-    for y in range(row[OUTER]):
-        start = row[TARGET] + y * out
-        target = maps[start : start + out]
-        for dy in range(side):
-            first = (y * side + dy) * out
-            plus(np.float32(1), rows[first : first + out], target)
-
-
-@compiled
+@inlined
 def _pair(
     table,
     numbers,
     index,
-    masks,
-    w8,
     w16,
     w32,
     w64,
-    v8,
     v16,
     v32,
     v64,
@@ -272,35 +221,33 @@ def _pair(
 ):
     """Carry out all operations for one pair: its words w, v, real factors x, y, ready overlaps."""
     for o in range(table.shape[0]):
-        row = table[o]
-        scale, constant = numbers[o, 0], numbers[o, 1]
-        kind = row[KIND]
-        if kind == BITS:
-            word = row[WORD]
-            if word == 0:
-                _add_bits(row, scale, w8, v8, counts, overlaps, maps, index)
-            elif word == 1:
-                _add_bits(row, scale, w16, v16, counts, overlaps, maps, index)
-            elif word == 2:
-                _add_bits(row, scale, w32, v32, counts, overlaps, maps, index)
-            else:
-                _add_bits(row, scale, w64, v64, counts, overlaps, maps, index)
-        elif kind == POOL:
-            _pool(row, overlaps, maps)
+        row, own = table[o], numbers[o]
+        scale, constant = own[0], own[1]
+        kind, word = row[KIND], row[WORD]
+        done = True
+        if kind == BITS and word == 0:
+            done = _bits(row, own, w16, v16, counts, overlaps, maps, index)
+        elif kind == BITS and word == 1:
+            done = _bits(row, own, w32, v32, counts, overlaps, maps, index)
+        elif kind == BITS:
+            done = _bits(row, own, w64, v64, counts, overlaps, maps, index)
+        elif kind == BOX:
+            box(row, scale, constant, maps)
         elif kind == SLIDE:
-            _slide(row, scale, constant, maps, masks)
+            _slide(row, scale, constant, maps)
         elif kind == FILL:
             maps[row[TARGET] : row[TARGET] + row[COUNT]] = constant
         elif kind == REALS:
-            _multiply(row, x, y, overlaps)
-            _add(row, scale, overlaps, maps, index)
+            done = _reals(row, own, x, y, overlaps, maps)
         elif kind == READY:
             overlaps[0] = ready[row[WORD]]
-            _add(row, scale, overlaps, maps, index)
-        elif kind == COUNTS:
+            done = False
+        else:
             for p in range(row[COUNT]):
                 overlaps[p] = index[row[OFFSET] + p]
-            _add(row, scale, overlaps, maps, index)
+            done = False
+        if not done:
+            _add(row, scale, constant, overlaps, maps, index)
 
 
 @compiled
@@ -308,12 +255,9 @@ def fill_block(
     table,
     numbers,
     index,
-    masks,
-    w8,
     w16,
     w32,
     w64,
-    v8,
     v16,
     v32,
     v64,
@@ -332,18 +276,13 @@ def fill_block(
     """
     for task in range((out.shape[0] + GROUP - 1) // GROUP):
         own_maps = np.empty(sizes[0], out.dtype)
+        own_maps[:WIDEST] = 0
         own_overlaps = np.empty(sizes[1], out.dtype)
         own_counts = np.empty(sizes[1], np.int32)
         maps, overlaps, counts = unowned(own_maps), unowned(own_overlaps), unowned(own_counts)
         rows, scales, places = unowned(table), unowned(numbers), unowned(index)
-        inside = unowned(masks)
-        left8, left16, left32, left64 = unowned(w8), unowned(w16), unowned(w32), unowned(w64)
-        right8, right16, right32, right64 = (
-            unowned(v8),
-            unowned(v16),
-            unowned(v32),
-            unowned(v64),
-        )
+        left16, left32, left64 = unowned(w16), unowned(w32), unowned(w64)
+        right16, right32, right64 = unowned(v16), unowned(v32), unowned(v64)
         left, right, products, result = unowned(x), unowned(y), unowned(ready), unowned(out)
         last = min((task + 1) * GROUP, out.shape[0])
         # groups of rows against groups of columns, so that their words stay in a cache
@@ -354,12 +293,9 @@ def fill_block(
                         rows,
                         scales,
                         places,
-                        inside,
-                        left8[i],
                         left16[i],
                         left32[i],
                         left64[i],
-                        right8[j],
                         right16[j],
                         right32[j],
                         right64[j],

@@ -15,7 +15,7 @@ from gencheck.network.program import Batch, Program
 from gencheck.spectral.kernel.factors import Factors
 
 # What an operation does.
-FILL, BITS, REALS, READY, COUNTS, SLIDE, POOL = range(7)
+FILL, BITS, REALS, READY, COUNTS, SLIDE, BOX = range(7)
 
 # How the carrier's cells, and the cells of the result, lie: none, in order, all one, or by index.
 NONE, IN_ORDER, SINGLE, BY_INDEX = range(4)
@@ -23,10 +23,15 @@ NONE, IN_ORDER, SINGLE, BY_INDEX = range(4)
 # Columns of the table of whole numbers.
 KIND, TARGET, SOURCE, COUNT, WORD, OFFSET, DEPTH = range(7)
 AT_MODE, AT_INDEX, CELL_MODE, CELL_INDEX = range(7, 11)
-OUTER, READ, WRITTEN, INNER, KERNEL, STRIDE, PADDING, DILATION, MASKED = range(11, 20)
+OUTER, READ, WRITTEN, INNER, KERNEL, STRIDE, PADDING, DILATION = range(11, 19)
+# Of a BOX, over rows; whether a map starts from the constant, or goes on from what it has.
+ROW_READ, ROW_WRITTEN, FRESH = range(19, 22)
+
+# Entries of a row that loops over windows take at once: so many after a map may be overwritten.
+WIDEST = 32
 
 # Widths of the words that blocks of bits are put into.
-WORDS = (8, 16, 32, 64)
+WORDS = (16, 32, 64)
 
 # An overlap of so many real coordinates in one block is left to a matrix product.
 _READY_WIDTH = 32
@@ -82,8 +87,6 @@ class BitPlan:
         One row an operation: whole numbers by column, and (scale, constant).
     index
         Indices that operations refer to by their offset.
-    masks
-        For windows along the last axis: 1 where a tap stays in its row, 0 where it leaves it.
     scratch
         Entries of the maps of one pair; the kernel's value ends up in entry `result`.
     counts
@@ -95,7 +98,6 @@ class BitPlan:
     table: NDArray[np.int64]
     numbers: NDArray[np.float64]
     index: NDArray[np.int32]
-    masks: NDArray[np.float64]
     scratch: int
     result: int
     counts: int

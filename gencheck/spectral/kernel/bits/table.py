@@ -15,19 +15,22 @@ from gencheck.spectral.kernel.bits.plan import (
     COUNT,
     DEPTH,
     DILATION,
+    FRESH,
     IN_ORDER,
     INNER,
     KERNEL,
     KIND,
-    MASKED,
     OFFSET,
     OUTER,
     PADDING,
     READ,
+    ROW_READ,
+    ROW_WRITTEN,
     SINGLE,
     SOURCE,
     STRIDE,
     TARGET,
+    WIDEST,
     WORD,
     WRITTEN,
 )
@@ -35,39 +38,32 @@ from gencheck.spectral.kernel.bits.plan import (
 
 @dataclass
 class Table:
-    """Operations collected, with the indices and masks that they refer to."""
+    """Operations collected, with the indices that they refer to."""
 
     rows: list[dict[int, int]] = field(default_factory=list)
     numbers: list[tuple[float, float]] = field(default_factory=list)
     index: list[Index] = field(default_factory=list)
     indexed: int = 0
-    masks: list[Index] = field(default_factory=list)
-    masked: int = 1
 
     def add(self, scale: float, constant: float, **columns: int) -> None:
         """Append one operation."""
         self.rows.append({COLUMNS[name]: value for name, value in columns.items()})
         self.numbers.append((scale, constant))
 
-    def mask(self, rows: int, size: int, shifts: list[int]) -> int:
-        """The offset of the masks of all taps over `rows` rows of `size` positions each."""
-        offset = self.masked
-        for shift in shifts:
-            reads = np.arange(size) + shift
-            inside = ((reads >= 0) & (reads < size)).astype(np.int64)
-            self.masks.append(np.tile(inside, rows))
-            self.masked += rows * size
-        return offset
-
     def mode(self, cells: Index, available: int) -> tuple[int, int]:
         """How the cells lie, and the offset of their index where one is needed."""
-        if np.array_equal(cells, np.arange(len(cells))):
+        if in_order(cells):
             return IN_ORDER, 0
         if available == 1:
             return SINGLE, 0
         self.index.append(cells)
         self.indexed += len(cells)
         return BY_INDEX, self.indexed - len(cells)
+
+
+def in_order(cells: Index) -> bool:
+    """True where the cells are the first ones, one after the other."""
+    return np.array_equal(cells, np.arange(len(cells)))
 
 
 COLUMNS = {
@@ -90,7 +86,9 @@ COLUMNS = {
     "stride": STRIDE,
     "padding": PADDING,
     "dilation": DILATION,
-    "masked": MASKED,
+    "row_read": ROW_READ,
+    "row_written": ROW_WRITTEN,
+    "fresh": FRESH,
 }
 
 
@@ -101,12 +99,13 @@ class Slots:
         self.last = {s: m for m, node in enumerate(program.maps) for s in node.sources}
         self.program = program
         self.at: dict[int, int] = {}
-        self.used: list[tuple[int, int, int]] = []
-        self.size = 1
+        # the first entries are zeros, for loops that read rows outside a grid
+        self.used: list[tuple[int, int, int]] = [(0, WIDEST, -2)]
+        self.size = WIDEST
 
     def take(self, position: int, cells: int) -> int:
         """The first gap that is large enough; entries start at multiples of 16."""
-        cells = -(-cells // 16) * 16
+        cells = -(-(cells + WIDEST) // 16) * 16
         start = 0
         for first, length, _ in sorted(self.used):
             if first - start >= cells:

@@ -76,24 +76,35 @@ def count_all(left, right):
 @compiled
 def weighted_bits(left, right, scale, carrier, target):
     """Target += scale · carrier · the bits that words share."""
+    real = carrier.dtype.type
     for p in range(target.shape[0]):
-        target[p] += scale * carrier[p] * np.int32(popcount(left[p] & right[p]))
+        # in the carrier's own type: a product with an integer would be formed in float64
+        target[p] += scale * carrier[p] * real(popcount(left[p] & right[p]))
+
+
+@compiled
+def begin_bits(left, right, scale, carrier, constant, target):
+    """Target = constant + scale · carrier · the bits that words share."""
+    real = carrier.dtype.type
+    for p in range(target.shape[0]):
+        target[p] = constant + scale * carrier[p] * real(popcount(left[p] & right[p]))
 
 
 @compiled
 def weighted_bits_at(left, right, scale, carrier, at, target):
     """Target += scale · carrier(at) · the bits that words share."""
+    real = carrier.dtype.type
     for p in range(target.shape[0]):
-        shared = np.int32(popcount(left[p] & right[p]))
-        target[p] += scale * carrier[at[p]] * shared
+        target[p] += scale * carrier[at[p]] * real(popcount(left[p] & right[p]))
 
 
 @compiled
 def weighted_total(left, right, carrier):
     """Σ carrier · the bits that words share."""
-    total = carrier[0] * 0
+    real = carrier.dtype.type
+    total = real(0)
     for p in range(carrier.shape[0]):
-        total += carrier[p] * np.int32(popcount(left[p] & right[p]))
+        total += carrier[p] * real(popcount(left[p] & right[p]))
     return total
 
 
@@ -102,6 +113,13 @@ def copied(counts, overlaps):
     """Overlaps = counts, as real numbers."""
     for p in range(overlaps.shape[0]):
         overlaps[p] = counts[p]
+
+
+@compiled
+def begin_product(left, right, scale, constant, target):
+    """Target = constant + scale · left · right."""
+    for p in range(target.shape[0]):
+        target[p] = constant + scale * (left[p] * right[p])
 
 
 @compiled
@@ -140,10 +158,10 @@ def plus(scale, overlaps, target):
 
 
 @compiled
-def plus_masked(scale, source, mask, target):
-    """Target += scale · mask · source."""
+def begin(scale, constant, overlaps, target):
+    """Target = constant + scale · overlaps."""
     for p in range(target.shape[0]):
-        target[p] += scale * mask[p] * source[p]
+        target[p] = constant + scale * overlaps[p]
 
 
 @compiled
@@ -163,88 +181,10 @@ def total(overlaps):
 
 
 @compiled
-def box3(source, target, far, scale, constant):
-    """Windows of three that stay in the grid or leave it by one, `far` entries apart, in one pass."""
-    end = target.shape[0]
-    before, here, after = source[: end - 2 * far], source[far : end - far], source[2 * far : end]
-    inner = target[far : end - far]
-    for p in range(inner.shape[0]):
-        inner[p] = constant + scale * (before[p] + here[p] + after[p])
-    for p in range(far):
-        target[p] = constant + scale * (source[p] + source[far + p])
-        target[end - far + p] = constant + scale * (
-            source[end - far + p] + source[end - 2 * far + p]
-        )
-
-
-@compiled
-def box3_masked(source, target, left, right, scale, constant):
-    """`box3` along rows that lie side by side; the masks are 0 where a neighbour is another row's."""
-    end = target.shape[0]
-    before, here, after = source[: end - 2], source[1 : end - 1], source[2:end]
-    from_left, from_right, inner = left[1 : end - 1], right[1 : end - 1], target[1 : end - 1]
-    for p in range(inner.shape[0]):
-        inner[p] = constant + scale * (
-            from_left[p] * before[p] + here[p] + from_right[p] * after[p]
-        )
-    target[0] = constant + scale * (source[0] + right[0] * source[1])
-    target[end - 1] = constant + scale * (source[end - 1] + left[end - 1] * source[end - 2])
-
-
-@compiled
-def box5(source, target, far, scale, constant):
-    """Windows of five, `far` entries apart, those inside the grid: the ends are left to the caller."""
-    end = target.shape[0]
-    first, second, third = source[: end - 4 * far], source[far : end - 3 * far], source[2 * far :]
-    fourth, fifth, inner = source[3 * far :], source[4 * far :], target[2 * far : end - 2 * far]
-    for p in range(inner.shape[0]):
-        inner[p] = constant + scale * (first[p] + second[p] + third[p] + fourth[p] + fifth[p])
-
-
-@compiled
-def ends5(source, target, far, scale, constant):
-    """The two windows at each end of `box5`."""
-    end = target.shape[0]
-    for p in range(far):
-        a, b, c, d = source[p], source[far + p], source[2 * far + p], source[3 * far + p]
-        target[p] = constant + scale * (a + b + c)
-        target[far + p] = constant + scale * (a + b + c + d)
-        q = end - far + p
-        a, b, c, d = source[q], source[q - far], source[q - 2 * far], source[q - 3 * far]
-        target[q] = constant + scale * (a + b + c)
-        target[q - far] = constant + scale * (a + b + c + d)
-
-
-@compiled
-def box5_rows(source, target, width, scale, constant):
-    """`box5` along each of the rows that lie side by side."""
-    box5(source, target, 1, scale, constant)
-    for start in range(0, target.shape[0], width):
-        ends5(source[start : start + width], target[start : start + width], 1, scale, constant)
-
-
-@compiled
 def plus_every(scale, source, stride, target):
     """Target += scale · every so many-th entry of the source."""
     for p in range(target.shape[0]):
         target[p] += scale * source[p * stride]
-
-
-@compiled
-def halved(source, target):
-    """The sums of neighbours in twos."""
-    for p in range(target.shape[0]):
-        target[p] = source[2 * p] + source[2 * p + 1]
-
-
-@compiled
-def shortened(source, side, target):
-    """The sums of neighbours, `side` at a time."""
-    for p in range(target.shape[0]):
-        total = source[side * p]
-        for d in range(1, side):
-            total += source[side * p + d]
-        target[p] = total
 
 
 @compiled
