@@ -13,6 +13,7 @@ from gencheck.audit.result import Direction, ItemShare
 from gencheck.network.program import Program
 from gencheck.spectral.beta1.energy import coordinate_energy
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # The items that the direction is projected on: this share of all, at most so many. A pair of items
 # takes fifteen times as long here as in the Gram matrix (float64, and a derivative), thirty-five times
@@ -56,7 +57,7 @@ def largest_shares(question: Question, moments: Moments) -> tuple[ItemShare, ...
 
 def top_direction(
     question: Question,
-    program: Program,
+    kernel: PathKernel,
     factors: Factors,
     moments: Moments,
     picture: Picture | None,
@@ -68,8 +69,6 @@ def top_direction(
 
     Parameters
     ----------
-    program
-        Of the path kernel.
     picture
         How the coordinates lie in a picture, if they do.
     """
@@ -80,12 +79,12 @@ def top_direction(
     # A u = β1 u says that u = Σ_i a_i z_i with a_i proportional to d_i (z_i·u)
     parts = (weights * products).abs()
     total = len(products)
-    count = direction_items(program, total)
+    count = direction_items(kernel.windows, total)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     parts[order[: count // 2]] = torch.inf
     chosen = parts.argsort(descending=True, stable=True)[:count].sort().values
     found = coordinate_energy(
-        program, factors.taken(chosen), products[chosen], moments.exponent, question.progress
+        kernel, factors.taken(chosen), products[chosen], moments.exponent, question.progress
     )
     return Direction(
         energy=tuple(found.coordinates.tolist()),

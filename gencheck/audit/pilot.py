@@ -274,7 +274,7 @@ class Pilot:
     def _projected(self, count: int) -> float:
         factors = self.features.factors.taken(torch.arange(max(1, count)))
         products = torch.ones(factors.count, dtype=torch.float64)
-        return self._timed(lambda: coordinate_energy(self.kernel.windows, factors, products, 0))[1]
+        return self._timed(lambda: coordinate_energy(self.kernel, factors, products, 0))[1]
 
     def _timed(self, call: Callable[[], T]) -> tuple[T, float]:
         """What `call` returns, and the seconds until the device has done it."""

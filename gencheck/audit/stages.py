@@ -34,4 +34,4 @@ def direction_of(
     """Where on the input β1's direction lies."""
     stored = question.sample.stored_shape if question.model.head is None else None
     picture = picture_of(question.network.input_shape, stored)
-    return top_direction(question, kernel.windows, features.factors, moments, picture)
+    return top_direction(question, kernel, features.factors, moments, picture)

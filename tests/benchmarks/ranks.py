@@ -1,14 +1,14 @@
 """Two processes of one thread against one process of one thread, on one machine.
 
     GENCHECK_DATA=FOLDER OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m tests.benchmarks.ranks \\
-        [--items 10000] [--relabellings 200] [--repeats 1]
+        [--network dense] [--items 10000] [--relabellings 200] [--repeats 1]
 
-784-256-256-10 and MNIST, half of the items the sample. The two take turns in the same processes: an audit
-that all share, then one that the first does alone while the others wait. Of each stage the least seconds
-of the repeats, after one without relabellings that is not counted: on the clock, and of the processor,
-where the rank that took the most counts. The second kind leaves out waiting for other ranks, and what
-other programs take of a busy machine. What every process does for itself (starting, importing torch,
-reading files) is timed apart.
+784-256-256-10 or, with `--network lenet`, a LeNet-like network, and MNIST, half of the items the
+sample. The two take turns in the same processes: an audit that all share, then one that the first does
+alone while the others wait. Of each stage the least seconds of the repeats, after one without
+relabellings that is not counted: on the clock, and of the processor, where the rank that took the most
+counts. The second kind leaves out waiting for other ranks, and what other programs take of a busy
+machine. What every process does for itself (starting, importing torch, reading files) is timed apart.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from gencheck.audit.question import Labelled
 from gencheck.audit.ranks import ALONE, ProcessRanks, Ranks
 from gencheck.audit.run import _Clock, audit
 from gencheck.cli.launch import launch
+from tests.architectures import lenet_like
 from tests.benchmarks.plan import fully_connected, mnist
 
 Seconds = dict[str, float]
@@ -44,10 +45,15 @@ class _Both(_Clock):
         _Both.processor[name] = time.process_time() - started
 
 
-def audited(items: int, relabellings: int, ranks: Ranks) -> tuple[Seconds, Seconds]:
+def audited(network: str, items: int, relabellings: int, ranks: Ranks) -> tuple[Seconds, Seconds]:
     """Of each stage: on the clock, and of this process's processor."""
     x, y = mnist(items)
-    model, half = model_of_module(fully_connected(), [(784,)]), items // 2
+    if network == "lenet":
+        x = x.reshape(-1, 1, 28, 28)
+    # the same weights in every process
+    torch.manual_seed(0)
+    module = lenet_like().eval() if network == "lenet" else fully_connected()
+    model, half = model_of_module(module, [tuple(x.shape[1:])]), items // 2
     parts = Labelled(x[:half], y[:half]), Labelled(x[half:], y[half:])
     options = AuditOptions(permutations=relabellings)
     _Both.processor = {}
@@ -70,22 +76,23 @@ def least(runs: list[Seconds]) -> Seconds:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--network", choices=("dense", "lenet"), default="dense")
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--relabellings", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    own, size = launch(), (arguments.items, arguments.relabellings)
+    own, work = launch(), (arguments.network, arguments.items)
     started = time.process_time()
     ranks = ProcessRanks(own.rank, own.size, "cpu", own.local_size)
     # loops are compiled or read from their cache, and memory is touched
     for each in (ranks, ALONE):
-        audited(arguments.items, 0, each)
+        audited(*work, 0, each)
     runs: list[list[Seconds]] = [[], [], [], []]
     for _ in range(arguments.repeats):
-        clock, processor = audited(*size, ranks)
+        clock, processor = audited(*work, arguments.relabellings, ranks)
         shared = clock, most(processor)
-        alone = audited(*size, ALONE) if own.rank == 0 else shared
+        alone = audited(*work, arguments.relabellings, ALONE) if own.rank == 0 else shared
         dist.barrier()
         for kept, taken in zip(runs, (*alone, *shared), strict=True):
             kept.append(taken)

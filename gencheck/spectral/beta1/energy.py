@@ -1,6 +1,7 @@
 """Where on the input a direction of path space lies: its squared length by input coordinate."""
 
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from math import isqrt
 
 import numpy as np
@@ -11,7 +12,9 @@ from gencheck.network.program import Batch, Collapse, Program, Slide
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.evaluate import map_exponents
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 from gencheck.spectral.kernel.strip_factors import StripFactors, strip_factors
+from gencheck.spectral.ranks import LANES, Ranks, dealt
 
 # Bytes of maps and overlaps that one step holds: all of them are kept for the derivative. Larger
 # steps get their memory from the system page by page, which costs more than the arithmetic.
@@ -19,6 +22,9 @@ _STEP_BYTES = 2**26
 
 # Rows of a step at most: larger products are no quicker.
 _STEP_ROWS = 256
+
+# Rows and columns of a tile of their kernel: so many tiles that ranks can share them.
+_TILE = 128
 
 # Directions of the items' span whose share of its largest eigenvalue is below this, or below the
 # precision of the run that found u, are left out: rounding would decide them.
@@ -48,7 +54,7 @@ class CoordinateEnergy:
 
 
 def coordinate_energy(
-    program: Program,
+    kernel: PathKernel,
     factors: Factors,
     products: Tensor,
     exponent: int,
@@ -61,28 +67,32 @@ def coordinate_energy(
 
         Σ_{p from j} (Pu)_p² = ∂/∂t_j Σ_ii′ b_i b_i′ K_ii′(t),
 
-    so one backward pass through the program of the kernel gives all coordinates, exactly.
+    so one backward pass through the program of the kernel gives all coordinates, exactly. Blocks of pairs
+    are dealt to the kernel's ranks.
 
     Parameters
     ----------
+    kernel
+        The path kernel, whose program is differentiated.
     factors
         Of the items that span, M of them.
     products
         z_i·u of these items, shape (M,), ``2**(exponent / 2)`` times smaller than they are.
     """
     wide = replace(factors, items=factors.items.double(), placed={})
-    run = _DifferentiableKernel(program, wide)
-    progress.start("direction", run.steps, "blocks")
-    kernel = run.kernel()
-    values, vectors = torch.linalg.eigh(kernel)
+    run = _DifferentiableKernel(kernel.windows, wide)
+    options = replace(kernel.options, tile=_TILE, storage="memory")
+    outputs = products.new_empty(0)
+    gram = replace(kernel, options=options).gram(PathFeatures(wide, outputs))
+    whole = gram.dense() * 2.0 ** (gram.exponent - run.exponent)
+    values, vectors = torch.linalg.eigh(whole)
     cut = max(_DIRECTION, torch.finfo(factors.items.dtype).eps)
     kept = values > cut * values[-1].clamp(min=0)
     basis = vectors[:, kept]
-    scaled = products.to(kernel) * 2.0 ** ((exponent - run.exponent) / 2)
+    scaled = products.to(whole) * 2.0 ** ((exponent - run.exponent) / 2)
     rotated = basis.T @ scaled
     captured = float((rotated.square() / values[kept]).sum())
-    coordinates = run.energy(basis @ (rotated / values[kept]), progress).cpu()
-    progress.finish()
+    coordinates = run.energy(basis @ (rotated / values[kept]), kernel.ranks, progress).cpu()
     return CoordinateEnergy(
         coordinates=coordinates,
         elsewhere=max(captured - float(coordinates.sum()), 0.0),
@@ -105,46 +115,49 @@ class _DifferentiableKernel:
         side = max(1, min(side, _STEP_ROWS))
         starts = range(0, factors.count, side)
         self.strips = [slice(start, min(start + side, factors.count)) for start in starts]
+        self._kept: dict[int, StripFactors] = {}
 
     @property
     def exponent(self) -> int:
         """The power of two left out of the kernel."""
         return self.exponents[-1]
 
-    @property
-    def steps(self) -> int:
-        """Blocks of pairs on and above the diagonal."""
-        return len(self.strips) * (len(self.strips) + 1) // 2
+    def energy(self, combination: Tensor, ranks: Ranks, progress: Progress) -> Tensor:
+        """∂/∂t of Σ_ii′ b_i b_i′ K_ii′(t) at t = 1, in true units of a kernel scaled by 2**-exponent."""
+        # blocks of pairs on and above the diagonal
+        steps = list(combinations_with_replacement(self.strips, 2))
+        lanes = dealt(len(steps), min(LANES, len(steps)))
+        own = sum(len(lanes[lane]) for lane in ranks.share(len(lanes)))
+        progress.start("direction", own, "blocks")
 
-    def kernel(self) -> Tensor:
-        """``2**-exponent`` K of all items, shape (M, M)."""
-        out = self.factors.items.new_empty((self.factors.count, self.factors.count))
-        with torch.no_grad():
-            for first, rows in enumerate(self.strips):
-                left = strip_factors(self.program, self.factors, rows)
-                for columns in self.strips[first:]:
-                    right = strip_factors(self.program, self.factors, columns)
-                    block = self._run(left, right, None)
-                    out[rows, columns] = block
-                    out[columns, rows] = block.T
-        return out
-
-    def energy(self, combination: Tensor, progress: Progress) -> Tensor:
-        """∂/∂t of Σ_ii′ b_i b_i′ K_ii′(t) at t = 1, in true units of a kernel scaled like `kernel`."""
-        worth = self.factors.items.new_ones(self.factors.items.shape[1]).requires_grad_()
-        for first, rows in enumerate(self.strips):
-            left = strip_factors(self.program, self.factors, rows)
-            for columns in self.strips[first:]:
-                right = strip_factors(self.program, self.factors, columns)
-                block = self._run(left, right, worth)
+        def of_lane(lane: int) -> Tensor:
+            worth = self.factors.items.new_ones(self.factors.items.shape[1]).requires_grad_()
+            for step in lanes[lane]:
+                rows, columns = steps[step]
+                block = self._run(self._strip(rows), self._strip(columns), worth)
                 # a block above the diagonal stands for its mirror image too
                 twice = 1.0 if columns == rows else 2.0
                 (twice * (combination[rows] @ block @ combination[columns])).backward()
                 progress.advance(1)
-        assert worth.grad is not None
-        return worth.grad
+            assert worth.grad is not None
+            return worth.grad
 
-    def _run(self, left: StripFactors, right: StripFactors, worth: Tensor | None) -> Tensor:
+        found = ranks.summed(len(lanes), of_lane, self.factors.items[0])
+        progress.finish()
+        return found
+
+    def _strip(self, rows: slice) -> StripFactors:
+        """The factors of some items; those of the last two are kept."""
+        if rows.start not in self._kept:
+            if len(self._kept) == 2:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[rows.start] = strip_factors(self.program, self.factors, rows)
+        else:
+            # the one that was read last goes last
+            self._kept[rows.start] = self._kept.pop(rows.start)
+        return self._kept[rows.start]
+
+    def _run(self, left: StripFactors, right: StripFactors, worth: Tensor) -> Tensor:
         made: list[Tensor] = []
         for position, node in enumerate(self.program.maps):
             if isinstance(node, Collapse):
@@ -166,7 +179,7 @@ class _DifferentiableKernel:
         made: list[Tensor],
         left: StripFactors,
         right: StripFactors,
-        worth: Tensor | None,
+        worth: Tensor,
     ) -> Tensor:
         like = self.factors.items
         pairs = (
@@ -198,17 +211,17 @@ class _DifferentiableKernel:
         return out + self._scale(None, position) if node.bias else out
 
 
-def _overlaps(batch: Batch, left: Tensor, right: Tensor, worth: Tensor | None) -> Tensor:
+def _overlaps(batch: Batch, left: Tensor, right: Tensor, worth: Tensor) -> Tensor:
     if not batch.vocabulary:
         return _worth(batch, left, worth) @ right.transpose(1, 2)
     equal = (left == right.transpose(1, 2)).to(left)
-    return equal if worth is None else equal * worth[torch.from_numpy(batch.births), None]
+    return equal * worth[torch.from_numpy(batch.births), None]
 
 
-def _worth(batch: Batch, factors: Tensor, worth: Tensor | None) -> Tensor:
+def _worth(batch: Batch, factors: Tensor, worth: Tensor) -> Tensor:
     """The factors with each input coordinate multiplied by its worth t_j."""
     inputs = [column for column in batch.columns if column.node == 0]
-    if worth is None or not inputs:
+    if not inputs:
         return factors
     (column,) = inputs
     index = np.where(column.index < 0, len(worth), column.index)
