@@ -16,8 +16,8 @@ from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # The items that the direction is projected on: this share of all, at most so many. A pair of items
-# takes fifteen times as long here as in the Gram matrix (float64, and a derivative), thirty-five times
-# where that counts bits, so that the direction costs less than the matrix did.
+# takes a few times as long here as in the Gram matrix (float64, and a derivative), forty times where
+# that counts bits, so that the direction costs less than the matrix did.
 _SHARE, _MOST = 1 / 7, 1024
 # More where their kernels take so few operations that it makes no difference, fewer beyond so many.
 _CHEAP, _OPERATIONS = 2e8, 2e10

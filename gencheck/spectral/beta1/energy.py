@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck.network.program import Batch, Collapse, Program, Slide
+from gencheck.network.program import Batch, Program, Slide
+from gencheck.network.windows import Index
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.evaluate import map_exponents
 from gencheck.spectral.kernel.factors import Factors
@@ -16,8 +17,8 @@ from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 from gencheck.spectral.kernel.strip_factors import StripFactors, strip_factors
 from gencheck.spectral.ranks import LANES, Ranks, dealt
 
-# Bytes of maps and overlaps that one step holds: all of them are kept for the derivative. Larger
-# steps get their memory from the system page by page, which costs more than the arithmetic.
+# Bytes of maps and overlaps that one step holds. Larger steps get their memory from the system page by
+# page, which costs more than the arithmetic.
 _STEP_BYTES = 2**26
 
 # Rows of a step at most: larger products are no quicker.
@@ -80,7 +81,7 @@ def coordinate_energy(
         z_i·u of these items, shape (M,), ``2**(exponent / 2)`` times smaller than they are.
     """
     wide = replace(factors, items=factors.items.double(), placed={})
-    run = _DifferentiableKernel(kernel.windows, wide)
+    run = _Adjoints(kernel.windows, wide)
     options = replace(kernel.options, tile=_TILE, storage="memory")
     outputs = products.new_empty(0)
     gram = replace(kernel, options=options).gram(PathFeatures(wide, outputs))
@@ -101,17 +102,18 @@ def coordinate_energy(
     )
 
 
-class _DifferentiableKernel:
-    """The program of the kernel in operations that torch differentiates, step by step of pairs."""
+class _Adjoints:
+    """∂/∂t of the kernel's values, step by step of pairs, by one pass backwards through its program.
+
+    A path starts at one input coordinate or at none, so that K is linear in t, and the derivative by a
+    map does not depend on what its cells are: no pass forwards is needed.
+    """
 
     def __init__(self, program: Program, factors: Factors) -> None:
         self.program, self.factors = program, factors
         self.exponents = map_exponents(program, factors, min(factors.count, _STEP_ROWS))
-        held = sum(
-            node.cells + sum(2 * batch.blocks for batch in getattr(node, "batches", ()))
-            for node in program.maps
-        )
-        side = isqrt(_STEP_BYTES // (8 * held))
+        widest = max(batch.blocks for _, _, batch in program.batches())
+        side = isqrt(_STEP_BYTES // (8 * (program.live_cells + 2 * widest)))
         side = max(1, min(side, _STEP_ROWS))
         starts = range(0, factors.count, side)
         self.strips = [slice(start, min(start + side, factors.count)) for start in starts]
@@ -131,16 +133,16 @@ class _DifferentiableKernel:
         progress.start("direction", own, "blocks")
 
         def of_lane(lane: int) -> Tensor:
-            worth = self.factors.items.new_ones(self.factors.items.shape[1]).requires_grad_()
-            for step in lanes[lane]:
-                rows, columns = steps[step]
-                block = self._run(self._strip(rows), self._strip(columns), worth)
+            like = self.factors.items
+            # the last entry is that of what pads blocks
+            found = like.new_zeros(like.shape[1] + 1)
+            for rows, columns in (steps[step] for step in lanes[lane]):
                 # a block above the diagonal stands for its mirror image too
                 twice = 1.0 if columns == rows else 2.0
-                (twice * (combination[rows] @ block @ combination[columns])).backward()
+                worth = twice * torch.outer(combination[rows], combination[columns])
+                self._add(worth, self._strip(rows), self._strip(columns), found)
                 progress.advance(1)
-            assert worth.grad is not None
-            return worth.grad
+            return found[:-1]
 
         found = ranks.summed(len(lanes), of_lane, self.factors.items[0])
         progress.finish()
@@ -148,82 +150,101 @@ class _DifferentiableKernel:
 
     def _strip(self, rows: slice) -> StripFactors:
         """The factors of some items; those of the last two are kept."""
-        if rows.start not in self._kept:
-            if len(self._kept) == 2:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[rows.start] = strip_factors(self.program, self.factors, rows)
-        else:
-            # the one that was read last goes last
-            self._kept[rows.start] = self._kept.pop(rows.start)
-        return self._kept[rows.start]
+        made = self._kept.pop(rows.start, None)
+        if made is None:
+            made = strip_factors(self.program, self.factors, rows)
+        self._kept[rows.start] = made
+        if len(self._kept) > 2:
+            self._kept.pop(next(iter(self._kept)))
+        return made
 
-    def _run(self, left: StripFactors, right: StripFactors, worth: Tensor) -> Tensor:
-        made: list[Tensor] = []
-        for position, node in enumerate(self.program.maps):
-            if isinstance(node, Collapse):
-                made.append(
-                    self._collapse(position, node, made, left=left, right=right, worth=worth)
-                )
-            else:
-                made.append(self._slide(position, node, made[node.source]))
-        return made[-1][0]
-
-    def _scale(self, source: int | None, position: int) -> float:
-        base = 0 if source is None else self.exponents[source]
-        return 2.0 ** (base - self.exponents[position])
-
-    def _collapse(
-        self,
-        position: int,
-        node: Collapse,
-        made: list[Tensor],
-        left: StripFactors,
-        right: StripFactors,
-        worth: Tensor,
-    ) -> Tensor:
-        like = self.factors.items
-        pairs = (
-            next(iter(left.values())).shape[1],
-            next(iter(right.values())).shape[1],
-        )
-        bias = self._scale(None, position) if node.bias else 0.0
-        out = like.new_full((node.cells, *pairs), bias)
-        for number, batch in enumerate(node.batches):
-            key = (position, number)
-            if batch.columns:
-                part = _overlaps(batch, left[key], right[key], worth)
-            else:
-                counts = torch.from_numpy(batch.counts).to(like)
-                part = counts[:, None, None].expand(-1, *pairs)
-            part = part * (self._scale(batch.carrier, position) * batch.repeat)
-            if batch.carrier is not None:
-                part = part * made[batch.carrier][torch.from_numpy(batch.at).to(like.device)]
-            out = out.index_add(0, torch.from_numpy(batch.cells).to(like.device), part)
-        return out
-
-    def _slide(self, position: int, node: Slide, source: Tensor) -> Tensor:
-        padded = torch.cat([source, source.new_zeros((1, *source.shape[1:]))])
-        reads = torch.from_numpy(np.where(node.reads < 0, len(source), node.reads))
-        out = padded[reads[:, 0].to(source.device)]
-        for tap in range(1, reads.shape[1]):
-            out = out + padded[reads[:, tap].to(source.device)]
-        out = out * self._scale(node.source, position)
-        return out + self._scale(None, position) if node.bias else out
+    def _add(self, worth: Tensor, left: StripFactors, right: StripFactors, found: Tensor) -> None:
+        """found[j] += Σ_ii′ worth_ii′ ∂K_ii′/∂t_j."""
+        maps = self.program.maps
+        adjoints: dict[int, Tensor] = {len(maps) - 1: worth[None]}
+        for position in reversed(range(len(maps))):
+            node, own = maps[position], adjoints.pop(position, None)
+            if own is None:
+                # no path goes on from here
+                continue
+            if isinstance(node, Slide):
+                scale = 2.0 ** (self.exponents[node.source] - self.exponents[position])
+                spread = _spread(node, own).mul_(scale)
+                before = adjoints.get(node.source)
+                adjoints[node.source] = spread if before is None else before.add_(spread)
+                continue
+            for number, batch in enumerate(node.batches):
+                base = 0 if batch.carrier is None else self.exponents[batch.carrier]
+                scale = 2.0 ** (base - self.exponents[position]) * batch.repeat
+                factors = left.get((position, number)), right.get((position, number))
+                if batch.carrier is None:
+                    _start(batch, own, factors, scale, found)
+                    continue
+                if batch.carrier not in adjoints:
+                    cells = maps[batch.carrier].cells
+                    adjoints[batch.carrier] = own.new_zeros((cells, *own.shape[1:]))
+                _pass_on(batch, own, factors, scale, adjoints[batch.carrier])
 
 
-def _overlaps(batch: Batch, left: Tensor, right: Tensor, worth: Tensor) -> Tensor:
-    if not batch.vocabulary:
-        return _worth(batch, left, worth) @ right.transpose(1, 2)
-    equal = (left == right.transpose(1, 2)).to(left)
-    return equal * worth[torch.from_numpy(batch.births), None]
+_Pair = tuple[Tensor | None, Tensor | None]
 
 
-def _worth(batch: Batch, factors: Tensor, worth: Tensor) -> Tensor:
-    """The factors with each input coordinate multiplied by its worth t_j."""
+def _pass_on(batch: Batch, own: Tensor, factors: _Pair, scale: float, carrier: Tensor) -> None:
+    """What a batch adds to the derivative by its carrier's cells."""
+    left, right = factors
+    worth = _cells(own, batch.cells)
+    if left is None or right is None:
+        part = worth * torch.from_numpy(batch.counts).to(own)[:, None, None]
+    else:
+        part = (left @ right.transpose(1, 2)).mul_(worth)
+    if _is_whole(batch.at, len(carrier)):
+        carrier.add_(part, alpha=scale)
+    else:
+        carrier.index_add_(0, torch.from_numpy(batch.at).to(own.device), part, alpha=scale)
+
+
+def _start(batch: Batch, own: Tensor, factors: _Pair, scale: float, found: Tensor) -> None:
+    """What a batch whose paths start in it adds to the derivative by the input coordinates."""
+    left, right = factors
     inputs = [column for column in batch.columns if column.node == 0]
-    if not inputs:
-        return factors
-    (column,) = inputs
-    index = np.where(column.index < 0, len(worth), column.index)
-    padded = torch.nn.functional.pad(worth, (0, 1))
-    return factors * padded[torch.from_numpy(index).to(worth.device)][:, None, :]
+    if left is None or right is None or not inputs:
+        return
+    worth = _cells(own, batch.cells)
+    if batch.vocabulary:
+        parts = (worth * (left == right.transpose(1, 2))).sum((1, 2))[:, None]
+        index = batch.births
+    else:
+        (column,) = inputs
+        parts, index = (left * (worth @ right)).sum(1), column.index
+    index = np.where(index < 0, len(found) - 1, index)
+    places = torch.from_numpy(index).to(found.device).flatten()
+    found.index_add_(0, places, parts.flatten(), alpha=scale)
+
+
+def _cells(own: Tensor, cells: Index) -> Tensor:
+    """Some cells of a map, or the map itself where they are all of them in order."""
+    return own if _is_whole(cells, len(own)) else own[torch.from_numpy(cells).to(own.device)]
+
+
+def _is_whole(cells: Index, count: int) -> bool:
+    return np.array_equal(cells, np.arange(count))
+
+
+def _spread(node: Slide, own: Tensor) -> Tensor:
+    """Σ over the windows that read a cell, for each cell of the source: axis by axis."""
+    windows, pairs = node.windows, own.shape[1:]
+    grid = own.view(node.groups, *windows.out, *pairs)
+    for axis, size in enumerate(windows.extent):
+        shape = list(grid.shape)
+        shape[axis + 1] = size
+        wide = grid.new_zeros(shape)
+        for tap in range(windows.kernel[axis]):
+            reads = windows.reads(axis, tap)
+            inside = np.flatnonzero((reads >= 0) & (reads < size))
+            if len(inside):
+                count, first = len(inside), int(reads[inside[0]])
+                stop = first + windows.stride[axis] * (count - 1) + 1
+                target = wide.movedim(axis + 1, 0)[first : stop : windows.stride[axis]]
+                target += grid.movedim(axis + 1, 0)[int(inside[0]) : int(inside[0]) + count]
+        grid = wide
+    return grid.reshape(-1, *pairs)
