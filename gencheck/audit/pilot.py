@@ -258,9 +258,11 @@ class Pilot:
         options = replace(self.question.options, beta2_budget=tried)
         part = replace(self.question, options=options)
         sup, seconds = self._timed(lambda: sup_norms_of(part, self.kernel, self.features))
+        # outputs are dealt out
+        shares = min(self.full.ranks.size, len(sup.lower))
         if not sup.exact:
-            return seconds + asked - tried
-        return min(seconds * self.full.count / part.count, max(seconds, asked))
+            return (seconds + asked - tried) / shares
+        return min(seconds * self.full.count / part.count, max(seconds, asked)) / shares
 
     def _direction(self) -> float:
         """Pairs of the items that the direction is projected on; what they are makes no difference."""
@@ -269,7 +271,7 @@ class Pilot:
         # the first finds where everything lies; the others tell pairs from what is done once
         _, once, whole = (self._projected(count) for count in (2, most // 3, most))
         each = max(0.0, whole - once) / (most**2 - (most // 3) ** 2)
-        return whole + each * (items**2 - most**2)
+        return whole + each * (items**2 / self.full.ranks.size - most**2)
 
     def _projected(self, count: int) -> float:
         factors = self.features.factors.taken(torch.arange(max(1, count)))

@@ -25,6 +25,7 @@ def sup_norms_of(question: Question, kernel: PathKernel, features: PathFeatures)
         seed=question.options.seed,
         progress=question.progress,
         deadline=Deadline(seconds),
+        ranks=kernel.ranks,
     )
 
 

@@ -5,7 +5,7 @@ few, and is bracketed by the best path found and by norms that bound every entry
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor
@@ -15,13 +15,10 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta2.branch import BranchAndBound
 from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.enumeration import BLOCK_ENTRIES, blocks, enumerated, restricted
-from gencheck.spectral.beta2.paths import (
-    Path,
-    PathSpace,
-    unmerged_path_count,
-)
+from gencheck.spectral.beta2.paths import Path, PathSpace, Step, unmerged_path_count
 from gencheck.spectral.beta2.search import best_path
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.ranks import ALONE, Ranks
 
 # Seconds of budget are operations at this rate, so that the result of a machine that keeps up with it
 # does not depend on how fast it is; on another the clock ends the search, and the result says so.
@@ -77,6 +74,7 @@ def sup_norms(
     seed: int = 0,
     progress: Progress = SILENT,
     deadline: Deadline | None = None,
+    ranks: Ranks = ALONE,
 ) -> SupNorm:
     """‖v_k‖_∞ = max_p |Σ_i c_ik z_p(x_i)| for every column k of `coefficients`.
 
@@ -97,37 +95,47 @@ def sup_norms(
         Seeds the random starts of the search where enumeration is too long.
     deadline
         When to stop with what has been found, whatever operations are left; none by default.
+    ranks
+        Who searches which outputs; all of them have what was found.
     """
     outputs = range(coefficients.shape[1])
+    own = ranks.share(len(outputs))
     deadline = deadline or Deadline(math.inf)
     counting = deadline.share(1 / 4)
     flops = _enumeration_flops(program, factors, coefficients, budget, counting)
     search = _Search(flops, budget, len(outputs), gates_lie_in_unit_interval)
-    progress.start("beta2", len(outputs), "outputs")
-    found: list[tuple[float, Path]] = []
-    upper: list[float] = []
-    struck = counting.struck
-    for k in outputs:
+    progress.start("beta2", len(own), "outputs")
+    # of each output: a lower and an upper end, and whether the clock ended a search
+    ends = torch.zeros((3, len(outputs)), dtype=torch.float64, device=factors.items.device)
+    paths: dict[int, Path] = {}
+    for k in own:
         # built anew for each output: together they could take more memory than the data
         space, weights = restricted(program, factors, coefficients[:, k])
-        own = deadline.share(1 / (len(outputs) - k))
-        value, path, end = search.of(space, weights, seed + k, own)
-        struck = struck or own.struck
-        found.append((value, path))
-        upper.append(max(value, end))
+        time = deadline.share(1 / (own.stop - k))
+        value, paths[k], end = search.of(space, weights, seed + k, time)
+        ends[:, k] = ends.new_tensor([value, max(value, end), float(time.struck)])
         progress.advance(1)
     progress.finish()
-    lower = [value for value, _ in found]
-    output = max(range(len(lower)), key=lower.__getitem__)
+    lower, upper, struck = ranks.joined(ends).tolist()
+    output = max(outputs, key=lower.__getitem__)
     return SupNorm(
         lower=lower,
         upper=upper,
         exact=lower == upper,
         output=output,
-        path=found[output][1],
+        path=_shared_path(paths.get(output), ranks, ends),
         flops=flops,
-        stopped_by_clock=struck and lower != upper,
+        stopped_by_clock=(counting.struck or any(struck)) and lower != upper,
     )
+
+
+def _shared_path(own: Path | None, ranks: Ranks, like: Tensor) -> Path:
+    """The path that one rank has, on every rank."""
+    count = int(ranks.joined(torch.tensor([len(own or ())], device=like.device)))
+    if count == 0:
+        return ()
+    steps = torch.tensor([astuple(step) for step in own or ()] or [(0,) * 4] * count)
+    return tuple(Step(*step) for step in ranks.joined(steps.to(like.device)).tolist())
 
 
 @dataclass(frozen=True)
