@@ -71,8 +71,9 @@ CASES: dict[str, Case] = {
     "784-256-256-10": (fully_connected, mnist, 25000, AuditOptions()),
     "784-256-256-10, p-values": (fully_connected, mnist, 5000, AuditOptions(permutations=200)),
     "784-256-256-10, recomputed": (fully_connected, mnist, 6000, AuditOptions(gram="recompute")),
-    "LeNet-like, bits": (lenet, digits, 2000, AuditOptions(executor="bits")),
-    "ResNet-20": (lambda: initialised("resnet20"), cifar, 300, AuditOptions()),
+    "LeNet-like": (lenet, digits, 5000, AuditOptions()),
+    "LeNet-like, minutes": (lenet, digits, 10000, AuditOptions()),
+    "ResNet-20": (lambda: initialised("resnet20"), cifar, 1500, AuditOptions()),
     "ViT-tiny": (vit_tiny, cifar, 350, AuditOptions()),
 }
 
