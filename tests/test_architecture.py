@@ -108,6 +108,38 @@ def test_sizes() -> None:
     assert not long
 
 
+# Lines of a function after its signature and its docstring.
+BODY = 60
+
+
+def long_bodies(text: str) -> dict[str, int]:
+    """The functions of a module's text whose bodies have more lines, and how many."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[ast.get_docstring(node) is not None :]
+            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            if lines > BODY:
+                found[node.name] = lines
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_bodies_are_short(path: Path) -> None:
+    assert not long_bodies(path.read_text(encoding="utf-8"))
+
+
+def test_long_bodies_are_found() -> None:
+    described = 'def f(\n    x,\n):\n    """A line.\n\n    And another.\n    """\n'
+    lines = "    x + 1\n" * BODY
+    assert not long_bodies(described + lines)
+    assert long_bodies(f"{described}{lines}    return x\n") == {"f": BODY + 1}
+    method = (
+        f"class A:\n    def g(self, x):\n        return [\n{lines.replace('1', '1,')}        ]\n"
+    )
+    assert long_bodies(method) == {"g": BODY + 2}
+
+
 # Callables that take any number of values of one kind, which no swap can hurt.
 ANY_NUMBER = {"Group", "nn.Sequential", "zip"}
 

@@ -40,28 +40,7 @@ def pac_bayes_row(
     study: Study, prior: list[Tensor] | None, steps: int, draws: int, progress: Progress
 ) -> TheoryRow:
     """The PAC-Bayes bound of the Gibbs classifier around the weights."""
-    mean = "zero" if prior is None else "the weights of --prior"
-    row = TheoryRow(
-        name="pac-bayes",
-        subject="0-1 risk of the randomised classifier",
-        source=PAC_BAYES_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption(
-                f"the prior's mean ({mean}) was fixed before the sample was seen",
-                True if prior is None else None,
-            ),
-            Assumption(
-                "the draws that sample its error share no random number with those that fitted it",
-                True,
-            ),
-            Assumption(
-                "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
-                not has_trained_slope(study.network),
-            ),
-        ),
-        sample_error=study.sample_error,
-    )
+    row = _pac_bayes_head(study, prior)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     facts = gibbs_facts(
@@ -101,6 +80,32 @@ def pac_bayes_row(
             "prior_variance": facts.prior_variance,
             "prior_price": price,
         },
+    )
+
+
+def _pac_bayes_head(study: Study, prior: list[Tensor] | None) -> TheoryRow:
+    """The theory and what it assumes, without a figure."""
+    mean = "zero" if prior is None else "the weights of --prior"
+    return TheoryRow(
+        name="pac-bayes",
+        subject="0-1 risk of the randomised classifier",
+        source=PAC_BAYES_SOURCE,
+        assumptions=(
+            INDEPENDENT,
+            Assumption(
+                f"the prior's mean ({mean}) was fixed before the sample was seen",
+                True if prior is None else None,
+            ),
+            Assumption(
+                "the draws that sample its error share no random number with those that fitted it",
+                True,
+            ),
+            Assumption(
+                "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
+                not has_trained_slope(study.network),
+            ),
+        ),
+        sample_error=study.sample_error,
     )
 
 
