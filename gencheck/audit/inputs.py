@@ -1,15 +1,14 @@
 """A case for the audit: one checkpoint and one data set, opened and brought together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from gencheck.audit.model import AuditedModel, load_model
 from gencheck.audit.question import Labelled
-from gencheck.audit.selection import DataSelection, select_splits
+from gencheck.audit.selection import DataSelection, ModelSelection, select_splits
 from gencheck.audit.two_classes import as_two_classes
 from gencheck.errors import InputError
 from gencheck.load.digest import sha256_of
@@ -32,34 +31,9 @@ class AuditInputs:
 
 
 def open_inputs(
-    checkpoint: Path,
-    factory: str | None,
-    selection: DataSelection,
-    dtype: torch.dtype,
-    from_layer: str | None = None,
-    gates: Path | None = None,
-    gates_independent: bool = False,
-    *,
-    key: str | None = None,
-    output: str | None = None,
+    chosen: ModelSelection, selection: DataSelection, dtype: torch.dtype
 ) -> AuditInputs:
     """The model and the data of one audit, with everything that is needed to repeat it.
-
-    Parameters
-    ----------
-    checkpoint
-        A checkpoint file, a Hugging Face folder, or the folder of a two-phase run: its two programs,
-        and as the sample the items of its freeze phase where the data are the run's own.
-    from_layer
-        Audit the tail of the model from this layer on.
-    gates
-        The checkpoint that decides the gates; to name it is to declare that it saw neither set.
-    gates_independent
-        Declared by the user: the gates saw neither set.
-    key
-        The key that the weights stand under, where a checkpoint holds several state dicts.
-    output
-        The name or number of the output to audit, where the forward returns several.
 
     Raises
     ------
@@ -67,38 +41,55 @@ def open_inputs(
         As the readers raise them.
     """
     run, notes = None, []
-    gates_independent = gates_independent or gates is not None
-    if checkpoint.is_dir() and not is_pretrained_folder(checkpoint):
-        found = _run_of(checkpoint, gates)
-        checkpoint, gates = found.weights, found.gates
+    independent = chosen.gates_independent or chosen.gates is not None
+    if chosen.checkpoint.is_dir() and not is_pretrained_folder(chosen.checkpoint):
+        found = _run_of(chosen)
+        chosen = replace(chosen, checkpoint=found.weights, gates=found.gates)
         if found.trained_on(sha256_of(selection.path)):
-            run, gates_independent = found, True
+            run, independent = found, True
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(selection, run)
-    stored = tuple(sample.items.shape[1:])
-    model = load_model(
-        checkpoint, factory, candidate_shapes(stored), from_layer, gates, key=key, output=output
-    )
-    task = task_of(sample, selection.task)
-    if task == "classification" and model.network.output_count == 1:
-        model = as_two_classes(model)
+    model, task = model_for(chosen, sample, selection.task)
     labelled, steps = labelled_items((sample, reference), model, task, dtype, selection)
-    steps = [*notes, *steps]
+    gates = chosen.gates
     return AuditInputs(
         model=model,
         sample=labelled[0],
         reference=labelled[1],
         task=task,
-        record=input_record(checkpoint, factory, selection, steps, model)
+        record=input_record(chosen, selection, [*notes, *steps], model)
         | {
-            "key": key,
-            "output": output,
-            "from": from_layer,
+            "key": chosen.key,
+            "output": chosen.output,
+            "from": chosen.from_layer,
             "gates": None if gates is None else {"path": str(gates), "sha256": sha256_of(gates)},
-            "gates_independent": gates_independent,
+            "gates_independent": independent,
         },
-        gates_independent=gates_independent,
+        gates_independent=independent,
     )
+
+
+def model_for(chosen: ModelSelection, sample: Split, task: str) -> tuple[AuditedModel, str]:
+    """The model that takes the sample's items, and what their targets mean: `task` where it is not auto.
+
+    Raises
+    ------
+    InputError, UnsupportedModel, MissingDependency
+        As the reader raises them.
+    """
+    model = load_model(
+        chosen.checkpoint,
+        chosen.factory,
+        candidate_shapes(tuple(sample.items.shape[1:])),
+        chosen.from_layer,
+        chosen.gates,
+        key=chosen.key,
+        output=chosen.output,
+    )
+    task = task_of(sample, task)
+    if task == "classification" and model.network.output_count == 1:
+        model = as_two_classes(model)
+    return model, task
 
 
 def labelled_items(
@@ -137,28 +128,25 @@ def labelled_items(
     return labelled, steps
 
 
-def _run_of(folder: Path, gates: Path | None) -> RunFolder:
-    if gates is not None:
+def _run_of(chosen: ModelSelection) -> RunFolder:
+    if chosen.gates is not None:
         raise InputError(
             where="--gates",
-            found=f"{gates}, beside the folder {folder}, which has gates of its own",
+            found=f"{chosen.gates}, beside the folder {chosen.checkpoint}, which has gates of its own",
             required="--gates only with a checkpoint file",
         )
-    return read_run_folder(folder)
+    return read_run_folder(chosen.checkpoint)
 
 
 def input_record(
-    checkpoint: Path,
-    factory: str | None,
-    selection: DataSelection,
-    steps: list[str],
-    model: AuditedModel,
+    chosen: ModelSelection, selection: DataSelection, steps: list[str], model: AuditedModel
 ) -> dict[str, Any]:
     """What repeats the choice of model and data: paths with digests, options, steps, assumptions."""
+    checkpoint = chosen.checkpoint
     other = selection.reference
     return {
         "checkpoint": {"path": str(checkpoint), "sha256": sha256_of(checkpoint)},
-        "model": factory,
+        "model": chosen.factory,
         "data": {"path": str(selection.path), "sha256": sha256_of(selection.path)},
         "reference": None if other is None else {"path": str(other), "sha256": sha256_of(other)},
         "holdout": selection.holdout,

@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 
-from gencheck.audit.inputs import input_record, labelled_items
-from gencheck.audit.model import AuditedModel, load_model
+from gencheck.audit.inputs import input_record, labelled_items, model_for
+from gencheck.audit.model import AuditedModel
 from gencheck.audit.question import Labelled
-from gencheck.audit.selection import DataSelection, select_splits
-from gencheck.audit.two_classes import as_two_classes
+from gencheck.audit.selection import DataSelection, ModelSelection, select_splits
 from gencheck.errors import InputError
 from gencheck.load.digest import sha256_of
-from gencheck.load.prepare import candidate_shapes, task_of
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,10 @@ class RankInputs:
 
 
 def open_candidates(
-    checkpoint: Path,
-    factory: str | None,
+    chosen: ModelSelection,
     candidates: Sequence[Path],
     selection: DataSelection,
     dtype: torch.dtype,
-    *,
-    from_layer: str | None = None,
-    key: str | None = None,
 ) -> RankInputs:
     """One model, candidate data sets by the names of their files, and the reference of `selection`.
 
@@ -48,23 +42,19 @@ def open_candidates(
     names = [str(path) for path in candidates]
     if len(set(names)) < len(names):
         raise InputError(where="CANDIDATE", found="the same file twice", required="different files")
-    chosen = [replace(selection, path=path) for path in candidates]
-    splits = [select_splits(each) for each in chosen]
-    shapes = candidate_shapes(tuple(splits[0][1].items.shape[1:]))
-    model = load_model(checkpoint, factory, shapes, from_layer, key=key)
-    task = task_of(splits[0][1], selection.task)
-    if task == "classification" and model.network.output_count == 1:
-        model = as_two_classes(model)
+    selections = [replace(selection, path=path) for path in candidates]
+    splits = [select_splits(each) for each in selections]
+    model, task = model_for(chosen, splits[0][1], selection.task)
     # the reference is one file under one seed: the same items beside every candidate
     ordered = [*(sample for sample, _ in splits), splits[0][1]]
     labelled, steps = labelled_items(ordered, model, task, dtype, selection)
-    record = input_record(checkpoint, factory, chosen[0], steps, model)
-    files = [{"path": str(path), "sha256": sha256_of(path)} for path in candidates]
+    record = input_record(chosen, selections[0], steps, model)
     del record["data"]
+    files = [{"path": str(path), "sha256": sha256_of(path)} for path in candidates]
     return RankInputs(
         model=model,
         candidates=dict(zip(names, labelled, strict=False)),
         reference=labelled[-1],
         task=task,
-        record=record | {"candidates": files, "key": key, "from": from_layer},
+        record=record | {"candidates": files, "key": chosen.key, "from": chosen.from_layer},
     )

@@ -1,4 +1,4 @@
-"""Which items of which files are the sample and the reference of an audit."""
+"""Which model an audit is about, and which items of which files are its sample and its reference."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,43 @@ from gencheck.load.prepare import held_out, shuffled
 from gencheck.load.resize import Resize
 from gencheck.load.run_folder import RunFolder, positions_of
 from gencheck.load.split import Rows, Split, Transform
+
+
+@dataclass(frozen=True)
+class ModelSelection:
+    """Which model, from which files.
+
+    Attributes
+    ----------
+    checkpoint
+        A checkpoint file, a Hugging Face folder, or the folder of a two-phase run: its two programs,
+        and as the sample the items of its freeze phase where the data are the run's own.
+    factory
+        ``MODULE:FACTORY`` for a state dict that is no plain chain of Linear weights.
+    from_layer
+        The tail of the model from this layer on.
+    key
+        The key that the weights stand under, where a checkpoint holds several state dicts.
+    output
+        The name or number of the output to audit, where the forward returns several.
+    gates
+        The checkpoint that decides the gates; to name it is to declare that it saw neither set.
+    gates_independent
+        Declared by the user: the gates saw neither set.
+    """
+
+    checkpoint: Path
+    factory: str | None = None
+    from_layer: str | None = None
+    key: str | None = None
+    output: str | None = None
+    gates: Path | None = None
+    gates_independent: bool = False
+
+    @property
+    def gates_may_be_independent(self) -> bool:
+        """True where they are declared so; of a run's folder its data tell, once they are read."""
+        return self.gates_independent or self.gates is not None or self.checkpoint.is_dir()
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """`gencheck compare`: what each theory of generalization certifies for a checkpoint and its data."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gencheck.cli.audit_choices import audit_options, data_selection
 from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
@@ -31,7 +31,7 @@ from gencheck.cli.options import (
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:
-    from gencheck.audit.selection import DataSelection
+    from gencheck.audit.selection import DataSelection, ModelSelection
     from gencheck.comparison.run import ComparisonOptions
 
 
@@ -120,14 +120,16 @@ def compare(
 
     Example: gencheck compare model.pt2 data.npz
     """
-    from gencheck.audit.selection import DataSelection
-    from gencheck.load.normalise import normalisation
-    from gencheck.load.resize import resize_of
+    from gencheck.arguments import log_of_count
+    from gencheck.audit.selection import ModelSelection
+    from gencheck.comparison.run import ComparisonOptions
     from gencheck.report.compare import compare_body
     from gencheck.report.json import document
 
-    selection = DataSelection(
-        path=data,
+    selection = data_selection(
+        data,
+        normalise,
+        resize,
         reference=reference,
         holdout=holdout,
         x_key=x_key,
@@ -136,64 +138,27 @@ def compare(
         seed=seed,
         task=task,
         transform=transform,
-        normalise=normalisation(normalise),
-        resize=resize_of(resize),
     )
-    level = delta_of(delta, confidence)
-    options = replace(
-        _options(
-            level,
-            n_models,
-            steps=posterior_steps,
-            draws=posterior_draws,
-            device=device,
-            dtype=dtype,
-            seed=seed,
-        ),
+    options = ComparisonOptions(
+        delta=delta_of(delta, confidence),
+        log_models=log_of_count("--n-models", n_models),
+        posterior_steps=posterior_steps,
+        posterior_draws=posterior_draws,
+        audit=audit_options(device, dtype, seed=seed, beta2_budget=_BETA2_SECONDS),
         input_range=input_range,
         estimates=estimates,
     )
-    result, inputs = _run(checkpoint, model, selection, prior, options, key=key, output=output_name)
+    chosen = ModelSelection(checkpoint, model, key=key, output=output_name)
+    result, inputs = _run(chosen, selection, prior, options)
     inputs |= {"n_models": n_models, "device": options.audit.device, "dtype": dtype}
     deliver(document("compare", inputs, compare_body(result), None), as_json, output, report)
 
 
-def _options(
-    delta: float,
-    n_models: str,
-    steps: int,
-    draws: int,
-    device: str,
-    dtype: str,
-    seed: int,
-) -> "ComparisonOptions":
-    from gencheck.arguments import log_of_count
-
-    log_models = log_of_count("--n-models", n_models)
-    import torch
-
-    from gencheck.audit.options import AuditOptions
-    from gencheck.cli.devices import chosen_device
-    from gencheck.comparison.run import ComparisonOptions
-
-    audit = AuditOptions(
-        device=chosen_device(device),
-        dtype=getattr(torch, dtype),
-        seed=seed,
-        beta2_budget=_BETA2_SECONDS,
-    )
-    return ComparisonOptions(delta, log_models, steps, draws, audit)
-
-
 def _run(
-    checkpoint: Path,
-    model: str | None,
+    chosen: "ModelSelection",
     selection: "DataSelection",
     prior: Path | None,
     options: "ComparisonOptions",
-    *,
-    key: str | None,
-    output: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     from gencheck.audit.inputs import open_inputs
     from gencheck.cli.progress_bar import ProgressBars
@@ -202,11 +167,9 @@ def _run(
     from gencheck.load.digest import sha256_of
 
     _require_classification(selection.task)
-    opened = open_inputs(checkpoint, model, selection, options.audit.dtype, key=key, output=output)
+    opened = open_inputs(chosen, selection, options.audit.dtype)
     _require_classification(opened.task)
-    mean = None
-    if prior is not None:
-        mean = prior_network(prior, model, opened.model, key=key, output=output)
+    mean = None if prior is None else prior_network(prior, chosen, opened.model)
     result = compared(
         opened.model,
         opened.sample,

@@ -1,12 +1,16 @@
 """`gencheck concentrate`: how concentrated a data set is under a checkpoint."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from gencheck.arguments import require_between
+from gencheck.cli.audit_choices import audit_options, data_selection
+from gencheck.cli.concentrate_audit import rounds_of, run_audit
+from gencheck.cli.concentrate_delivery import Delivery, deliver_audit, deliver_plan
+from gencheck.cli.concentrate_gate import Limits
 from gencheck.cli.options import (
     AsJson,
     Confidence,
@@ -215,21 +219,25 @@ def concentrate(
 
     Example: gencheck concentrate model.pt2 data.npz --min-p-value 0.05
     """
-    from gencheck.arguments import require_between
     from gencheck.audit.certificate_request import certificate_request
-    from gencheck.audit.selection import DataSelection
-    from gencheck.cli.concentrate_audit import audit_options, rounds_of, run_audit
-    from gencheck.cli.concentrate_delivery import Delivery, deliver_audit, deliver_plan
-    from gencheck.cli.concentrate_gate import Limits
-    from gencheck.load.normalise import normalisation
-    from gencheck.load.resize import resize_of
+    from gencheck.audit.selection import ModelSelection
 
-    # of a run's folder it is known only once its data have been compared
-    independent = gates_independent or gates is not None or checkpoint.is_dir()
+    chosen = ModelSelection(
+        checkpoint=checkpoint,
+        factory=model,
+        from_layer=from_layer,
+        key=key,
+        output=output_name,
+        gates=gates,
+        gates_independent=gates_independent,
+    )
+    independent = chosen.gates_may_be_independent
     probability = confidence_of(delta, confidence)
     request = certificate_request(certify, probability, input_range, target_range, independent)
-    selection = DataSelection(
-        path=data,
+    selection = data_selection(
+        data,
+        normalise,
+        resize,
         reference=reference,
         holdout=holdout,
         x_key=x_key,
@@ -238,20 +246,19 @@ def concentrate(
         seed=seed,
         task=task,
         transform=transform,
-        normalise=normalisation(normalise),
-        resize=resize_of(resize),
     )
     options = audit_options(
-        device=device,
-        dtype=dtype,
+        device,
+        dtype,
+        memory,
         batch_size=batch_size,
         tile=tile,
-        memory=memory,
-        beta2_budget=beta2_budget,
+        beta2_budget=require_between("--beta2-budget", beta2_budget, 0),
         seed=seed,
         cache=cache,
         gram=gram,
         executor=executor,
+        certificate=request,
         permutations=rounds_of(permutations, landmarks),
         beta2_permutation_budget=beta2_permutation_budget,
         landmarks=landmarks,
@@ -266,21 +273,7 @@ def concentrate(
         min_p_value=min_p_value,
     )
     limits.require(options.permutations)
-    require_between("--beta2-budget", beta2_budget, 0)
-    options = replace(options, certificate=request)
-    run = partial(
-        run_audit,
-        checkpoint=checkpoint,
-        model=model,
-        from_layer=from_layer,
-        selection=selection,
-        options=options,
-        gates=gates,
-        gates_independent=gates_independent,
-        key=key,
-        output=output_name,
-        vocabulary=vocabulary,
-    )
+    run = partial(run_audit, chosen, selection, options, vocabulary)
     where = Delivery(as_json, output, report)
     if plan:
         deliver_plan(run, where)

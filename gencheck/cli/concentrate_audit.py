@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from gencheck.audit.options import AuditOptions
     from gencheck.audit.question import Question
+    from gencheck.audit.selection import DataSelection, ModelSelection
     from gencheck.load.vocabulary import Vocabulary
 
 
@@ -19,28 +20,6 @@ Result = TypeVar("Result")
 def rounds_of(asked: int | None, landmarks: int | None) -> int:
     """How often items are relabelled; landmarks have no Gram matrix to do it with."""
     return asked if asked is not None else 200 if landmarks is None else 0
-
-
-def audit_options(device: str, dtype: str, memory: str | None, **others: Any) -> "AuditOptions":
-    """The options of the audit, from the words of the command line.
-
-    Raises
-    ------
-    InputError
-        The device is not there, or the memory is no amount.
-    """
-    import torch
-
-    from gencheck.audit.options import AuditOptions
-    from gencheck.cli.devices import chosen_device
-    from gencheck.memory import parse_bytes
-
-    return AuditOptions(
-        device=chosen_device(device),
-        dtype=getattr(torch, dtype),
-        memory=None if memory is None else parse_bytes(memory),
-        **others,
-    )
 
 
 def _words(path: Path | None, checkpoint: Path, text: bool) -> "Vocabulary | None":
@@ -67,18 +46,11 @@ def _words(path: Path | None, checkpoint: Path, text: bool) -> "Vocabulary | Non
 
 
 def run_audit(
-    measure: "Callable[[Question, float], Result]",
-    checkpoint: Path,
-    model: str | None,
-    from_layer: str | None,
-    selection: Any,
+    chosen: "ModelSelection",
+    selection: "DataSelection",
     options: "AuditOptions",
-    gates: Path | None,
-    gates_independent: bool,
-    *,
-    key: str | None,
-    output: str | None,
-    vocabulary: Path | None = None,
+    vocabulary: Path | None,
+    measure: "Callable[[Question, float], Result]",
 ) -> "tuple[Result, dict[str, Any]]":
     """Open model and data, `measure` as `audit_of` or `plan_audit` does, and record what went in.
 
@@ -99,18 +71,8 @@ def run_audit(
     started = time.perf_counter()
     with shared(options.device, options.landmarks) as ranks:
         with memory_limit(options.memory):
-            opened = open_inputs(
-                checkpoint,
-                model,
-                selection,
-                options.dtype,
-                from_layer=from_layer,
-                gates=gates,
-                gates_independent=gates_independent,
-                key=key,
-                output=output,
-            )
-        words = _words(vocabulary, checkpoint, opened.model.whole_numbers)
+            opened = open_inputs(chosen, selection, options.dtype)
+        words = _words(vocabulary, chosen.checkpoint, opened.model.whole_numbers)
         options = replace(options, gates_independent=opened.gates_independent, vocabulary=words)
         if options.certificate is not None:
             require_independent_gates(opened.gates_independent)

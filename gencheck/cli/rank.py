@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gencheck.cli.audit_choices import audit_options, data_selection
 from gencheck.cli.deliver import deliver
 from gencheck.cli.options import (
     AsJson,
@@ -24,6 +25,8 @@ from gencheck.cli.options import (
     XKey,
     YKey,
 )
+from gencheck.cli.sharing import shared
+from gencheck.progress import SILENT
 
 
 def rank(
@@ -81,35 +84,22 @@ def rank(
 
     Example: gencheck rank model.pt2 a.npz b.npz --reference test.npz
     """
-    import torch
-
-    from gencheck.audit.options import AuditOptions
     from gencheck.audit.rank import rank as ranking
     from gencheck.audit.rank_inputs import open_candidates
     from gencheck.audit.ranks import require_same
-    from gencheck.audit.selection import DataSelection
-    from gencheck.cli.devices import chosen_device
+    from gencheck.audit.selection import ModelSelection
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.cli.sharing import shared
-    from gencheck.load.normalise import normalisation
-    from gencheck.load.resize import resize_of
-    from gencheck.memory import parse_bytes
-    from gencheck.progress import SILENT
     from gencheck.report.json import document
     from gencheck.report.rank import rank_body, require_candidate, require_first_check
 
-    names = [str(path) for path in candidates]
-    require_candidate(require_first, names)
-    options = AuditOptions(
-        device=chosen_device(device),
-        dtype=getattr(torch, dtype),
-        memory=None if memory is None else parse_bytes(memory),
-        seed=seed,
-        permutations=permutations,
-        gates_independent=True,
+    require_candidate(require_first, [str(path) for path in candidates])
+    options = audit_options(
+        device, dtype, memory, seed=seed, permutations=permutations, gates_independent=True
     )
-    selection = DataSelection(
-        path=candidates[0],
+    selection = data_selection(
+        candidates[0],
+        normalise,
+        resize,
         reference=reference,
         x_key=x_key,
         y_key=y_key,
@@ -117,13 +107,10 @@ def rank(
         seed=seed,
         task=task,
         transform=transform,
-        normalise=normalisation(normalise),
-        resize=resize_of(resize),
     )
+    chosen = ModelSelection(checkpoint, model, from_layer=from_layer, key=key)
     with shared(options.device) as ranks:
-        opened = open_candidates(
-            checkpoint, model, candidates, selection, options.dtype, from_layer=from_layer, key=key
-        )
+        opened = open_candidates(chosen, candidates, selection, options.dtype)
         require_same(ranks, opened.record, (*opened.candidates.values(), opened.reference), options)
         found = ranking(
             opened.model,

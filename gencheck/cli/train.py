@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gencheck.arguments import require_between
 from gencheck.cli.deliver import deliver
+from gencheck.cli.devices import chosen_device
 from gencheck.cli.launch import launch
 from gencheck.cli.options import (
     AsJson,
@@ -19,7 +21,10 @@ from gencheck.cli.options import (
     XKey,
     share,
 )
+from gencheck.cli.sharing import shared
 from gencheck.errors import InputError
+from gencheck.memory import memory_limit, parse_bytes
+from gencheck.progress import SILENT
 
 if TYPE_CHECKING:
     from gencheck.training.loop import Training
@@ -136,12 +141,7 @@ def train(
 
     Example: gencheck train --data digits.npz --arch mlp:64,64 --two-phase --alpha 0.2 --out run
     """
-    from gencheck.arguments import require_between
-    from gencheck.cli.devices import chosen_device
     from gencheck.cli.progress_bar import ProgressBars
-    from gencheck.cli.sharing import shared
-    from gencheck.memory import memory_limit, parse_bytes
-    from gencheck.progress import SILENT
     from gencheck.report.limits import maximum_check, report_of
     from gencheck.report.train import write_record
     from gencheck.training.loop import Training

@@ -160,23 +160,17 @@ def val_bound(
     Example: gencheck val-bound --m-val 10000 --n-models 1e9 --delta 0.1 --val-error 0.02
     """
     from gencheck.guarantees.evidence import ValidationRequest
-    from gencheck.guarantees.validation import (
-        items_that_would_pass,
-        refuse_gate_on_a_p_value,
-        validation_result,
-    )
+    from gencheck.guarantees.validation import validation_result
     from gencheck.report.json import document
-    from gencheck.report.limits import LimitReport, maximum_check, report_of
-    from gencheck.report.val_bound import group_checks, val_bound_body, val_bound_inputs
+    from gencheck.report.val_bound import val_bound_body, val_bound_gate, val_bound_inputs
 
-    level = delta_of(delta, confidence)
     request = ValidationRequest(
         m_val=m_val,
         n_models=n_models,
         log_n_models=log_n_models,
         adaptive_rounds=adaptive_rounds,
         scores_per_round=scores_per_round,
-        delta=level,
+        delta=delta_of(delta, confidence),
         val_error=_error(val_error, val_accuracy, loss_range),
         c=c,
         gamma2=gamma2,
@@ -205,17 +199,8 @@ def val_bound(
         target=target,
     )
     result = validation_result(request)
-    certified = result.certified
-    refuse_gate_on_a_p_value(result, max_risk)
-    risk = None if certified is None else certified.risk
     body = val_bound_body(result, max_group_risk)
-    checks = (
-        *maximum_check("max-risk", max_risk, risk),
-        *group_checks(body | {"evaluated_at": {"delta": level}}, max_group_risk),
-    )
-    gate = report_of(checks)
-    if max_risk is not None and not checks[0].passed:
-        gate = LimitReport(checks, items_that_would_pass(result, max_risk))
+    gate = val_bound_gate(request, result, body, max_risk)
     doc = document(
         "val-bound",
         val_bound_inputs(request, result) | {"val_accuracy": val_accuracy, "max_risk": max_risk},

@@ -6,21 +6,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gencheck.bounds.classical import (
-    ROBUSTNESS_SOURCE,
-    STABILITY_SOURCE,
-    robustness_bound,
-    stability_bound,
-)
+from gencheck.bounds.classical import robustness_bound, stability_bound
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.bounds.pac_bayes import SOURCE as PAC_BAYES_SOURCE
 from gencheck.bounds.pac_bayes import log_prior_price, pac_bayes_bound
-from gencheck.comparison.measures.capacity import has_trained_slope
 from gencheck.comparison.measures.estimates import cell_variation, last_layer_stability, sharpness
 from gencheck.comparison.measures.margins import margins_of, ramp_losses
 from gencheck.comparison.measures.posterior import gibbs_facts
-from gencheck.comparison.result import Assumption, TheoryRow
-from gencheck.comparison.study import INDEPENDENT, Study, uncovered
+from gencheck.comparison.result import TheoryRow
+from gencheck.comparison.study import Study
+from gencheck.comparison.theories import head_of, pac_bayes_head, uncovered
 from gencheck.network.algebra import NumericAlgebra
 from gencheck.network.interpret import interpret
 from gencheck.network.ir import Network
@@ -40,28 +34,7 @@ def pac_bayes_row(
     study: Study, prior: list[Tensor] | None, steps: int, draws: int, progress: Progress
 ) -> TheoryRow:
     """The PAC-Bayes bound of the Gibbs classifier around the weights."""
-    mean = "zero" if prior is None else "the weights of --prior"
-    row = TheoryRow(
-        name="pac-bayes",
-        subject="0-1 risk of the randomised classifier",
-        source=PAC_BAYES_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption(
-                f"the prior's mean ({mean}) was fixed before the sample was seen",
-                True if prior is None else None,
-            ),
-            Assumption(
-                "the draws that sample its error share no random number with those that fitted it",
-                True,
-            ),
-            Assumption(
-                "all trained numbers are drawn from the posterior (slopes of PReLU are not)",
-                not has_trained_slope(study.network),
-            ),
-        ),
-        sample_error=study.sample_error,
-    )
+    row = pac_bayes_head(study, own_prior=prior is not None)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     facts = gibbs_facts(
@@ -106,18 +79,7 @@ def pac_bayes_row(
 
 def stability_row(study: Study) -> TheoryRow:
     """Uniform stability, estimated for the refit of the last layer."""
-    row = TheoryRow(
-        name="uniform-stability",
-        subject="0-1 risk of the refitted last layer",
-        source=STABILITY_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption("β bounds every change (here the largest over pairs of the sample)", False),
-            Assumption("the layers before the last do not depend on the sample", False),
-        ),
-        sample_error=study.sample_error,
-        is_bound=False,
-    )
+    row = head_of("uniform-stability", study)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     features = torch.cat(
@@ -156,17 +118,8 @@ def robustness_row(study: Study) -> TheoryRow:
     bound = robustness_bound(
         study.margin_loss(gamma), facts.variation, facts.cells, study.m, study.delta
     )
-    return TheoryRow(
-        name="robustness",
-        subject="0-1 risk",
-        source=ROBUSTNESS_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption("ε bounds every variation in a cell (here the largest seen)", False),
-            Assumption("the margin was fixed before (here the sample's median)", False),
-        ),
-        sample_error=study.sample_error,
-        is_bound=False,
+    return replace(
+        head_of("robustness", study),
         measure=Magnitude.of(facts.variation),
         unit="ε, at least, in ramp loss",
         risk=Magnitude.of(bound.risk),
@@ -181,14 +134,7 @@ def robustness_row(study: Study) -> TheoryRow:
 
 def sharpness_row(study: Study, progress: Progress) -> TheoryRow:
     """Sharpness: an estimate of the loss around the weights, no bound on a risk."""
-    row = TheoryRow(
-        name="sharpness",
-        subject="loss around the weights",
-        source="Keskar et al. 2017 (the measure); Dinh et al. 2017 (not invariant to rescaling)",
-        assumptions=(Assumption("the worst neighbour was found (here by ascent)", False),),
-        sample_error=study.sample_error,
-        is_bound=False,
-    )
+    row = head_of("sharpness", study)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     items, labels = study.sample[:_ASCENT_ITEMS], study.sample_labels[:_ASCENT_ITEMS]

@@ -4,22 +4,19 @@ import math
 from dataclasses import replace
 
 from gencheck.audit.result import ConcentrationResult
-from gencheck.bounds.concentrated import SOURCE as CONCENTRATION_SOURCE
 from gencheck.bounds.grid import grid_index, log_grid_price
 from gencheck.bounds.magnitude import Magnitude
-from gencheck.bounds.margin import SOURCE as MARGIN_SOURCE
 from gencheck.bounds.margin import independent_bound
 from gencheck.bounds.validation import Evidence, certified_bound
-from gencheck.bounds.vc import SOURCE as VC_SOURCE
 from gencheck.bounds.vc import vc_bound, vc_dimension
 from gencheck.comparison.measures.capacity import layer_counts, uncounted_by_vc
-from gencheck.comparison.result import Assumption, TheoryRow
-from gencheck.comparison.study import INDEPENDENT, PER_OCTAVE, Study, uncovered
+from gencheck.comparison.result import TheoryRow
+from gencheck.comparison.study import PER_OCTAVE, Study
+from gencheck.comparison.theories import head_of, uncovered
 from gencheck.network.algebra import log2_l2_squared, logits
 from gencheck.network.innerproducts import squared_feature_norms
 
 _NORM_STEPS = 8
-_GATES = "the gates are independent of the sample (two-phase training)"
 
 
 def validation_row(study: Study, log_models: float) -> TheoryRow:
@@ -27,17 +24,9 @@ def validation_row(study: Study, log_models: float) -> TheoryRow:
     n = len(study.reference)
     evidence = Evidence(n, study.reference_error, True)
     bound = certified_bound(evidence, log_models - math.log(study.delta))
-    return TheoryRow(
-        name="validation",
-        subject="0-1 risk",
+    return replace(
+        head_of("validation", study),
         source=bound.source,
-        assumptions=(
-            Assumption("the items of the reference are independent draws", None),
-            Assumption(
-                "they neither trained the model nor chose it among more than |F| models", None
-            ),
-        ),
-        sample_error=study.sample_error,
         constants={"m_val": n, "errors": evidence.count, "log_n_models": log_models},
         measure=Magnitude.of(study.reference_error),
         unit="0-1 error on the reference",
@@ -49,14 +38,7 @@ def concentration_row(
     study: Study, audited: ConcentrationResult | None, reason: str | None
 ) -> TheoryRow:
     """The data-dependent bound, estimated: the reference stands in for the distribution."""
-    row = TheoryRow(
-        name="data-dependent",
-        subject="0-1 error on the reference",
-        source=CONCENTRATION_SOURCE,
-        assumptions=(Assumption("the reference is the distribution (it stands in for it)", False),),
-        sample_error=study.sample_error,
-        is_bound=False,
-    )
+    row = head_of("data-dependent", study)
     if audited is None:
         return replace(row, reason=reason)
     value = audited.tightest.value
@@ -80,29 +62,15 @@ def concentration_row(
 
 def certified_concentration_row(study: Study) -> TheoryRow:
     """The data-dependent bound, certified: nothing, for gates that the sample trained."""
-    return TheoryRow(
-        name="data-dependent-certified",
-        subject="0-1 risk",
-        source=CONCENTRATION_SOURCE,
-        assumptions=(INDEPENDENT, Assumption(_GATES, False)),
-        sample_error=study.sample_error,
+    return replace(
+        head_of("data-dependent-certified", study),
         reason="one checkpoint: its gates saw the sample; certifying needs a two-phase checkpoint",
     )
 
 
 def independent_row(study: Study) -> TheoryRow:
     """The data-independent bound at the best margin of the grid, as if the gates were independent."""
-    row = TheoryRow(
-        name="data-independent",
-        subject="0-1 risk",
-        source=MARGIN_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption("C_sigma ≥ √E‖z‖² (here its estimate on the sample)", False),
-            Assumption(_GATES, False),
-        ),
-        sample_error=study.sample_error,
-    )
+    row = head_of("data-independent", study)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     c_sigma = _feature_size(study)
@@ -159,17 +127,7 @@ def _feature_size(study: Study) -> Magnitude:
 
 def vc_row(study: Study) -> TheoryRow:
     """The VC bound of the architecture."""
-    row = TheoryRow(
-        name="vc",
-        subject="0-1 risk",
-        source=VC_SOURCE,
-        assumptions=(
-            INDEPENDENT,
-            Assumption("the architecture was fixed before the sample was seen", None),
-            Assumption("piecewise linear units, each a function of one sum", True),
-        ),
-        sample_error=study.sample_error,
-    )
+    row = head_of("vc", study)
     reason = study.other_gates or uncounted_by_vc(study.network)
     if reason is not None:
         return uncovered(row, reason)

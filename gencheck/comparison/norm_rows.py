@@ -7,13 +7,10 @@ from math import prod
 from gencheck.bounds.grid import grid_index, log_grid_price
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.bounds.path_norm_margin import (
-    CHAIN_SOURCE,
-    GRAPH_SOURCE,
     chain_rademacher,
     graph_complexity,
     graph_expected_gap,
 )
-from gencheck.bounds.spectral_margin import SOURCE as SPECTRAL_SOURCE
 from gencheck.bounds.spectral_margin import spectral_complexity, spectral_margin_rademacher
 from gencheck.comparison.measures.capacity import graph_counts, has_bias, uncovered_by_graph_bound
 from gencheck.comparison.measures.layers import (
@@ -24,32 +21,18 @@ from gencheck.comparison.measures.layers import (
     homogeneous_lipschitz,
     homogeneous_norms,
 )
-from gencheck.comparison.result import Assumption, TheoryRow
-from gencheck.comparison.study import (
-    INDEPENDENT,
-    MarginChoice,
-    Study,
-    least_over_margins,
-    uncovered,
-)
+from gencheck.comparison.result import TheoryRow
+from gencheck.comparison.study import MarginChoice, Study, least_over_margins
+from gencheck.comparison.theories import graph_head, head_of, uncovered
 from gencheck.network.algebra import log2_l1
 
 # Norms are rounded up to grids this fine.
 _PATH_NORM_STEPS = 8
-_HOMOGENEOUS = "a chain of layers and elementwise, positive homogeneous 1-Lipschitz units"
-_GRAPH = "a graph of ReLU, identity and max-pool units"
-_CHAIN = "the network is a chain of linear layers and maps that are Lipschitz with 0 at 0"
 
 
 def chain_rademacher_row(study: Study) -> TheoryRow:
     """Rademacher complexity through the ℓ1 path norm of a chain of layers."""
-    row = TheoryRow(
-        name="rademacher-path-norm",
-        subject="0-1 risk",
-        source=CHAIN_SOURCE,
-        assumptions=(INDEPENDENT, Assumption(_HOMOGENEOUS, True)),
-        sample_error=study.sample_error,
-    )
+    row = head_of("rademacher-path-norm", study)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     try:
@@ -96,19 +79,7 @@ def chain_rademacher_row(study: Study) -> TheoryRow:
 
 def graph_row(study: Study) -> TheoryRow:
     """The path-norm margin bound for ReLU graphs."""
-    declared = study.input_range is not None
-    size = f"no input coordinate there can be exceeds {study.largest_input:.4g} in size"
-    inside = Assumption(
-        size + (" (--input-range)" if declared else " (the largest seen: pass --input-range)"),
-        None if declared else False,
-    )
-    row = TheoryRow(
-        name="path-norm-margin",
-        subject="0-1 risk",
-        source=GRAPH_SOURCE,
-        assumptions=(INDEPENDENT, inside, Assumption(_GRAPH, True)),
-        sample_error=study.sample_error,
-    )
+    row = graph_head(study)
     reason = study.other_gates or uncovered_by_graph_bound(study.network)
     if reason is not None:
         return uncovered(row, reason)
@@ -146,13 +117,7 @@ def graph_row(study: Study) -> TheoryRow:
 
 def spectral_row(study: Study) -> TheoryRow:
     """The spectrally normalised margin bound."""
-    row = TheoryRow(
-        name="spectral-margin",
-        subject="0-1 risk",
-        source=SPECTRAL_SOURCE,
-        assumptions=(INDEPENDENT, Assumption(_CHAIN, True)),
-        sample_error=study.sample_error,
-    )
+    row = head_of("spectral-margin", study)
     if study.other_gates is not None:
         return uncovered(row, study.other_gates)
     try:

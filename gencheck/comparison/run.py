@@ -14,6 +14,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.result import ConcentrationResult, DataFacts
 from gencheck.audit.run import audit
+from gencheck.audit.selection import ModelSelection
 from gencheck.audit.self_check import output_deviation, require_finite_outputs
 from gencheck.audit.summary import model_facts
 from gencheck.audit.two_classes import as_two_classes
@@ -144,22 +145,17 @@ def compare(
     )
 
 
-def prior_network(
-    path: Path,
-    factory: str | None,
-    model: AuditedModel,
-    *,
-    key: str | None = None,
-    output: str | None = None,
-) -> Network:
-    """The network of the checkpoint that gives the PAC-Bayes prior its mean, read as `model` is.
+def prior_network(path: Path, chosen: ModelSelection, model: AuditedModel) -> Network:
+    """The network of the checkpoint that gives the PAC-Bayes prior its mean, read as `model` was.
 
     Raises
     ------
     InputError, UnsupportedModel
         As the reader raises them.
     """
-    prior = load_model(path, factory, [model.item_shape], key=key, output=output)
+    prior = load_model(
+        path, chosen.factory, [model.item_shape], key=chosen.key, output=chosen.output
+    )
     if prior.network.output_count == 1 and model.network.output_count == 2:
         prior = as_two_classes(prior)
     return prior.network

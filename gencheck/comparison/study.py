@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
@@ -14,14 +14,11 @@ from gencheck.bounds.grid import log_grid_price
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.comparison.measures.capacity import named
 from gencheck.comparison.measures.margins import margins_of, ramp_losses
-from gencheck.comparison.result import Assumption, TheoryRow
 from gencheck.network.computed import Centre, Computed, Constant, Embed
 from gencheck.network.ir import Network
 
 # Margins are taken on a grid of half octaves, this far down from the largest one seen.
 PER_OCTAVE, _MARGIN_STEPS = 2, 32
-
-INDEPENDENT = Assumption("the items of the sample are independent draws", None)
 
 
 @dataclass(frozen=True)
@@ -165,9 +162,3 @@ def risk_of(bound: Bound, complexity: Magnitude) -> Magnitude:
     if bound.risk == float("inf"):
         return Magnitude.of(2.0) * complexity
     return Magnitude.of(bound.risk)
-
-
-def uncovered(row: TheoryRow, reason: str) -> TheoryRow:
-    """The row of a theory that does not cover the network: its last assumption fails, and why."""
-    *others, last = row.assumptions
-    return replace(row, assumptions=(*others, replace(last, met=False)), reason=reason)

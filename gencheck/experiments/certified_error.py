@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import (
@@ -17,44 +16,23 @@ from gencheck.bounds.multiclass import (
     margins_of,
 )
 from gencheck.experiments.experiment import Comparison, ExperimentOptions, ExperimentResult, Row
-from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
+from gencheck.experiments.images import LabelledImages, labelled_images
+from gencheck.experiments.trained_gates import DELTA, SMALL, Scale, trained
 from gencheck.guarantees.path_space import (
     KernelBlocks,
     PathSpaceCertificate,
     kernel_blocks,
     path_space_certificate,
 )
-from gencheck.guarantees.two_phase_run import PhaseItems, TwoPhaseItems
-from gencheck.network.frontend.lowering import lower
-from gencheck.network.frontend.trace import trace
+from gencheck.guarantees.two_phase_run import TwoPhaseItems
 from gencheck.progress import Progress
-from gencheck.training.loop import Training, fit
-from gencheck.training.phases import phase_positions
 
-DELTA = 0.05
 # λ in units of the mean of ‖z‖²: the bound holds for all weights at once, so it may be chosen freely.
 # The grid, 10^(j/2), goes on past either end as long as that lowers the bound by a part in 10⁴.
 PENALTY_POWERS = (-10, 4)
 _GAIN = 1e-4
 TASKS = ("classes", "parity")
 
-
-@dataclass(frozen=True)
-class Scale:
-    """Epochs of the standard phase, landmarks, training items (None: all), widths, values of α.
-
-    `shift` is by how many pixels images of the standard phase are moved at random.
-    """
-
-    epochs: int
-    landmarks: int
-    items: int | None
-    widths: tuple[int, ...]
-    alphas: tuple[float, ...] = (0.1, 0.3, 0.5)
-    shift: int = 0
-
-
-SMALL = Scale(15, 1000, None, (256, 256))
 # as one would train: one α, fixed beforehand, so that δ is not shared
 FULL = Scale(60, 2000, None, (512, 512), alphas=(0.7,), shift=2)
 
@@ -142,29 +120,6 @@ def _certified(images: LabelledImages, task: str, alpha: float, scale: Scale, se
         gates_test_error=float((blocks.test.base.argmax(1) != items.test.labels).mean()),
         gates_bound=binomial_upper_end(wrong, count, -math.log(delta)),
     )
-
-
-def trained(
-    images: LabelledImages, task: str, alpha: float, scale: Scale, seed: int
-) -> TwoPhaseItems:
-    """Gates trained on a share α of the items, and what each phase has."""
-    classes = 2 if task == "parity" else images.classes
-    labels, test_labels = images.train_labels, images.test_labels
-    if task == "parity":
-        labels, test_labels = labels % 2, test_labels % 2
-    count = min(scale.items or len(labels), len(labels))
-    first, second = phase_positions(count, alpha, seed)
-    shape = tuple(images.train_items.shape[1:])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = dense_network(shape, scale.widths, classes)
-    chosen = torch.from_numpy(first)
-    targets = torch.eye(classes)[labels[chosen]]
-    training = Training(scale.epochs, 64, cosine=True, shift=scale.shift)
-    fit(model, images.train_items[chosen], targets, training, seed)
-    whole = PhaseItems(images.train_items, labels.numpy(), np.arange(len(labels)))
-    test = PhaseItems(images.test_items, test_labels.numpy(), np.arange(len(test_labels)))
-    return TwoPhaseItems(lower(trace(model, shape)), whole[second], whole[first], test)
 
 
 def least_on_grid(fitted: Callable[[float], Fitted]) -> tuple[Fitted, bool]:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from gencheck.bounds.binomial import binomial_upper_end
-from gencheck.experiments.certified_error import DELTA, SMALL, Scale, trained
 from gencheck.experiments.experiment import Comparison, ExperimentOptions, ExperimentResult, Row
 from gencheck.experiments.images import labelled_images
+from gencheck.experiments.trained_gates import DELTA, SMALL, Scale, trained
 from gencheck.guarantees.data_dependent import (
     ORIGINS,
     RADII,

@@ -1,6 +1,7 @@
 """Terms of the path kernel's algebra: paths that reach some units of a tensor, and their gathering."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -61,6 +62,20 @@ class Term:
         """After one plane of the gates of the node at `position`, its own unit's by default."""
         own = self.units if index is None else index
         return replace(self, columns=(*self.columns, Column(position, plane, own)))
+
+
+def started(
+    origin: Origin,
+    carrier: int | None = None,
+    at: Index | None = None,
+    columns: tuple[Column, ...] = (),
+) -> Term:
+    """A term that reaches every unit of its origin, each from itself; by default at the carrier 1."""
+    units = np.arange(prod(origin.shape))
+    cells = np.zeros_like(units) if at is None else at
+    return Term(
+        origin=origin, births=units, carrier=carrier, units=units, at=cells, columns=columns
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,17 +244,15 @@ def _alike(term: Term, form: Form) -> bool:
     return all(bool((row == row[:, :1]).all()) for row in rows)
 
 
-def shared_cells(terms: list[Term], width: int) -> tuple[Index, Index, Index, Index]:
-    """Units that have the same carriers' cells in all terms, gathered into cells of a sum.
+def summed(terms: list[Term], width: int) -> tuple[list[Entry], int, Index, Index]:
+    """The sum of terms without gates: one cell for all units that have the same carriers' cells.
 
     Returns
     -------
-    units
-        Those that any term reaches.
-    kept
-        The terms' cells of each cell of the sum, −1 where a term has none; shape (terms, cells).
-    first, own
-        The place in `units` of each cell's first unit, and the cell of each unit.
+    entries, count
+        What each term gives to the cells of the sum, and the number of these.
+    units, own
+        The units that any term reaches, and the cell of each.
     """
     cells = np.full((len(terms), width), -1)
     for row, term in zip(cells, terms, strict=True):
@@ -248,4 +261,20 @@ def shared_cells(terms: list[Term], width: int) -> tuple[Index, Index, Index, In
     kept, first, own = np.unique(cells[:, units], axis=1, return_index=True, return_inverse=True)
     # in the order of the units, as other layers number their cells: maps are then read as views
     order = np.argsort(first)
-    return units, kept[:, order], first[order], np.argsort(order)[own.reshape(-1)]
+    first, own = first[order], np.argsort(order)[own.reshape(-1)]
+    entries = []
+    for row, term in zip(kept[:, order], terms, strict=True):
+        there = np.flatnonzero(row >= 0)
+        born = np.zeros(width, np.int64)
+        born[term.units] = term.births
+        entries.append(
+            Entry(
+                carrier=term.carrier,
+                at=row[there],
+                cells=there,
+                births=born[units[first[there]]],
+                columns=(),
+                origin=term.origin,
+            )
+        )
+    return entries, len(first), units, own

@@ -37,7 +37,7 @@ from gencheck.network.ir import (
 from gencheck.network.node import Node, Shape
 from gencheck.network.program import Column, Entry, Origin, Program, without_dead_blocks
 from gencheck.network.program_builder import ProgramBuilder
-from gencheck.network.term import Term, attended, entries_of, shared_cells
+from gencheck.network.term import Term, attended, entries_of, started, summed
 from gencheck.network.windows import Index
 
 # A window over few enough input channels is taken into the overlap itself: a product over so many
@@ -54,18 +54,12 @@ class Reached:
 
 
 def _fresh(node: Node, carrier: int, at: Index) -> Reached:
-    units = np.arange(prod(node.shape))
-    origin = Origin(node.label, "layer", node.shape)
-    term = Term(origin=origin, births=units, carrier=carrier, units=units, at=at, columns=())
-    return Reached((term,), len(units))
+    term = started(Origin(node.label, "layer", node.shape), carrier, at)
+    return Reached((term,), prod(node.shape))
 
 
 def _constant(label: str, shape: Shape) -> Term:
-    units = np.arange(prod(shape))
-    origin = Origin(label, "constant", shape)
-    return Term(
-        origin=origin, births=units, carrier=None, units=units, at=np.zeros_like(units), columns=()
-    )
+    return started(Origin(label, "constant", shape))
 
 
 class _TermAlgebra:
@@ -77,18 +71,9 @@ class _TermAlgebra:
 
     def input(self, node: Input) -> Reached:
         """The input's coordinates, with no gate yet."""
-        units = np.arange(prod(node.shape))
-        origin = Origin("input", "input", node.shape)
-        column = Column(0, 0, units)
-        term = Term(
-            origin=origin,
-            births=units,
-            carrier=None,
-            units=units,
-            at=np.zeros_like(units),
-            columns=(column,),
-        )
-        return Reached((term,), len(units))
+        column = Column(0, 0, np.arange(prod(node.shape)))
+        term = started(Origin("input", "input", node.shape), columns=(column,))
+        return Reached((term,), prod(node.shape))
 
     def dense(self, node: Dense, value: Reached) -> Reached:
         """All units gathered into one cell; the new units differ only in weights, not in the kernel."""
@@ -255,34 +240,11 @@ class _TermAlgebra:
         return Reached((self._sum(plain, left.width), *others), left.width)
 
     def _sum(self, terms: list[Term], width: int) -> Term:
-        """The sum of terms without gates: one cell for all units that have the same carriers' cells."""
-        units, kept, first, own = shared_cells(terms, width)
-        entries = []
-        for row, term in zip(kept, terms, strict=True):
-            there = np.flatnonzero(row >= 0)
-            born = np.zeros(width, np.int64)
-            born[term.units] = term.births
-            births = born[units[first[there]]]
-            entries.append(
-                Entry(
-                    carrier=term.carrier,
-                    at=row[there],
-                    cells=there,
-                    births=births,
-                    columns=(),
-                    origin=term.origin,
-                )
-            )
-        carrier = self.builder.collapse(entries, kept.shape[1], False, "sum")
+        """The sum of terms without gates, as one map."""
+        entries, cells, units, own = summed(terms, width)
+        carrier = self.builder.collapse(entries, cells, False, "sum")
         origin = Origin("sum", "layer", (width,))
-        return Term(
-            origin=origin,
-            births=units,
-            carrier=carrier,
-            units=units,
-            at=own,
-            columns=(),
-        )
+        return Term(origin=origin, births=units, carrier=carrier, units=units, at=own, columns=())
 
     def concat(self, node: Concat, values: list[Reached]) -> Reached:
         """Each source's terms in their own part of the units."""

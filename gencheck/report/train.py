@@ -10,9 +10,9 @@ from gencheck.report.json import Document, document, to_json
 from gencheck.report.limits import LimitReport
 from gencheck.training.folder import release
 from gencheck.training.request import TrainRequest, request_record
+from gencheck.training.result import Phase, TrainResult
 from gencheck.training.ridge import Convergence
 from gencheck.training.ridge_facts import RidgeFacts, RidgeGap
-from gencheck.training.run import Phase, TrainResult
 
 _NEEDS_WHOLE_KERNEL = (
     "needs the Gram matrix of all items in memory; --landmarks at least the number of freeze items "

@@ -8,8 +8,12 @@ from gencheck.arguments import require_between
 from gencheck.errors import InputError
 from gencheck.guarantees.beside import group_intervals, intervals, split_advice
 from gencheck.guarantees.evidence import ValidationRequest
-from gencheck.guarantees.validation import ValidationResult
-from gencheck.report.limits import LimitCheck
+from gencheck.guarantees.validation import (
+    ValidationResult,
+    items_that_would_pass,
+    refuse_gate_on_a_p_value,
+)
+from gencheck.report.limits import LimitCheck, LimitReport, maximum_check
 
 if TYPE_CHECKING:
     from gencheck.guarantees.scored import Scored
@@ -111,26 +115,46 @@ def _scores(
     }
 
 
-def group_checks(doc: dict[str, Any], limit: float | None) -> list[LimitCheck]:
-    """One check a group: Holm's p-value against a risk above `limit` is at most δ.
+def val_bound_gate(
+    request: ValidationRequest,
+    result: ValidationResult,
+    body: dict[str, Any],
+    max_risk: float | None,
+) -> LimitReport | None:
+    """The limits on the risk and on each group's; with the items that would pass where the first fails.
 
     Raises
     ------
     InputError
-        The limit is not finite, or there are no groups.
+        A limit is not finite, there are no groups to hold it against, or the confidence was found
+        from the items.
     """
+    refuse_gate_on_a_p_value(result, max_risk)
+    risk = None if result.certified is None else result.certified.risk
+    checks = maximum_check("max-risk", max_risk, risk)
+    would_pass = None
+    if max_risk is not None and not checks[0].passed:
+        would_pass = items_that_would_pass(result, max_risk)
+    checks += _group_checks(body, request)
+    return LimitReport(tuple(checks), would_pass) if checks else None
+
+
+def _group_checks(body: dict[str, Any], request: ValidationRequest) -> list[LimitCheck]:
+    """One check a group: Holm's p-value against a risk above the limit is at most δ."""
+    limit = request.max_group_risk
     if limit is None:
         return []
     require_between("--max-group-risk", limit, -math.inf)
-    rows = doc.get("scores", {}).get("groups", [])
+    rows = body.get("scores", {}).get("groups", [])
     if not rows:
         raise InputError(
             where="--max-group-risk",
             found="no groups",
             required="scores of several tasks or strata",
         )
-    delta = doc["evaluated_at"]["delta"]
     return [
-        LimitCheck(f"max-group-risk, {row['name']}", limit, row["risk"], row["p_adjusted"] <= delta)
+        LimitCheck(
+            f"max-group-risk, {row['name']}", limit, row["risk"], row["p_adjusted"] <= request.delta
+        )
         for row in rows
     ]

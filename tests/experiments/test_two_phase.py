@@ -10,6 +10,7 @@ from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import MeasuredBound, constants_for
 from gencheck.experiments import certified_error, data_dependent, two_phase
 from gencheck.experiments.experiment import ExperimentOptions
+from gencheck.experiments.trained_gates import Scale
 from gencheck.progress import SILENT
 from gencheck.report.figure import empty_figure
 
@@ -44,7 +45,7 @@ def test_ratios_are_those_of_the_accuracies() -> None:
 
 @pytest.mark.slow
 def test_certificates_add_up_and_hold_on_the_test_items() -> None:
-    scale = certified_error.Scale(8, 150, 900, (24, 24))
+    scale = Scale(8, 150, 900, (24, 24))
     result = certified_error.experiment(scale, ExperimentOptions(), SILENT)
     assert len(result.rows) == 2 * len(scale.alphas)
     for row in result.rows:
@@ -73,7 +74,7 @@ def test_certificates_add_up_and_hold_on_the_test_items() -> None:
 
 @pytest.mark.slow
 def test_the_data_dependent_bound_adds_up() -> None:
-    scale = certified_error.Scale(8, 100, 900, (24, 24), alphas=(0.5,))
+    scale = Scale(8, 100, 900, (24, 24), alphas=(0.5,))
     result = data_dependent.experiment(scale, ExperimentOptions(), SILENT)
     assert [(row["weights_from"], row["radius"]) for row in result.rows] == [
         ("zero", "range"),

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.figures import at_most, confidence_text
-from gencheck.report.terminal.parts import assumed, facts_grid, gate_lines, title
+from gencheck.report.terminal.figures import at_most
+from gencheck.report.terminal.parts import facts_grid, risk_ending, title
 
 
 def render(doc: Document) -> RenderableType:
@@ -22,9 +22,9 @@ def render(doc: Document) -> RenderableType:
         Padding(_table(doc["certificates"], verdict), (1, 0, 1, 0)),
         *[Text(f"{row['name']}: {row['classifier']}", style="dim") for row in doc["certificates"]],
         Padding(Text(_terms(chosen)), (1, 0, 0, 0)),
-        *assumed(chosen["assumes"]),
-        *gate_lines(doc),
-        Padding(_verdict(doc, chosen), (1, 0, 0, 0)),
+        *risk_ending(
+            doc, chosen["assumes"], chosen["risk"], 4, f" ({verdict}: {chosen['classifier']})"
+        ),
     )
 
 
@@ -80,14 +80,3 @@ def _term(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _verdict(doc: Document, row: dict[str, Any]) -> Text:
-    sure = confidence_text(doc["inputs"]["delta"])
-    if row["vacuous"]:
-        return Text(f"Verdict: vacuous ({row['risk']:.6g} is no less than 1).", "bold yellow")
-    return Text(
-        f"Verdict: true 0-1 risk at most {at_most(row['risk'], 4)} with probability {sure} "
-        f"({row['name']}: {row['classifier']}).",
-        "bold green",
-    )

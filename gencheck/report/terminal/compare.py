@@ -1,6 +1,5 @@
 """The terminal report of `compare`: one line a theory, then what each rests on; verdict last."""
 
-import math
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.parts import facts_grid, section, title
+from gencheck.report.terminal.figures import at_most, confidence_text, shown
+from gencheck.report.terminal.parts import facts_grid, section, title, verdict
 
 _MARKS = {True: ("holds", "green"), False: ("fails", "red"), None: ("yours", "yellow")}
 
@@ -23,13 +23,13 @@ def render(doc: Document) -> RenderableType:
         Padding(
             Text(
                 "Risk: a bound on the 0-1 error of new items; gap: the same less the error on the "
-                f"sample. Each line on its own has probability {1 - doc['delta']:.6g}; together "
-                "they have less.",
+                f"sample. Each line on its own has probability {confidence_text(doc['delta'])}; "
+                "together they have less.",
                 style="dim",
             ),
             (1, 0, 0, 0),
         ),
-        section("What does each rest on?", below=1),
+        section("What does each rest on?"),
         *(_grounds(row) for row in doc["theories"]),
         _verdict(doc),
     )
@@ -89,20 +89,15 @@ def _figure(value: float | None, log10: float | None) -> str:
     """A bound in at most nine characters, rounded up where it says something."""
     if value is None:
         return "–" if log10 is None else f"10^{log10:.1f}"
-    if value < 1:
-        return f"{math.ceil(value * 1e4) / 1e4:.4f}"
-    return f"{value:.4g}"
+    return at_most(value, 4) if value < 1 else f"{value:.4g}"
 
 
 def _grounds(row: dict[str, Any]) -> RenderableType:
     """The quantity, the constants, the assumptions and the source of one theory."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
+    table = facts_grid()
     logs = row.get("log10", {})
-    measured = row["measure"] is not None or "measure" in logs
-    if measured:
-        table.add_row("", f"{_figure_of(row['measure'], logs.get('measure'))}  {row['unit']}")
+    if row["measure"] is not None or "measure" in logs:
+        table.add_row("", f"{shown(row['measure'], logs.get('measure'))}  {row['unit']}")
     if row["subject"] != "0-1 risk":
         table.add_row("", f"about the {row['subject']}")
     if "reason" in row:
@@ -113,26 +108,20 @@ def _grounds(row: dict[str, Any]) -> RenderableType:
     if row["constants"]:
         table.add_row("with", Text(_constants(row["constants"]), style="dim"))
     table.add_row("from", Text(row["source"], style="dim"))
-    return Group(Text(row["name"], style="bold"), Padding(table, (0, 0, 1, 2)))
-
-
-def _figure_of(value: float | None, log10: float | None) -> str:
-    if value is None:
-        return f"10^{log10:.1f}"
-    return f"{value:.4g}"
+    return Padding(
+        Group(Text(row["name"], style="bold"), Padding(table, (0, 0, 0, 2))), (1, 0, 0, 0)
+    )
 
 
 def _constants(constants: dict[str, Any]) -> str:
     logs = constants.get("log10", {})
-    shown = []
+    parts = []
     for name, value in constants.items():
-        if name in {"log10", "reason"}:
-            continue
-        if isinstance(value, list):
+        if name in {"log10", "reason"} or isinstance(value, list):
             continue
         text = f"10^{logs[name]:.1f}" if value is None and name in logs else _number(value)
-        shown.append(f"{name} {text}")
-    return ", ".join(shown)
+        parts.append(f"{name} {text}")
+    return ", ".join(parts)
 
 
 def _number(value: Any) -> str:
@@ -151,11 +140,9 @@ def _verdict(doc: Document) -> RenderableType:
     if not others:
         rest = "No other theory here certifies anything of such a network."
     if named["vacuous"]:
-        return Text(
-            f"Verdict: vacuous, even the {named['name']} bound. {rest}", style="bold yellow"
-        )
-    text = (
-        f"Verdict: 0-1 risk at most {_figure(named['risk'], None)} with probability "
-        f"{1 - doc['delta']:.6g} (the {named['name']} bound, named in advance). {rest}"
+        return verdict(f"Verdict: vacuous, even the {named['name']} bound. {rest}", "yellow")
+    return verdict(
+        f"Verdict: 0-1 risk at most {at_most(named['risk'], 4)} with probability "
+        f"{confidence_text(doc['delta'])} (the {named['name']} bound, named in advance). {rest}",
+        "green",
     )
-    return Text(text, style="bold green")

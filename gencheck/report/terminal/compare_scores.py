@@ -8,13 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.parts import assumed, facts_grid, gate_lines, title
+from gencheck.report.terminal.figures import confidence_text
+from gencheck.report.terminal.parts import (
+    assumed,
+    facts_grid,
+    figures_table,
+    gate_lines,
+    title,
+    verdicts,
+)
 
 
 def render(doc: Document) -> RenderableType:
     """One record a candidate, what is assumed, the gate, the answer in a sentence last."""
     parts: list[RenderableType] = [title(doc)]
-    inputs = doc["inputs"]
     for found in doc["comparisons"]:
         parts.append(Padding(_record(doc, found), (0, 0, 1, 0)))
         if found["strata"]:
@@ -24,8 +31,9 @@ def render(doc: Document) -> RenderableType:
     if doc["items_left_out"]:
         parts.append(Text(f"note: {doc['items_left_out']:,} items that one side lacks left out"))
     parts += assumed(doc["assumes"])
-    verdicts = [_verdict(doc["baseline"], found, inputs) for found in doc["comparisons"]]
-    return Group(*parts, *gate_lines(doc), Text(""), *verdicts)
+    delta = doc["inputs"]["delta"]
+    answers = [_verdict(doc["baseline"], found, delta) for found in doc["comparisons"]]
+    return Group(*parts, *gate_lines(doc), verdicts(answers))
 
 
 def _record(doc: Document, found: dict[str, Any]) -> Table:
@@ -45,7 +53,8 @@ def _record(doc: Document, found: dict[str, Any]) -> Table:
     level = doc["inputs"]["delta"] / many
     sides = f"between {improvement['lower']:.4g} and {improvement['upper']:.4g}"
     facts.add_row(
-        "improvement", f"{improvement['value']:.4g}, {sides} with probability {1 - level:.6g}"
+        "improvement",
+        f"{improvement['value']:.4g}, {sides} with probability {confidence_text(level)}",
     )
     adjusted = f"; Holm, over {many} candidates: {found['p_adjusted']:.3g}" if many > 1 else ""
     facts.add_row("p-value", f"{found['p_value']:.3g} ({found['test']}){adjusted}")
@@ -63,10 +72,8 @@ def _record(doc: Document, found: dict[str, Any]) -> Table:
 
 
 def _strata(found: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("stratum", overflow="fold")
-    for name in ("items", "wins", "losses", "improvement", "between", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    heads = ("items", "wins", "losses", "improvement", "between", "")
+    table = figures_table("stratum", heads)
     for row in found["strata"]:
         ends = row["improvement"]
         counts = (f"{row[name]:,}" for name in ("units", "wins", "losses"))
@@ -76,10 +83,7 @@ def _strata(found: dict[str, Any]) -> Table:
 
 
 def _differing(found: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("items on which they differ", overflow="fold")
-    table.add_column("baseline", justify="right", no_wrap=True)
-    table.add_column("candidate", justify="right", no_wrap=True)
+    table = figures_table("items on which they differ", ("baseline", "candidate"))
     for item in found["differing"]:
         table.add_row(Text(item["id"]), f"{item['baseline']:g}", f"{item['candidate']:g}")
     total = found["table"]["wins"] + found["table"]["losses"]
@@ -88,21 +92,19 @@ def _differing(found: dict[str, Any]) -> Table:
     return table
 
 
-def _verdict(baseline: str, found: dict[str, Any], inputs: dict[str, Any]) -> RenderableType:
-    delta, name = inputs["delta"], found["candidate"]
+def _verdict(baseline: str, found: dict[str, Any], delta: float) -> tuple[str, str]:
+    """The answer of one comparison, and its colour."""
+    name, p_value = found["candidate"], f"(p = {found['p_adjusted']:.3g})"
     if found["p_adjusted"] <= delta:
-        better = found["improvement"]["value"] > 0
-        text = (
-            f"Verdict: {name} is {'better' if better else 'worse'} than {baseline} "
-            f"(p = {found['p_adjusted']:.3g})."
+        word, colour = (
+            ("better", "green") if found["improvement"]["value"] > 0 else ("worse", "red")
         )
-        style = "green" if better else "red"
-    else:
-        text = (
-            f"Verdict: no difference between {name} and {baseline} that chance does not make "
-            f"(p = {found['p_adjusted']:.3g})."
+        return f"Verdict: {name} is {word} than {baseline} {p_value}.", colour
+    text = (
+        f"Verdict: no difference between {name} and {baseline} that chance does not make {p_value}."
+    )
+    if found["items_to_decide"] is not None:
+        text += (
+            f" About {found['items_to_decide']:,} items that differ as these do would decide it."
         )
-        if found["items_to_decide"] is not None:
-            text += f" About {found['items_to_decide']:,} items that differ as these do would decide it."
-        style = "yellow"
-    return Text(text, style=f"bold {style}")
+    return text, "yellow"

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.figures import at_most, confidence_text, decimals_for
-from gencheck.report.terminal.parts import assumed, facts_grid, gate_lines, title, verdict
+from gencheck.report.terminal.figures import at_most, decimals_for
+from gencheck.report.terminal.parts import facts_grid, risk_ending, title
 
 
 def render(doc: Document) -> RenderableType:
@@ -41,20 +41,8 @@ def render(doc: Document) -> RenderableType:
         title(doc),
         facts,
         Padding(terms, (1, 0, 1, 0)),
-        *_ending(doc, bound["risk"], decimals, ", if what it assumes holds"),
+        *risk_ending(doc, bound["assumes"], bound["risk"], decimals, ", if what it assumes holds"),
     )
-
-
-def _ending(doc: Document, risk: float, decimals: int, note: str) -> list[RenderableType]:
-    """What is assumed, the gate, and the verdict on a bound of so many decimals."""
-    text, style = f"Verdict: vacuous ({risk:.6g} is no less than 1).", "yellow"
-    if risk < 1:
-        text = (
-            f"Verdict: true 0-1 risk at most {at_most(risk, decimals)} with probability "
-            f"{confidence_text(doc['inputs']['delta'])}{note}."
-        )
-        style = "green"
-    return [*assumed(doc["bound"]["assumes"]), *gate_lines(doc), verdict(text, style)]
 
 
 def _render_measured(doc: Document) -> RenderableType:
@@ -94,7 +82,7 @@ def _render_measured(doc: Document) -> RenderableType:
         facts,
         Padding(table, (1, 0, 1, 0)),
         *sources,
-        *_ending(doc, certified["risk"], 4, f" ({certified['name']})"),
+        *risk_ending(doc, doc["bound"]["assumes"], certified["risk"], 4, f" ({certified['name']})"),
     )
 
 

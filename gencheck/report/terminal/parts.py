@@ -1,6 +1,8 @@
 """What all reports are made of: titles, sections, grids of facts, the gate's lines, the verdict."""
 
-from rich.console import RenderableType
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -8,6 +10,7 @@ from rich.text import Text
 
 from gencheck.report.json import Document, command_of
 from gencheck.report.limits import would_pass_sentence
+from gencheck.report.terminal.figures import at_most, confidence_text
 
 
 def title(doc: Document) -> Text:
@@ -37,6 +40,15 @@ def figures_grid(name: str = "", words: str = "") -> Table:
     return grid
 
 
+def figures_table(first: str, figures: Sequence[str]) -> Table:
+    """A table under its heads: words that fold, then figures."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def assumed(statements: list[str]) -> list[RenderableType]:
     """One line for each thing that a bound takes for granted."""
     return [Text(f"assumes: {statement}", style="dim") for statement in statements]
@@ -62,4 +74,24 @@ def gate_lines(doc: Document) -> list[RenderableType]:
 
 def verdict(text: str, colour: str = "") -> RenderableType:
     """The last line of a report, after a blank one."""
-    return Padding(Text(text, style=f"bold {colour}".rstrip()), (1, 0, 0, 0))
+    return verdicts([(text, colour)])
+
+
+def verdicts(lines: list[tuple[str, str]]) -> RenderableType:
+    """The last lines of a report, each with its colour, after a blank one."""
+    said = (Text(text, style=f"bold {colour}".rstrip()) for text, colour in lines)
+    return Padding(Group(*said), (1, 0, 0, 0))
+
+
+def risk_ending(
+    doc: Document, assumes: list[str], risk: float, decimals: int, note: str
+) -> list[RenderableType]:
+    """What a bound on the 0-1 risk assumes, the gate, the verdict; `note` where it is not vacuous."""
+    text, colour = f"Verdict: vacuous ({risk:.6g} is no less than 1).", "yellow"
+    if risk < 1:
+        text = (
+            f"Verdict: true 0-1 risk at most {at_most(risk, decimals)} with probability "
+            f"{confidence_text(doc['inputs']['delta'])}{note}."
+        )
+        colour = "green"
+    return [*assumed(assumes), *gate_lines(doc), verdict(text, colour)]

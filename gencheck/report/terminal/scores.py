@@ -4,10 +4,10 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.terminal.parts import figures_table
 
 
 def study_facts(doc: Document) -> list[tuple[str, str]]:
@@ -119,12 +119,9 @@ def groups_table(doc: Document) -> list[RenderableType]:
     scores = doc.get("scores", {})
     if not scores.get("groups"):
         return []
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(scores["kind"], overflow="fold")
     tested = "p_adjusted" in scores["groups"][0]
     columns = ("items", "mean loss", "interval", "risk ≤", *(("p (Holm)",) if tested else ()))
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = figures_table(scores["kind"], columns)
     for row in scores["groups"]:
         interval = " – ".join(f"{end:.3g}" for end in row["interval"])
         cells = [f"{row['units']:,}", f"{row['loss']:.4g}", interval, f"{row['risk']:.4g}"]
