@@ -136,6 +136,8 @@ def _take(kind, places, numbers, stride):
 def box(row, scale, constant, maps):
     """target(y, x) = constant + scale · Σ of the source over the square window (y, x), of each group.
 
+    A group of one row has windows over columns: what they read above and below it is absent.
+
     What is stored is `WIDEST` entries at once, from left to right and from top to bottom: as many after
     the target's last may be overwritten, and are read after the source's last. The first of the maps
     are zeros.

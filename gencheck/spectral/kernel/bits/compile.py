@@ -141,7 +141,7 @@ def _collapse(space: _Space, gathers: list["_Gather"], target: int, constant: fl
             dilation=(1, 1),
             out=(height // side, width // side),
         )
-        add_box(table, 1, pool, 1.0, constant, target=target, source=into)
+        add_box(table, 1, pool, (0, 1), (1.0, constant), target=target, source=into)
         slots.drop_scratch()
         done = pooled
     else:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gencheck.network.program import Slide
 from gencheck.network.windows import Windows
-from gencheck.spectral.kernel.bits.plan import BOX, KIND, WIDEST
+from gencheck.spectral.kernel.bits.plan import BOX, KIND, SLIDE, WIDEST
 from gencheck.spectral.kernel.bits.slides import add_slide
 from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table
 
@@ -76,6 +76,24 @@ def test_windows_with_loops_of_their_own(
         found, kinds = _by_loops(source, slide, 0.5, 3.0, dtype)
         assert kinds == [BOX]
         np.testing.assert_array_equal(found, _summed(source, slide, 0.5, 3.0), err_msg=str(width))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "kinds"),
+    [(3, (0, 1), [BOX]), (7, (1, 3), [SLIDE, BOX]), (4, (0, 0), [SLIDE])],
+)
+def test_windows_over_columns_take_each_row_as_a_grid(
+    kernel: int, padding: tuple[int, int], kinds: list[int]
+) -> None:
+    tall = 3 if padding[0] else 1
+    extent = (6, 40)
+    out = (6 + 2 * padding[0] - tall + 1, 40 + 2 * padding[1] - kernel + 1)
+    windows = Windows(extent, (tall, kernel), (1, 1), padding, (1, 1), out)
+    slide = Slide(source=0, groups=2, windows=windows, bias=False, label="test")
+    source = np.random.default_rng(1).integers(-9, 10, 2 * 6 * 40).astype(float)
+    found, done = _by_loops(source, slide, 1.0, 0.0, "float32")
+    assert done == kinds
+    np.testing.assert_array_equal(found, _summed(source, slide, 1.0, 0.0))
 
 
 @settings(max_examples=200, deadline=None)
