@@ -7,13 +7,9 @@ from torch import Tensor
 
 from gencheck.network.program import Program
 from gencheck.spectral.kernel.cuts import FACTOR_BYTES, matrix_cuts
-from gencheck.spectral.kernel.evaluate import (
-    Kernel,
-    Pairs,
-    Singles,
-    map_exponents,
-)
+from gencheck.spectral.kernel.evaluate import Kernel, map_exponents
 from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.pairs import Pairs, Singles
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 
 # Items whose kernels are formed at one time, at most.

@@ -2,10 +2,8 @@
 
 from collections import Counter
 from copy import copy
-from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +12,9 @@ from gencheck.network.program import Batch, Collapse, Map, Program, Slide
 from gencheck.spectral.kernel.collapse import CollapseStep, add_counts, layout_of
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.narrow import NarrowLoops
-from gencheck.spectral.kernel.overlaps import FLOATS, Ways
+from gencheck.spectral.kernel.pairs import Overlaps, Pairs, Singles
 from gencheck.spectral.kernel.slide import axis_order, sum_axis
-from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors
+from gencheck.spectral.kernel.strip_factors import PassingFactors
 from gencheck.spectral.kernel.threads import side_by_side
 
 # Bytes of overlaps that are formed at one time: they are used up while they are in a cache.
@@ -24,70 +22,6 @@ OVERLAP_BYTES = 2**21
 
 # Carriers whose self-products stay within these powers of two need no scaling.
 _SAFE_EXPONENT = 40
-
-
-class Overlaps(Protocol):
-    """What differs between pairs of items and single items."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one overlap: of all pairs, or of all items."""
-        ...
-
-    @property
-    def like(self) -> Tensor:
-        """The dtype and the device of maps."""
-        ...
-
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
-        """Fill `out`, of shape (stop − first, *shape), with the overlaps of some blocks of a batch.
-
-        With `tokens`, factors are tokens, and an overlap is 1 where they are equal.
-        """
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Overlaps ⟨σ(x), σ(x′)⟩ of the items of two strips: shape (rows, columns)."""
-
-    left: StripFactors
-    right: StripFactors
-    rows: slice
-    columns: slice
-    like: Tensor
-    ways: Ways = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns."""
-        return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
-
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
-        """By the batch's way: as a batched matrix product in floats unless said otherwise."""
-        left = self.left[key][first:stop, self.rows]
-        right = self.right[key][first:stop, self.columns]
-        if tokens:
-            out.copy_(left == right.transpose(1, 2))
-            return
-        self.ways.get(key, FLOATS).into(left, right, out)
-
-
-@dataclass(frozen=True)
-class Singles:
-    """Overlaps ‖σ(x)‖² of each item with itself: shape (n,)."""
-
-    factors: StripFactors
-    shape: tuple[int, ...]
-    like: Tensor
-
-    def into(self, key: tuple[int, int], first: int, stop: int, out: Tensor, tokens: bool) -> None:
-        """Sums of squares."""
-        if tokens:
-            out.fill_(1.0)
-            return
-        part = self.factors[key][first:stop]
-        # one pass in the run's own dtype: only powers of two are wanted of it
-        out.copy_(torch.linalg.vector_norm(part, dim=2).square_())
 
 
 class Kernel:

@@ -22,14 +22,11 @@ from gencheck.spectral.kernel.calibrate import (
     compiled_loops_are_there,
 )
 from gencheck.spectral.kernel.cuts import Cuts, bit_cuts, matrix_cuts
-from gencheck.spectral.kernel.evaluate import (
-    Kernel,
-    Pairs,
-    map_exponents,
-)
+from gencheck.spectral.kernel.evaluate import Kernel, map_exponents
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.fused import FusedFactors, FusedPass, is_one_cell_wide
 from gencheck.spectral.kernel.narrow import NarrowLoops, narrow_batches, narrow_pays
+from gencheck.spectral.kernel.pairs import Pairs
 from gencheck.spectral.kernel.strip_factors import PassingFactors, StripFactors, strip_factors
 from gencheck.spectral.kernel.threads import one_thread
 
