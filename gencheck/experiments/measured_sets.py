@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit.discrepancy import mean_discrepancies
+from gencheck.audit.discrepancy import Discrepancies
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
@@ -127,13 +127,14 @@ class _Judge:
         self.trained, self.new = (model_of_module(each, [shape]) for each in (trained, new))
         self.embedding = trained[:-1]
         self.reference = reference
+        self.pixels = Discrepancies(reference)
+        self.embedded = Discrepancies(self._embedded(reference))
 
     def figures(self, sample: Labelled) -> dict[str, float]:
         """All figures of one candidate set, by name."""
         ranked = self._ranked(self.trained, sample)
         assert ranked.gap.sample_error is not None
-        pixels = mean_discrepancies(sample, self.reference)
-        embedded = mean_discrepancies(self._embedded(sample), self._embedded(self.reference))
+        pixels, embedded = self.pixels.of(sample), self.embedded.of(self._embedded(sample))
         return {
             "v_frobenius": float(ranked.v_frobenius),
             "v_frobenius_normalised": ranked.v_frobenius_normalised,
