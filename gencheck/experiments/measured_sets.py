@@ -11,8 +11,9 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.rank import RankedSet, rank
 from gencheck.experiments.defective_sets import KINDS, Pool
-from gencheck.experiments.images import LabelledImages, dense_network
+from gencheck.experiments.images import LabelledImages
 from gencheck.progress import Progress
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training, fit, squared_loss
 
 
@@ -108,7 +109,7 @@ def _untrained(images: LabelledImages, scale: Scale, seed: int) -> nn.Sequential
     shape = tuple(images.train_items.shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return dense_network(shape, scale.widths, images.classes)
+        return mlp(shape, scale.widths, images.classes)
 
 
 def _risks(model: nn.Module, part: tuple[Tensor, Tensor], classes: int) -> tuple[float, float]:
