@@ -1,4 +1,4 @@
-"""Is it noise? The statistics of an audit under relabelling of its pooled items."""
+"""Is it noise? p-values of an audit's statistics under relabelling, and one over all of them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Labelled images for the experiments that train, and the networks that they train."""
+"""Labelled images for the experiments that train, and the convolutional network that they train."""
 
 from dataclasses import dataclass
 from typing import Any
