@@ -1,6 +1,8 @@
 """The import rules: arrows point down only, and heavy libraries stay where they belong."""
 
 import ast
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,20 @@ def test_at_most_five_positional_arguments_in_a_call(path: Path) -> None:
 
 def test_long_calls_are_found() -> None:
     assert long_calls("f(1, 2, 3, 4, 5, key=6)\ng(1, 2, 3, 4, 5, 6)") == ["g in line 2"]
+
+
+# Scripts that no other test runs.
+SCRIPTS = sorted([*ROOT.parent.glob("tests/benchmarks/*.py"), *ROOT.parent.glob("docs/*.py")])
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_scripts_import_what_is_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("gencheck"):
+            module = import_module(str(node.module))
+            for alias in node.names:
+                there = hasattr(module, alias.name)
+                assert there or find_spec(f"{node.module}.{alias.name}"), alias.name
 
 
 def test_no_vague_names() -> None:

@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 
 import torch
 
-from gencheck.audit.discrepancy import mean_discrepancies
+from gencheck.audit.discrepancy import Discrepancies
 from gencheck.audit.memory_plan import require_memory
 from gencheck.audit.model import AuditedModel
 from gencheck.audit.options import AuditOptions
@@ -41,7 +41,7 @@ class RankedSet:
         ‖ȳ_S − ȳ_T‖.
     mmd_labels
         The maximum mean discrepancy of items with their targets, in which no network has a part:
-        `mean_discrepancies`. None where items are token numbers, which have no distances.
+        `Discrepancies`. None where items are token numbers, which have no distances.
     """
 
     name: str
@@ -118,6 +118,8 @@ def rank(
     features = kernel.features(entering, progress)
     require_finite_outputs(features.outputs, options.dtype)
     output_deviation(model, entering, features.outputs)
+    # before the Gram matrix is there: the reference's distances are kept meanwhile, and are fewer
+    discrepancies = _discrepancies(whole, candidates)
     gram = kernel.gram(features, progress=progress)
     ends = list(accumulate((len(each.items) for each in candidates.values()), initial=0))
     last = slice(ends[-1], whole.count)
@@ -128,7 +130,7 @@ def rank(
         own = PathFeatures(features.factors.taken(rows), features.outputs[rows])
         question = replace(whole, sample=sample)
         view = WholeGram(question, kernel, own, restricted(gram, parts))
-        found.append(_ranked(name, view))
+        found.append(_ranked(name, view, discrepancies.get(name)))
     return Ranking(
         model=model_facts(model),
         reference_items=len(reference.items),
@@ -137,7 +139,7 @@ def rank(
     )
 
 
-def _ranked(name: str, view: WholeGram) -> RankedSet:
+def _ranked(name: str, view: WholeGram, mmd_labels: float | None) -> RankedSet:
     question, moments = view.question, view.moments()
     targets = question.difference.targets
     means = question.difference.weights() @ targets
@@ -153,13 +155,15 @@ def _ranked(name: str, view: WholeGram) -> RankedSet:
         v_l2=max(moments.v_l2, key=Magnitude.log10),
         beta1=moments.beta1.value,
         label_difference=float(means.norm()),
-        mmd_labels=_mmd_labels(question),
+        mmd_labels=mmd_labels,
         gap=gap_facts(question.difference, view.features.outputs, question.task),
         permutation=permutation,
     )
 
 
-def _mmd_labels(question: Question) -> float | None:
-    if question.model.whole_numbers:
-        return None
-    return mean_discrepancies(question.sample, question.reference, question.options.device)[1]
+def _discrepancies(whole: Question, candidates: Mapping[str, Labelled]) -> dict[str, float]:
+    """Of items with their targets, by the candidate; none where items are token numbers."""
+    if whole.model.whole_numbers:
+        return {}
+    reference = Discrepancies(whole.reference, whole.options.device, whole.ranks)
+    return {name: reference.of(sample)[1] for name, sample in candidates.items()}

@@ -56,7 +56,19 @@ def relabelled_statistics(
     sup: SupNorm | None,
     paths: tuple[Program, Factors] | None,
 ) -> dict[str, Relabelled]:
-    """Every statistic by name, all under the same relabellings, as `permutation_test` takes them.
+    """Every statistic by name under the same relabellings; only D changes, the Gram matrix is reused.
+
+    Parameters
+    ----------
+    outputs
+        h of the pooled items, shape (N, K), float64.
+    observed
+        λ_max on the span of the items, in units of the scaled kernel.
+    sup
+        β2, and what its enumeration takes: it is enumerated for all relabellings where that is
+        within the budget for it. None where β2 was not asked for.
+    paths
+        The program and the factors that paths are enumerated by; with `sup` alone.
 
     Raises
     ------

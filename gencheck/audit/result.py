@@ -1,4 +1,4 @@
-"""The results that the commands return: plain data, no computation, no printing."""
+"""What an audit found: plain data, no computation, no printing."""
 
 from dataclasses import dataclass
 

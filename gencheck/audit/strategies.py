@@ -11,6 +11,7 @@ from gencheck.audit.kernel_facts import CacheFacts, KernelFacts
 from gencheck.audit.permutation_facts import PermutationFacts
 from gencheck.audit.permutation_test import permutation_test
 from gencheck.audit.question import Question
+from gencheck.audit.relabelled import relabelled_statistics
 from gencheck.spectral.beta1.lanczos import TopEigenvalue, top_eigenvalue
 from gencheck.spectral.beta2.sup_norm import SupNorm
 from gencheck.spectral.kernel.cache import TileCache
@@ -100,15 +101,15 @@ class WholeGram:
 
     def permutation_test(self, sup: SupNorm | None) -> PermutationFacts | None:
         """All statistics under the same relabellings."""
-        windows, factors = self.kernel.windows, self.features.factors
-        return permutation_test(
+        found = relabelled_statistics(
             self.question,
             self.gram,
             self.features.outputs,
             observed=self.top.value,
             sup=sup,
-            paths=(windows, factors),
+            paths=(self.kernel.windows, self.features.factors),
         )
+        return permutation_test(self.question, found)
 
 
 class FromLandmarks:

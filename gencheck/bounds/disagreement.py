@@ -27,15 +27,11 @@ class DisagreementBound:
     ----------
     surrogate_risk
         A bound on R(g), at its own part of δ.
-    disagreements, items
-        On how many of how many items f and g differ; both were fixed before the items were seen.
     disagreement
         The upper end for P(f ≠ g), at the other part of δ.
     """
 
     surrogate_risk: float
-    disagreements: int
-    items: int
     disagreement: float
 
     @property
@@ -51,8 +47,10 @@ def disagreement_bound(
 
     Parameters
     ----------
+    disagreements, items
+        On how many of how many items f and g differ; both were fixed before the items were seen.
     delta
         The part of δ that the disagreement has, without that of `surrogate_risk`.
     """
     upper = binomial_upper_end(disagreements, items, -math.log(delta))
-    return DisagreementBound(surrogate_risk, disagreements, items, upper)
+    return DisagreementBound(surrogate_risk, upper)

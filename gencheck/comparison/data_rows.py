@@ -1,4 +1,4 @@
-"""The rows of the theories that rest on the data: validation, concentration, two-phase margins."""
+"""The rows of the theories of data and capacity: validation, concentration, two-phase margins, VC."""
 
 import math
 from dataclasses import replace

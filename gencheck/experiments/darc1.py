@@ -13,11 +13,11 @@ from gencheck.experiments.experiment import ExperimentOptions, ExperimentResult
 from gencheck.experiments.images import (
     LabelledImages,
     convolutional_network,
-    dense_network,
     labelled_images,
 )
 from gencheck.experiments.pairs import Pairs, Trained, darc1_result
 from gencheck.progress import Progress
+from gencheck.training.architectures import mlp
 from gencheck.training.regularisers.darc import DARC1, largest_mean_magnitude
 
 # λ is chosen among these on training items that are held out, never on the test set.
@@ -158,7 +158,7 @@ def _trained(
         model = (
             convolutional_network(shape, images.classes)
             if scale.convolutional
-            else dense_network(shape, _WIDTHS, images.classes)
+            else mlp(shape, _WIDTHS, images.classes)
         ).to(device)
     _descend(model, items, labels=labels, term=DARC1(lam), seed=seed, scale=scale)
     outputs = _outputs(model, items)

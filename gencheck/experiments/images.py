@@ -1,7 +1,6 @@
-"""Labelled images for the experiments that train, and the networks that they train."""
+"""Labelled images for the experiments that train, and the convolutional network that they train."""
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -106,16 +105,6 @@ def _tensors(split: Split, classes: int) -> tuple[Tensor, Tensor]:
     items, _ = prepared(split, shape, "float32")
     labels = target_rows(split, "classification", classes).argmax(1)
     return torch.from_numpy(items), torch.from_numpy(labels)
-
-
-def dense_network(shape: tuple[int, ...], widths: tuple[int, ...], classes: int) -> nn.Sequential:
-    """Flatten, then Linear and ReLU of each width, then Linear; drawn from the global generator."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = prod(shape)
-    for after in widths:
-        layers += [nn.Linear(width, after), nn.ReLU()]
-        width = after
-    return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
 def convolutional_network(shape: tuple[int, ...], classes: int) -> nn.Sequential:

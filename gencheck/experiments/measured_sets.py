@@ -5,14 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit.discrepancy import mean_discrepancies
+from gencheck.audit.discrepancy import Discrepancies
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.rank import RankedSet, rank
 from gencheck.experiments.defective_sets import KINDS, Pool
-from gencheck.experiments.images import LabelledImages, dense_network
+from gencheck.experiments.images import LabelledImages
 from gencheck.progress import Progress
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training, fit, squared_loss
 
 
@@ -108,7 +109,7 @@ def _untrained(images: LabelledImages, scale: Scale, seed: int) -> nn.Sequential
     shape = tuple(images.train_items.shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return dense_network(shape, scale.widths, images.classes)
+        return mlp(shape, scale.widths, images.classes)
 
 
 def _risks(model: nn.Module, part: tuple[Tensor, Tensor], classes: int) -> tuple[float, float]:
@@ -127,13 +128,14 @@ class _Judge:
         self.trained, self.new = (model_of_module(each, [shape]) for each in (trained, new))
         self.embedding = trained[:-1]
         self.reference = reference
+        self.pixels = Discrepancies(reference)
+        self.embedded = Discrepancies(self._embedded(reference))
 
     def figures(self, sample: Labelled) -> dict[str, float]:
         """All figures of one candidate set, by name."""
         ranked = self._ranked(self.trained, sample)
         assert ranked.gap.sample_error is not None
-        pixels = mean_discrepancies(sample, self.reference)
-        embedded = mean_discrepancies(self._embedded(sample), self._embedded(self.reference))
+        pixels, embedded = self.pixels.of(sample), self.embedded.of(self._embedded(sample))
         return {
             "v_frobenius": float(ranked.v_frobenius),
             "v_frobenius_normalised": ranked.v_frobenius_normalised,

@@ -21,8 +21,9 @@ from gencheck.experiments.experiment import (
     ExperimentResult,
     Row,
 )
-from gencheck.experiments.images import LabelledImages, dense_network, labelled_images
+from gencheck.experiments.images import LabelledImages, labelled_images
 from gencheck.progress import Progress
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training, fit
 
 DELTA, RHO = 0.05, 1.0
@@ -135,7 +136,7 @@ def finding(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = dense_network(tuple(sample[0].shape[1:]), scale.widths, images.classes)
+        model = mlp(tuple(sample[0].shape[1:]), scale.widths, images.classes)
     targets = torch.eye(images.classes)[sample[1]]
     fit(model, sample[0], targets, Training(scale.epochs, 32), seed, progress=progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gencheck.experiments.images import LabelledImages, dense_network
+from gencheck.experiments.images import LabelledImages
 from gencheck.guarantees.two_phase_run import PhaseItems, TwoPhaseItems
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training, fit
 from gencheck.training.phases import phase_positions
 
@@ -46,7 +47,7 @@ def trained(
     shape = tuple(images.train_items.shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = dense_network(shape, scale.widths, classes)
+        model = mlp(shape, scale.widths, classes)
     chosen = torch.from_numpy(first)
     targets = torch.eye(classes)[labels[chosen]]
     training = Training(scale.epochs, 64, cosine=True, shift=scale.shift)

@@ -13,12 +13,12 @@ from gencheck.experiments.experiment import Comparison, ExperimentOptions, Exper
 from gencheck.experiments.images import (
     LabelledImages,
     convolutional_network,
-    dense_network,
     labelled_images,
 )
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.trace import trace
 from gencheck.progress import SILENT, Progress
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training
 from gencheck.training.path_ridge import RidgeOptions, path_ridge
 from gencheck.training.phases import two_phase
@@ -110,7 +110,7 @@ class _Items:
             model = (
                 convolutional_network(shape, images.classes)
                 if scale.convolutional
-                else dense_network(shape, _WIDTHS, images.classes)
+                else mlp(shape, _WIDTHS, images.classes)
             )
         targets = torch.eye(images.classes)[images.train_labels[order]]
         return _Items(

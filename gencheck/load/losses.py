@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gencheck.errors import InputError
 from gencheck.load.item_ids import refuse_repeated_ids
-from gencheck.load.table import Table, read_table
+from gencheck.load.table import Table, is_number, read_table
 
 Losses = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ def numbers_of(table: Table, name: str) -> Losses:
     try:
         numbers = column.astype(np.float64)
     except (TypeError, ValueError):
-        row = next(i for i, cell in enumerate(column) if not _is_number(str(cell)))
+        row = next(i for i, cell in enumerate(column) if not is_number(str(cell)))
         raise _cell_error(table, name, row, "a number") from None
     bad = ~np.isfinite(numbers)
     if bad.any():
@@ -84,14 +84,6 @@ def _cell_error(table: Table, name: str, row: int, required: str) -> InputError:
         required=required,
         remedy="Rows are counted from 0, below the line of names.",
     )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def load_predictions(
@@ -166,7 +158,7 @@ def _comparable(table: Table, name: str) -> NDArray[Any]:
 def _kinds_error(table: Table, text_name: str) -> InputError:
     column = table.columns[text_name]
     # a column of quoted numbers is text as well; then any row shows it
-    row = next((i for i, cell in enumerate(column) if not _is_number(str(cell))), 0)
+    row = next((i for i, cell in enumerate(column) if not is_number(str(cell))), 0)
     return InputError(
         where=f"{table.where}, column {text_name!r}, row {row}",
         found=f"{str(column[row])!r}: numbers in one and text in the other of label and prediction",

@@ -154,7 +154,7 @@ def _csv(path: Path) -> dict[str, Column]:
             found="an empty file or first line",
             required="column names or numbers in it",
         )
-    headed = not all(_is_number(cell) for cell in first)
+    headed = not all(is_number(cell) for cell in first)
     names = [cell.strip() for cell in first] if headed else [str(i) for i in range(len(first))]
     _refuse_repeated(path, names)
     try:
@@ -215,7 +215,8 @@ def _whole_or_real(column: Column) -> Column:
     return column.astype(np.int64) if whole.all() else column
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """True for what `float` reads."""
     try:
         float(cell)
     except ValueError:

@@ -1,6 +1,6 @@
 """The architectures that `gencheck train` knows by name, for items of a given shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
@@ -12,7 +12,7 @@ from gencheck.errors import InputError
 Shape = tuple[int, ...]
 
 
-def mlp(shape: Shape, widths: list[int], outputs: int) -> nn.Module:
+def mlp(shape: Shape, widths: Sequence[int], outputs: int) -> nn.Sequential:
     """Dense layers of the given widths with ReLU between them, on flat items."""
     layers: list[nn.Module] = [nn.Flatten()]
     before = prod(shape)

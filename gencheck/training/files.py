@@ -51,9 +51,9 @@ def save_model(
 def exported(module: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
     """The torch.export program of `module`, put into eval mode, for any batch of items of `shape`."""
     module = module.eval()
-    example = next(module.parameters())
+    like = next(module.parameters())
     batch = torch.export.Dim("batch")
-    items = torch.zeros((2, *shape), dtype=example.dtype, device=example.device)
+    items = torch.zeros((2, *shape), dtype=like.dtype, device=like.device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.export.export(module, (items,), dynamic_shapes=({0: batch},))

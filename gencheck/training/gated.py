@@ -85,9 +85,9 @@ def _constants(graph: AtenGraph, module: nn.Module) -> dict[str, Tensor]:
     """The constants that calls refer to, as they are in the module now."""
     own: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     own |= dict(module.named_buffers(remove_duplicate=False))
-    example = next(iter(own.values()), torch.zeros(()))
+    like = next(iter(own.values()), torch.zeros(()))
     found = {}
     for name, constant in graph.constants.items():
         origin = own.get(graph.origins.get(name, ""))
-        found[name] = constant.to(example.device) if origin is None else origin
+        found[name] = constant.to(like.device) if origin is None else origin
     return found

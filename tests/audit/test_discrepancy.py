@@ -1,14 +1,17 @@
 """The maximum mean discrepancy against sums over pairs of items, in blocks and in single precision."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
 import torch
 
 from gencheck.audit import discrepancy
-from gencheck.audit.discrepancy import mean_discrepancies
+from gencheck.audit.discrepancy import Discrepancies
 from gencheck.audit.question import Labelled
+from gencheck.spectral.kernel.tiles import upper_tiles
+from gencheck.spectral.ranks import dealt
 
 
 def drawn(counts: tuple[int, int], seed: int = 0) -> list[Labelled]:
@@ -21,6 +24,11 @@ def drawn(counts: tuple[int, int], seed: int = 0) -> list[Labelled]:
         )
         for at, n in enumerate(counts)
     ]
+
+
+def mean_discrepancies(sample: Labelled, reference: Labelled) -> tuple[float, float]:
+    """Of two sets alone."""
+    return Discrepancies(reference).of(sample)
 
 
 def brute(parts: list[Labelled], scale_of: slice = slice(None)) -> tuple[float, float]:
@@ -75,3 +83,79 @@ def test_many_items_take_their_scale_from_some(monkeypatch: pytest.MonkeyPatch) 
     assert mean_discrepancies(*parts) == pytest.approx(brute(parts, slice(None, None, 3)), rel=1e-9)
     # the test can fail: all items have another scale
     assert mean_discrepancies(*parts) != pytest.approx(brute(parts), rel=1e-4)
+
+
+def test_sets_do_not_change_what_the_next_one_is_found_to_be() -> None:
+    reference, *sets = (part for seed in range(2) for part in drawn((11, 7), seed))
+    shared = Discrepancies(reference)
+    assert [shared.of(each) for each in sets] == [mean_discrepancies(s, reference) for s in sets]
+
+
+class Recorded:
+    """Ranks as one of `size` sees them, which keeps its own lanes' sums and gets none of the others'."""
+
+    neighbours = 1
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number, self.size = number, size
+        self.sums: list[dict[int, torch.Tensor]] = []
+
+    def share(self, count: int) -> range:
+        return dealt(count, self.size)[self.number]
+
+    def summed(
+        self, count: int, make: Callable[[int], torch.Tensor], like: torch.Tensor
+    ) -> torch.Tensor:
+        self.sums.append({lane: make(lane) for lane in self.share(count)})
+        return torch.zeros_like(like)
+
+    def joined(self, part: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def completed(self, whole: torch.Tensor, parts: Sequence[slice]) -> None:
+        raise NotImplementedError
+
+    def require_agreement(self, facts: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+
+def entries(count: int) -> int:
+    """How many there are in blocks of a set with itself."""
+    shapes = (tile.shape for tile in upper_tiles(count, discrepancy._TILE))
+    return sum(rows * columns for rows, columns in shapes)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_the_references_own_distances_are_formed_once_by_one_rank(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all ranks and for all sets: every other pair once, and the pairs that give each scale."""
+    monkeypatch.setattr(discrepancy, "_TILE", 4)
+    formed = []
+    distances = discrepancy._distances
+
+    def counted(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        formed.append(len(rows) * len(columns))
+        return distances(rows, columns)
+
+    monkeypatch.setattr(discrepancy, "_distances", counted)
+    reference, *sets = (part for seed in range(2) for part in drawn((21, 17), seed))
+    everyone = [Recorded(number, size) for number in range(size)]
+    for ranks in everyone:
+        shared = Discrepancies(reference, ranks=ranks)
+        for each in sets:
+            shared.of(each)
+    n, counts = len(reference.items), [len(each.items) for each in sets]
+    scales = size * sum((m + n) ** 2 for m in counts)
+    assert sum(formed) - scales == entries(n) + sum(entries(m) + m * n for m in counts)
+    # each sum's lanes are all there, and add up in their order to what one process has
+    alone = [Discrepancies(reference).of(each) for each in sets]
+    for at, found in enumerate(alone):
+        forms = torch.zeros(4, dtype=torch.float64)
+        for number in (2 * at, 2 * at + 1):
+            lanes = {lane: each for ranks in everyone for lane, each in ranks.sums[number].items()}
+            total = lanes[0]
+            for lane in range(1, len(lanes)):
+                total = total + lanes[lane]
+            forms += total
+        assert (float(forms[0].sqrt()), float(forms[1:].sum().sqrt())) == found

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from gencheck.audit import discrepancy
 from gencheck.audit.model import AuditedModel, model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
@@ -117,3 +118,23 @@ def test_what_cannot_be_ranked_is_refused() -> None:
         rank(*arguments, replace(OPTIONS, landmarks=3))
     with pytest.raises(InputError, match="no candidate"):
         rank(case.subject, {}, case.reference, "classification")
+
+
+def test_the_distances_between_reference_items_are_formed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each set's MMD takes its own pairs, those with the reference, and those that give its scale."""
+    distances, formed = discrepancy._distances, []
+
+    def counted(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        formed.append(len(rows) * len(columns))
+        return distances(rows, columns)
+
+    monkeypatch.setattr(discrepancy, "_distances", counted)
+    case, other = random_case("one_hidden_bias"), random_case("one_hidden_bias", seed=1)
+    candidates = {"a": case.sample, "b": other.sample, "c": other.reference}
+    rank(
+        case.subject, candidates, case.reference, "classification", replace(OPTIONS, permutations=0)
+    )
+    n, counts = len(case.reference.items), [len(each.items) for each in candidates.values()]
+    assert sum(formed) == n**2 + sum(m**2 + m * n + (m + n) ** 2 for m in counts)

@@ -22,9 +22,7 @@ from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.run import audit
-from gencheck.network.terms import gatherings
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import flops_per_pair, gram_matrix
+from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.training.loop import Training, fit
 
 GIB = 2**30
@@ -102,17 +100,17 @@ def main() -> None:
     )
     print(f"packed matrix x 1.3 + 1.5 GB: {(1.3 * packed + 1.5e9) / GIB:.2f} GiB")
 
-    program = gatherings(subject.network)
-    factors, _ = forward(subject.network, torch.cat([c.items for c in chosen]), 1024)
-    flops = flops_per_pair(program)
-    pairs = factors.count * (factors.count + 1) / 2
+    kernel = PathKernel.of(subject.network, options=AuditOptions().kernel)
+    features = kernel.features(torch.cat([c.items for c in chosen]))
+    flops = kernel.windows.flops_per_pair
+    pairs = features.factors.count * (features.factors.count + 1) / 2
     print(f"{flops} FLOP and 4 bytes a pair; copy rate {copy_rate() / 1e9:.1f} GB/s")
     print("touch s  gram s   Mpairs/s  GFLOP/s  GEMM GFLOP/s  achieved/limit")
     for _ in range(arguments.repeats):
         before = gemm_rate()
         touched = first_touch_seconds(int(packed))
         started = time.perf_counter()
-        gram = gram_matrix(program, factors, AuditOptions().tile)
+        gram = kernel.gram(features)
         seconds = time.perf_counter() - started
         del gram
         limit = max(before, gemm_rate())

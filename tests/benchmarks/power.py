@@ -41,11 +41,12 @@ from gencheck.audit.question import Labelled, Question
 from gencheck.audit.relabelled import feature_means, relabelled_statistics
 from gencheck.bounds.paired import holm
 from gencheck.experiments.experiment import ExperimentOptions
-from gencheck.experiments.images import dense_network, labelled_images
+from gencheck.experiments.images import labelled_images
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.tiles import Tile
 from gencheck.spectral.permutation import norms_of_differences, relabel, step_down_max_t
+from gencheck.training.architectures import mlp
 from gencheck.training.loop import Training, fit
 from tests.benchmarks.mmd import mmd_p_value, squared_distances
 from tests.benchmarks.shifts import IN_REFERENCE, KINDS, Chosen, drawn_sets
@@ -183,7 +184,7 @@ class Study:
 
     def _network(self, seed: int) -> nn.Sequential:
         torch.manual_seed(seed)
-        return dense_network(tuple(self.images.train_items.shape[1:]), WIDTHS, self.images.classes)
+        return mlp(tuple(self.images.train_items.shape[1:]), WIDTHS, self.images.classes)
 
     def _options(self, seed: int) -> AuditOptions:
         return AuditOptions(

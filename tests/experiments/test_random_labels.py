@@ -12,9 +12,10 @@ from torch import nn
 from gencheck.audit.model import model_of_module
 from gencheck.experiments import random_labels
 from gencheck.experiments.experiment import ExperimentOptions
-from gencheck.experiments.images import dense_network, labelled_images
+from gencheck.experiments.images import labelled_images
 from gencheck.experiments.random_labels import Scale, ramp_loss, root_mean_feature_norm
 from gencheck.progress import SILENT
+from gencheck.training.architectures import mlp
 from tests.brute import enumerate_paths
 from tests.experiments.runs import reproduced
 
@@ -23,7 +24,7 @@ TINY = Scale(40, 30, (64,), 800)
 
 def test_feature_norm_is_that_of_all_paths() -> None:
     torch.manual_seed(0)
-    model = dense_network((5,), (4, 3), 2).double()
+    model = mlp((5,), (4, 3), 2).double()
     items = torch.randn((7, 5), dtype=torch.float64)
     z, _ = enumerate_paths(model_of_module(model, [(5,)]).network, items.numpy())
     truth = math.sqrt((z**2).sum(1).mean())

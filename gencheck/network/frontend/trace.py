@@ -57,9 +57,9 @@ def trace(
         is meant.
     """
     module = plain_copy(module)
-    example = next((p for p in module.parameters()), torch.zeros(()))
-    dtype = torch.int64 if whole_numbers else example.dtype
-    items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=dtype, device=example.device)
+    like = next((p for p in module.parameters()), torch.zeros(()))
+    dtype = torch.int64 if whole_numbers else like.dtype
+    items = torch.zeros((_TRACE_BATCH, *input_shape), dtype=dtype, device=like.device)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What all reports are made of: titles, sections, grids of facts, the gate's lines, the verdict."""
+"""What all reports are made of: titles, sections, grids, tables, the gate's lines, the verdict."""
 
 from collections.abc import Sequence
 
