@@ -89,7 +89,9 @@ def test_sets_with_more_wrong_labels_come_later() -> None:
 
     shares = {"clean": 0.0, "some": 0.5, "all": 1.0}
     candidates = {name: drawn(400, share) for name, share in shares.items()}
-    found = rank(model, candidates, drawn(400, 0.0), "classification", OPTIONS)
+    # tiles of six items would be 35,000
+    options = replace(OPTIONS, tile=128, batch_size=128)
+    found = rank(model, candidates, drawn(400, 0.0), "classification", options)
     assert [each.name for each in found.sets] == ["clean", "some", "all"]
     last = found.sets[-1].permutation
     assert last is not None
