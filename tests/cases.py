@@ -1,5 +1,6 @@
 """Random cases on zoo networks, with everything that brute force says about them."""
 
+import io
 from dataclasses import dataclass, replace
 from functools import cache
 from unittest.mock import patch
@@ -85,7 +86,16 @@ class Case:
 @cache
 def _exported(name: str) -> AtenGraph:
     """torch.export takes a third of a second: each network is exported once, whatever its weights."""
-    return trace(build(name), ZOO[name][1])
+    return trace(build(name), ZOO[name][1], logits=True)
+
+
+@cache
+def zoo_program(name: str) -> bytes:
+    """The zoo's network `name` in float32, as torch.export saves it."""
+    archive = io.BytesIO()
+    items = torch.zeros(3, *ZOO[name][1])
+    torch.export.save(torch.export.export(build(name).float(), (items,)), archive)
+    return archive.getvalue()
 
 
 def _with_weights_of(module: nn.Module, graph: AtenGraph) -> AtenGraph:
@@ -102,8 +112,15 @@ def zoo_subject(name: str, module: nn.Module, gates: nn.Module | None = None) ->
     With `gates`, they are those of a second such module.
     """
     graph = _exported(name)
-    with patch(
-        "gencheck.audit.model.trace", lambda model, *_, **__: _with_weights_of(model, graph)
+
+    def traced(model: nn.Module, *_: object, **__: object) -> AtenGraph:
+        return _with_weights_of(model, graph)
+
+    with (
+        patch("gencheck.audit.lowering.trace", traced),
+        patch("gencheck.audit.model.trace", traced),
+        # where tracing moves to another module, this says that it is no longer done once
+        patch("torch.export.export", side_effect=AssertionError("exported once more")),
     ):
         return model_of_module(module, [ZOO[name][1]], gates=gates)
 

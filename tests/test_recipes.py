@@ -32,11 +32,13 @@ class Job:
         self.folder = folder / "job"
         self.folder.mkdir()
         self.python = folder / "python"
-        venv.create(self.python, with_pip=True)
+        # pip is one of the dependencies, but for environments that other tools have made
+        site_packages = Path(sysconfig.get_path("purelib"))
+        venv.create(self.python, with_pip=not (site_packages / "pip").is_dir())
         site = sysconfig.get_path("purelib", vars={"base": str(self.python)})
         installed = folder / "dependencies"
         installed.mkdir()
-        for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        for entry in site_packages.iterdir():
             # gencheck itself is what the recipe installs
             if "gencheck" not in entry.name and entry.suffix != ".pth":
                 (installed / entry.name).symlink_to(entry)
@@ -67,6 +69,8 @@ class Job:
                 "PIP_NO_INDEX": "1",
                 "PIP_NO_BUILD_ISOLATION": "0",
                 "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                # each recipe installs every module and runs a few of them
+                "PIP_NO_COMPILE": "1",
                 **environment,
             },
             capture_output=True,

@@ -32,7 +32,8 @@ def test_every_figure_of_a_two_phase_network(name: str, task: str) -> None:
 
 def compare_figures(case: Case, dtype: torch.dtype) -> None:
     truth, task = case.truth(), case.task
-    options = AuditOptions(dtype=dtype, tile=5, batch_size=4, beta2_budget=100.0)
+    # several tiles, on the diagonal and beside it, of which the last are smaller
+    options = AuditOptions(dtype=dtype, tile=9, batch_size=5, beta2_budget=100.0)
     result = audit(case.subject, case.sample, case.reference, task, options)
     doc = concentrate_body(result)
 

@@ -16,8 +16,8 @@ from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
-from tests.cases import random_case
-from tests.networks import ZOO
+from tests.cases import random_case, zoo_subject
+from tests.networks import ZOO, build
 
 DOUBLE = AuditOptions(dtype=torch.float64, beta2_budget=100.0)
 few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
@@ -101,28 +101,28 @@ def test_the_order_of_items_does_not_matter(name: str, seed: int) -> None:
 @few
 @given(
     seed=st.integers(0, 1000),
-    factors=st.lists(st.floats(0.01, 100), min_size=5, max_size=5),
+    factors=st.lists(st.floats(0.01, 100), min_size=6, max_size=6),
 )
 def test_rescaling_a_neuron_does_not_matter(seed: int, factors: list[float]) -> None:
     """Scale a ReLU unit's inputs by c and its outputs by 1/c: the same function, the same paths."""
-    torch.manual_seed(seed)
-    first = nn.Linear(3, 5, dtype=torch.float64)
-    last = nn.Linear(5, 2, dtype=torch.float64)
-    module = nn.Sequential(first, nn.ReLU(), last)
+    name = "one_hidden_bias"
+    module = build(name, seed)
+    assert isinstance(module, nn.Sequential)
+    first, _, last = module
     sets = [
         Labelled(
-            torch.randn(n, 3, dtype=torch.float64),
-            torch.eye(2, dtype=torch.float64)[torch.randint(2, (n,))],
+            torch.randn(n, 4, dtype=torch.float64),
+            torch.eye(3, dtype=torch.float64)[torch.randint(3, (n,))],
         )
         for n in (7, 9)
     ]
-    before = audit(model_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
+    before = audit(zoo_subject(name, module), sets[0], sets[1], "classification", DOUBLE)
     scale = torch.tensor(factors, dtype=torch.float64)
     with torch.no_grad():
         first.weight.mul_(scale[:, None])
         first.bias.mul_(scale)
         last.weight.div_(scale)
-    after = audit(model_of_module(module, [(3,)]), sets[0], sets[1], "classification", DOUBLE)
+    after = audit(zoo_subject(name, module), sets[0], sets[1], "classification", DOUBLE)
     same(before, after)
     for kind in ("l2_squared", "l1"):
         assert float(getattr(before.path_norms, kind)) == pytest.approx(

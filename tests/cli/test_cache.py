@@ -1,22 +1,19 @@
 """`--cache DIR` as users call it: killed at any moment, harmed, shared, full, or not there at all."""
 
 import contextlib
-import io
 import json
 import os
 import random
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from gencheck.cli.app import app
-from tests.networks import build
+from tests.cases import zoo_program
 from tests.processes import started
 
 pytestmark = pytest.mark.slow
@@ -25,18 +22,10 @@ _ITEMS = 350
 _SHAPE = (1, 4, 4)
 
 
-@cache
-def _program() -> bytes:
-    module = build("overlapping_padded_max_pool").float()
-    archive = io.BytesIO()
-    torch.export.save(torch.export.export(module, (torch.zeros(3, *_SHAPE),)), archive)
-    return archive.getvalue()
-
-
 def write_case(folder: Path, scale: float = 1.0) -> Path:
     """A convolutional network as a program, and data for 66 tiles."""
     folder.mkdir(exist_ok=True)
-    (folder / "m.pt2").write_bytes(_program())
+    (folder / "m.pt2").write_bytes(zoo_program("overlapping_padded_max_pool"))
     generator = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for name in ("train", "test"):

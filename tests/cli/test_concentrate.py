@@ -1,6 +1,7 @@
 """`gencheck concentrate` as users call it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,23 @@ NAMES = (
 runner = CliRunner()
 
 
-@pytest.fixture
-def case(tmp_path: Path) -> Path:
-    """A folder with a checkpoint of each kind and a data file."""
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint of each kind, exported once."""
+    folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
-    torch.save(module.state_dict(), tmp_path / "m.pt")
+    torch.save(module.state_dict(), folder / "m.pt")
     program = torch.export.export(module, (torch.randn(5, 12),))
-    torch.export.save(program, tmp_path / "m.pt2")
+    torch.export.save(program, folder / "m.pt2")
+    return folder
+
+
+@pytest.fixture
+def case(tmp_path: Path, checkpoints: Path) -> Path:
+    """A folder with a checkpoint of each kind and a data file."""
+    torch.manual_seed(0)
+    shutil.copytree(checkpoints, tmp_path, dirs_exist_ok=True)
     random = np.random.default_rng(0)
     np.savez(
         tmp_path / "d.npz",

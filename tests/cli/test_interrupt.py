@@ -1,14 +1,12 @@
 """SIGINT to a running audit: exit 130, no traceback, nothing half written, and tiles that count."""
 
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +16,7 @@ import torch
 from torch import nn
 
 from tests import processes
-from tests.networks import build
+from tests.cases import zoo_program
 
 Running: TypeAlias = "subprocess.Popen[str] | processes.Command"
 
@@ -62,18 +60,10 @@ def deaf():
 """
 
 
-@cache
-def _program() -> bytes:
-    module = build("overlapping_padded_max_pool").float()
-    archive = io.BytesIO()
-    torch.export.save(torch.export.export(module, (torch.zeros(3, 1, 4, 4),)), archive)
-    return archive.getvalue()
-
-
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
     """A folder with a convolutional network, data for some two hundred tiles, and slow functions."""
-    (tmp_path / "m.pt2").write_bytes(_program())
+    (tmp_path / "m.pt2").write_bytes(zoo_program("overlapping_padded_max_pool"))
     torch.save(nn.Linear(16, 2).state_dict(), tmp_path / "m.pt")
     generator = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
@@ -163,18 +153,16 @@ def test_in_the_gram_stage_again_and_again(case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "model", "options"),
+    ("model", "options"),
     [
-        (loaded, "m.pt2", ("--transform", "slow:item")),
-        (program, "m.pt", ("--model", "slow:model")),
-        (loaded, "m.pt", ("--model", "slow:swallows")),
+        ("m.pt2", ("--transform", "slow:item")),
+        ("m.pt", ("--model", "slow:model")),
+        ("m.pt", ("--model", "slow:swallows")),
     ],
     ids=["data", "model", "made an error of"],
 )
-def test_while_loading(
-    case: Path, start: Callable[..., Running], model: str, options: tuple[str, ...]
-) -> None:
-    with started(start(case, model, *options)) as running:
+def test_while_loading(case: Path, model: str, options: tuple[str, ...]) -> None:
+    with started(loaded(case, model, *options)) as running:
         while running.poll() is None and not (case / "started").exists():
             time.sleep(0.001)
         running.send_signal(signal.SIGINT)

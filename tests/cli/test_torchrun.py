@@ -28,9 +28,8 @@ from gencheck.spectral.kernel.path_kernel import PathKernel
 from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import ALONE, LANES, dealt
 from gencheck.training import path_ridge, whole_kernel
-from tests.cases import random_case
+from tests.cases import random_case, zoo_program
 from tests.cli.torchrun_commands import few_items_are_many, on_rank
-from tests.networks import build
 from tests.processes import forked, started
 
 _ITEMS = 40
@@ -42,8 +41,7 @@ _GENEROUS = 300.0
 def write_case(folder: Path) -> None:
     """A network with a pool, and data of some dozens of tiles."""
     shape = tuple(random_case("conv_pool").sample.items.shape[1:])
-    program = torch.export.export(build("conv_pool").float(), (torch.zeros(3, *shape),))
-    torch.export.save(program, folder / "m.pt2")
+    (folder / "m.pt2").write_bytes(zoo_program("conv_pool"))
     generator = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for name in ("train", "test"):

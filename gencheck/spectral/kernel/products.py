@@ -119,11 +119,12 @@ def tile_products(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: T
     """
     total = torch.zeros_like(right)
     for tile, block in parts:
-        height = max(1, len(buffer) // block.shape[1])
-        for start in range(0, len(block), height):
+        # `shape` and not `len`, which takes as long as a small product
+        height = max(1, buffer.shape[0] // block.shape[1])
+        for start in range(0, block.shape[0], height):
             part = block[start : start + height]
             wide = buffer[: part.numel()].view(part.shape).copy_(part)
-            rows = slice(tile.rows.start + start, tile.rows.start + start + len(part))
+            rows = slice(tile.rows.start + start, tile.rows.start + start + part.shape[0])
             total[:, rows] += _times(right[:, tile.columns], wide.T)
             if not tile.on_diagonal:
                 total[:, tile.columns] += _times(right[:, rows], wide)
@@ -132,4 +133,4 @@ def tile_products(parts: Iterator[tuple[Tile, Tensor]], right: Tensor, buffer: T
 
 def _times(rows: Tensor, block: Tensor) -> Tensor:
     """Rows times a block; a single one as a vector, for a matrix product copies the block first."""
-    return rows @ block if len(rows) > 1 else torch.mv(block.T, rows[0])[None]
+    return rows @ block if rows.shape[0] > 1 else torch.mv(block.T, rows[0])[None]
