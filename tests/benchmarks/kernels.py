@@ -30,10 +30,10 @@ from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.executors import executor_for
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from gencheck.spectral.kernel.overlaps import has_int8_units, int8_product
+from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.architectures import initialised, lenet5, lenet_like, vit_tiny
 
 # A shorter run is repeated, and the quickest counts: the first loads the compiled loops.
@@ -116,7 +116,7 @@ def measured(
     """
     network = model_of_module(module, [tuple(items.shape[1:])]).network
     reference = kernel_program(network, patches=False)
-    executor = executor_for(network, reference, for_items or len(items), device)
+    executor = PathKernel.of(network).executor(for_items or len(items), device)
     program = kernel_program(network, patches=executor == "matrix")
     factors, _ = forward(network, items.to(device), 1024)
     few, _ = forward(network, items[:4].to(device), 4)

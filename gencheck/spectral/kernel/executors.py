@@ -11,11 +11,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.spectral.kernel.bits.compile import bit_plan
 from gencheck.spectral.kernel.bits.engine import BitKernel, PackedItems, packed_items
-from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.calibrate import (
     Calibration,
     OverlapChoice,
@@ -36,7 +34,7 @@ _LEAST_HALF = 64
 # The work, in floating-point operations, below which loading compiled loops takes longer.
 _PAYING_FLOPS = 2e11
 
-# The same for counted bits, which take a tenth of the time: about what compiling them takes once.
+# The same for counted bits, which take a tenth of the time of products: about what compiling takes once.
 _COUNTING_FLOPS = 4e10
 
 # The work below which trying the ways that need no loading takes longer.
@@ -218,12 +216,10 @@ def pays(flops_per_pair: float, items: int) -> bool:
     return _work(flops_per_pair, items) >= _PAYING_FLOPS
 
 
+def counting_pays(flops_per_pair: float, items: int) -> bool:
+    """True where matrix products would take longer than loops that count bits take to be compiled."""
+    return _work(flops_per_pair, items) >= _COUNTING_FLOPS
+
+
 def _work(flops_per_pair: float, items: int) -> float:
     return flops_per_pair * items * (items + 1) / 2
-
-
-def executor_for(network: Network, program: Program, items: int, device: str) -> str:
-    """The name of the executor that is quicker: `bits` where it can be used and the work is long."""
-    long = _work(program.flops_per_pair, items) >= _COUNTING_FLOPS
-    suits = device == "cpu" and long and suits_bits(program, network)
-    return "bits" if suits and compiled_loops_are_there() else "matrix"

@@ -21,7 +21,7 @@ from gencheck.spectral.kernel.calibrate import compiled_loops_are_there
 from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
 from gencheck.spectral.kernel.cuts import FACTOR_BYTES
-from gencheck.spectral.kernel.executors import executor_for
+from gencheck.spectral.kernel.executors import counting_pays
 from gencheck.spectral.kernel.factors import Factors, forward
 from gencheck.spectral.kernel.gram import Gram, gram_matrix
 from gencheck.spectral.ranks import ALONE, Ranks
@@ -171,7 +171,10 @@ class PathKernel:
         if asked == "matrix":
             return "matrix"
         if asked == "auto":
-            return executor_for(self.network, self.cells, count, device)
+            # asked of the program that is there anyway: the other takes seconds for large networks
+            pays = device == "cpu" and counting_pays(self.windows.flops_per_pair, count)
+            suits = pays and suits_bits(self.cells, self.network)
+            return "bits" if suits and compiled_loops_are_there() else "matrix"
         if device != "cpu" or not suits_bits(self.cells, self.network):
             raise InputError(
                 where="--executor",

@@ -19,12 +19,10 @@ from gencheck.spectral.kernel import narrow, path_kernel
 from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.collapse import layout_of
 from gencheck.spectral.kernel.cuts import bit_cuts, matrix_cuts
-from gencheck.spectral.kernel.executors import (
-    compiled_loops_are_there,
-    executor_for,
-)
+from gencheck.spectral.kernel.executors import compiled_loops_are_there
 from gencheck.spectral.kernel.factors import forward
 from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.architectures import initialised, vit_tiny
 from tests.cases import random_case
 from tests.computed_networks import COMPUTED, build_computed
@@ -129,9 +127,10 @@ def test_bits_are_counted_where_that_is_quicker() -> None:
     network = random_case("conv_pool").subject.network
     program = kernel_program(network, patches=False)
     assert suits_bits(program, network)
-    assert executor_for(network, program, 50, "cpu") == "matrix"
-    assert executor_for(network, program, 10**6, "cpu") == "bits"
-    assert executor_for(network, program, 10**6, "cuda:0") == "matrix"
+    kernel = PathKernel.of(network)
+    assert kernel.executor(50) == "matrix"
+    assert kernel.executor(10**6) == "bits"
+    assert kernel.executor(10**6, "cuda:0") == "matrix"
     for name in ("four_hidden", "two_hidden_leaky", "silu", "tanh"):
         dense = random_case(name).subject.network
         assert not suits_bits(kernel_program(dense, patches=False), dense)
@@ -140,9 +139,8 @@ def test_bits_are_counted_where_that_is_quicker() -> None:
 def test_without_numba_matrices_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     network = random_case("conv_pool").subject.network
-    program = kernel_program(network, patches=False)
     assert not compiled_loops_are_there()
-    assert executor_for(network, program, 10**6, "cpu") == "matrix"
+    assert PathKernel.of(network).executor(10**6) == "matrix"
 
 
 def test_bits_asked_for_in_vain_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
