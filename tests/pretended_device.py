@@ -29,9 +29,10 @@ from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.batched_lanczos import _Recurrences
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import squared_norms
-from gencheck.spectral.kernel import factors
+from gencheck.spectral.kernel import forward as passes
 from gencheck.spectral.kernel.executors import MatrixExecutor
-from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.gram import Gram
 from tests.cases import random_case
 
 # Every kind of node but those whose gates are the model's own calls, which may read what they like.
@@ -125,7 +126,7 @@ def there_is(device: str) -> None:
         torch._C._ensureCUDADeviceGuardSet()
         return
     backend_registration._setup_privateuseone_for_python_backend(device)
-    factors._PASS_ENTRIES[device] = factors._PASS_ENTRIES["cuda"]
+    passes._PASS_ENTRIES[device] = passes._PASS_ENTRIES["cuda"]
 
 
 def stages(network: Network, mode: Pretence) -> dict[str, int]:
@@ -142,7 +143,7 @@ def stages(network: Network, mode: Pretence) -> dict[str, int]:
         return found
 
     def formed() -> Gram:
-        made, _ = counted("gates", lambda: factors.forward(network, items, BATCH))
+        made, _ = counted("gates", lambda: passes.forward(network, items, BATCH))
         gram: Gram = counted("gram", lambda: gram_matrix(program, made, TILE))
         return gram
 
@@ -187,7 +188,7 @@ def _anew(source: Any, like: Tensor, dtype: torch.dtype | None = None) -> Tensor
 
 # Defects that must be found.
 DEFECTS = {
-    "read_inside": patch.object(factors, "Unscaled", _Rescaling),
+    "read_inside": patch.object(passes, "Unscaled", _Rescaling),
     "left_on_the_host": patch.object(algebra, "on_device", _left),
     "sent_each_time": patch.object(algebra, "on_device", _anew),
 }
@@ -203,7 +204,7 @@ def main(device: str) -> None:
     for name, (network, defect) in runs.items():
         with (
             defect,
-            mode.entered(factors._Passes, "take"),
+            mode.entered(passes._Passes, "take"),
             mode.entered(MatrixExecutor, "prepared"),
             mode.entered(MatrixExecutor, "fill"),
             mode.entered(Gram, "summed"),

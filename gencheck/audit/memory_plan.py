@@ -13,7 +13,7 @@ from gencheck.progress import SILENT, Progress
 from gencheck.spectral.beta1.batched_lanczos import VECTOR_BYTES
 from gencheck.spectral.kernel.cuts import FACTOR_BYTES, bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.evaluate import OVERLAP_BYTES
-from gencheck.spectral.kernel.factors import pass_entries, widest_pass
+from gencheck.spectral.kernel.forward import pass_entries, widest_pass
 from gencheck.spectral.kernel.path_kernel import PathKernel
 
 # What the interpreter, the libraries and their buffers take before any data.

@@ -33,7 +33,8 @@ from gencheck.spectral.beta1.energy import coordinate_energy
 from gencheck.spectral.kernel.blocks import Blocks, held_blocks
 from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.executors import Executor
-from gencheck.spectral.kernel.gram import EXECUTORS, Gram
+from gencheck.spectral.kernel.formation import EXECUTORS
+from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.path_kernel import PathFeatures, PathKernel
 from gencheck.spectral.kernel.strips import Strips, fill_tile, fill_tiles
 from gencheck.spectral.kernel.tiles import Tile, upper_tiles

@@ -14,8 +14,8 @@ from gencheck.audit.run import audit
 from gencheck.audit.self_check import output_deviation
 from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.architectures import ARCHITECTURES, initialised
 

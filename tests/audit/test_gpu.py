@@ -14,8 +14,9 @@ from gencheck.network.scaled import Unscaled
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.cache import TileCache
 from gencheck.spectral.kernel.executors import MatrixExecutor
-from gencheck.spectral.kernel.factors import Factors, forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.process_ranks import ProcessRanks
 from gencheck.spectral.ranks import ALONE
 from tests.cases import random_case

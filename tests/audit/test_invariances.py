@@ -14,8 +14,8 @@ from gencheck.audit.result import ConcentrationResult
 from gencheck.audit.run import audit
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import random_case, zoo_subject
 from tests.networks import ZOO, build
 

@@ -24,7 +24,7 @@ from gencheck.spectral.beta2.enumeration import entry
 from gencheck.spectral.beta2.paths import PathSpace
 from gencheck.spectral.beta2.sup_norm import NOMINAL_FLOPS_PER_SECOND, sup_norms
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from gencheck.training.loop import Training, fit
 from tests.architectures import lenet_like
 

@@ -20,7 +20,7 @@ from gencheck.spectral.kernel.bits.compile import bit_plan
 from gencheck.spectral.kernel.bits.engine import BitKernel, PackedItems, packed_items
 from gencheck.spectral.kernel.bits.plan import BITS, BOX, FILL, KIND, REALS, SLIDE, BitPlan
 from gencheck.spectral.kernel.evaluate import map_exponents
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from tests.architectures import initialised, lenet_like
 from tests.benchmarks.kernels import cifar, mnist
 

@@ -30,8 +30,9 @@ from gencheck.load.dataset import load_dataset
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
+from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.overlaps import has_int8_units, int8_product
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.architectures import initialised, lenet5, lenet_like, vit_tiny

@@ -24,8 +24,8 @@ from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.batched_lanczos import top_eigenvalues
 from gencheck.spectral.beta1.lanczos import top_eigenvalue
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.permutation import norms_of_differences, relabel
 from gencheck.training.loop import Training, fit
 

@@ -13,8 +13,8 @@ from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.evaluate import map_exponents
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import random_case
 from tests.networks import ZOO
 

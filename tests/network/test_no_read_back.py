@@ -19,7 +19,8 @@ from gencheck.network.ir import Network
 from gencheck.network.scaled import Unscaled
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.executors import MatrixExecutor
-from gencheck.spectral.kernel.factors import Factors, forward
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import random_case
 from tests.networks import ZOO
 

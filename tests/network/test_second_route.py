@@ -19,8 +19,8 @@ from gencheck.network.ir import Network
 from gencheck.network.planes import GatedNode, Planes, gate_values
 from gencheck.network.scaled import Scaled
 from gencheck.network.terms import kernel_program
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 
 _ITEMS = 3
 

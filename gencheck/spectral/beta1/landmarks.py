@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
-from gencheck.spectral.kernel.gram import require_in_range
+from gencheck.spectral.kernel.formation import require_in_range
 
 # Directions of the landmarks' span whose share of its largest eigenvalue is below this are left to
 # the residual: rounding would decide them.

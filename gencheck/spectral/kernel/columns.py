@@ -6,7 +6,7 @@ from gencheck.network.program import Program
 from gencheck.progress import SILENT, Progress
 from gencheck.spectral.kernel.cuts import FACTOR_BYTES
 from gencheck.spectral.kernel.factors import Factors
-from gencheck.spectral.kernel.gram import EXECUTORS, require_in_range
+from gencheck.spectral.kernel.formation import EXECUTORS, require_in_range
 from gencheck.spectral.kernel.strips import Strips, cut, fill_tile
 from gencheck.spectral.kernel.tiles import Tile
 

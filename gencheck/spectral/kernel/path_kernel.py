@@ -22,8 +22,10 @@ from gencheck.spectral.kernel.columns import kernel_columns
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
 from gencheck.spectral.kernel.cuts import FACTOR_BYTES
 from gencheck.spectral.kernel.executors import counting_pays
-from gencheck.spectral.kernel.factors import Factors, forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
+from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.ranks import ALONE, Ranks
 
 

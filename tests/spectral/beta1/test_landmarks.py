@@ -8,7 +8,7 @@ from gencheck.network.terms import kernel_program
 from gencheck.spectral.beta1.landmarks import LandmarkIntervals, landmark_intervals, upper_end
 from gencheck.spectral.difference import Difference
 from gencheck.spectral.kernel.cross_kernel import CrossKernel
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import Case, random_case
 from tests.networks import ZOO
 

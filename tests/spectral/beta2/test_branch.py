@@ -19,7 +19,7 @@ from gencheck.spectral.beta2.paths import PathSpace
 from gencheck.spectral.beta2.search import best_path
 from gencheck.spectral.beta2.sup_norm import _parts_bound, sup_norms
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from gencheck.training.loop import Training, fit
 from tests.cases import Case, random_case
 from tests.networks import ZOO

@@ -13,7 +13,7 @@ from gencheck.spectral.beta2 import search
 from gencheck.spectral.beta2.deadline import Deadline
 from gencheck.spectral.beta2.sup_norm import SupNorm, sup_norms
 from gencheck.spectral.difference import Difference
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import Case, random_case
 
 

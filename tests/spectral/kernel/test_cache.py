@@ -12,8 +12,10 @@ from gencheck.errors import InputError
 from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.cache import TileCache
-from gencheck.spectral.kernel.factors import Factors, forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
+from gencheck.spectral.kernel.gram import Gram
 from tests.cases import random_case
 
 

@@ -20,8 +20,8 @@ from gencheck.spectral.kernel.bits.plan import suits_bits
 from gencheck.spectral.kernel.collapse import layout_of
 from gencheck.spectral.kernel.cuts import bit_cuts, matrix_cuts
 from gencheck.spectral.kernel.executors import compiled_loops_are_there
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.architectures import initialised, vit_tiny
 from tests.cases import random_case

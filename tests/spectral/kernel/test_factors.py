@@ -15,7 +15,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.run import audit
 from gencheck.errors import InputError
 from gencheck.network.windows import adaptive_sources, sliding
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.kernel.grid import common_grid
 from gencheck.spectral.kernel.path_kernel import PathKernel
 from tests.cases import random_case

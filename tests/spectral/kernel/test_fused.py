@@ -7,9 +7,9 @@ import torch
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel import calibrate, executors
 from gencheck.spectral.kernel.executors import MatrixExecutor
-from gencheck.spectral.kernel.factors import forward
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.kernel.fused import is_one_cell_wide
-from gencheck.spectral.kernel.gram import gram_matrix
 from tests.cases import random_case
 from tests.networks import ZOO
 from tests.spectral.kernel.test_overlaps import WAYS, dense

@@ -6,8 +6,8 @@ import torch
 
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel.columns import kernel_columns
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from tests.cases import random_case
 
 

@@ -12,8 +12,10 @@ from gencheck.network.program import Program
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel import calibrate, executors
 from gencheck.spectral.kernel.calibrate import Calibration
-from gencheck.spectral.kernel.factors import Factors, forward
-from gencheck.spectral.kernel.gram import Gram, gram_matrix
+from gencheck.spectral.kernel.factors import Factors
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
+from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.overlaps import (
     Levels,
     has_int8_products,

@@ -9,8 +9,8 @@ import torch
 from gencheck.audit.model import model_of_module
 from gencheck.network.terms import kernel_program
 from gencheck.spectral.kernel import executors, narrow
-from gencheck.spectral.kernel.factors import forward
-from gencheck.spectral.kernel.gram import gram_matrix
+from gencheck.spectral.kernel.formation import gram_matrix
+from gencheck.spectral.kernel.forward import forward
 from gencheck.spectral.kernel.threads import in_parts, one_thread, side_by_side
 from tests.computed_networks import COMPUTED, build_computed
 from tests.networks import ZOO
