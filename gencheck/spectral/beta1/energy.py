@@ -25,7 +25,7 @@ _STEP_BYTES = 2**26
 _STEP_ROWS = 256
 
 # Rows and columns of a tile of their kernel: so many tiles that ranks can share them.
-_TILE = 128
+_TILE = 256
 
 # Directions of the items' span whose share of its largest eigenvalue is below this, or below the
 # precision of the run that found u, are left out: rounding would decide them.
