@@ -13,7 +13,6 @@ from gencheck.spectral.kernel.bits.plan import (
     IN_ORDER,
     NONE,
     SINGLE,
-    WIDEST,
     WORDS,
     BitPlan,
     is_binary,
@@ -23,6 +22,9 @@ from gencheck.spectral.kernel.bits.slides import add_box, add_slide
 from gencheck.spectral.kernel.bits.store import Store, word_number
 from gencheck.spectral.kernel.bits.table import COLUMNS, Slots, Table, in_order
 from gencheck.spectral.kernel.factors import Factors
+
+# The side of the windows that are pooled: there are loops for no other.
+_SIDE = 2
 
 
 def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPlan:
@@ -56,9 +58,7 @@ def bit_plan(program: Program, exponents: list[int], factors: Factors) -> BitPla
         index=index.astype(np.int32),
         scratch=slots.size,
         result=slots.at[len(program.maps) - 1],
-        counts=max(
-            [WIDEST, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]
-        ),
+        counts=max([1, *(node.cells for node in program.maps), *(p.blocks for p in store.placed)]),
         words=store.words,
         reals=store.reals,
         placed=store.placed,
@@ -101,13 +101,11 @@ def _pooling(program: Program, node: Collapse, batches: list[Batch]) -> tuple[in
     if not isinstance(made, Slide) or made.groups != 1 or len(made.windows.out) != 2:
         return None
     height, width = made.windows.out
-    side = round((height * width / node.cells) ** 0.5)
-    # for other sides there are no loops
-    if side != 2 or height % side or width % side or node.cells * side**2 != height * width:
+    if height % _SIDE or width % _SIDE or node.cells * _SIDE**2 != height * width:
         return None
     for batch in batches:
         y, x = batch.at // width, batch.at % width
-        if not np.array_equal(batch.cells, y // side * (width // side) + x // side):
+        if not np.array_equal(batch.cells, y // _SIDE * (width // _SIDE) + x // _SIDE):
             return None
     return made.windows.out
 
@@ -132,14 +130,13 @@ def _collapse(space: _Space, gathers: list["_Gather"], target: int, constant: fl
         into = slots.scratch(height * width)
         for number, gather in enumerate(pooled):
             gather.add_by_carrier(space, into, 0.0 if number == 0 else None)
-        side = round((height * width / cells) ** 0.5)
         pool = Windows(
             extent=(height, width),
-            kernel=(side, side),
-            stride=(side, side),
+            kernel=(_SIDE, _SIDE),
+            stride=(_SIDE, _SIDE),
             padding=(0, 0),
             dilation=(1, 1),
-            out=(height // side, width // side),
+            out=(height // _SIDE, width // _SIDE),
         )
         add_box(table, 1, pool, (0, 1), (1.0, constant), target=target, source=into)
         slots.drop_scratch()
