@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gencheck.errors import InputError
 from gencheck.network.frontend.aten import AtenGraph
 from gencheck.network.frontend.lowering import lower
+from gencheck.network.frontend.plain_copy import differ_in_numbers_alone
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_run, require_same_architecture
 
@@ -29,6 +30,8 @@ class GatedNetwork(nn.Module):
         The network after the standard phase. Its parameters stop requiring gradients.
     weights
         A network of the same architecture; often a copy of `gates` to start with.
+    like
+        A gated network of copies of the same two modules, whose graphs serve this one too.
 
     Raises
     ------
@@ -40,7 +43,7 @@ class GatedNetwork(nn.Module):
     Source: two-phase training, Kawaguchi, Kaelbling & Bengio, "Generalization in Deep Learning".
     """
 
-    def __init__(self, gates: nn.Module, weights: nn.Module) -> None:
+    def __init__(self, gates: nn.Module, weights: nn.Module, *, like: Self | None = None) -> None:
         super().__init__()
         if gates is weights:
             raise InputError(
@@ -51,7 +54,7 @@ class GatedNetwork(nn.Module):
         self.gates, self.weights = gates, weights
         for parameter in gates.parameters():
             parameter.requires_grad_(False)
-        self._graphs: dict[tuple[int, ...], AtenGraph] = {}
+        self._graphs: dict[tuple[int, ...], AtenGraph] = {} if like is None else like._graphs
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
@@ -71,7 +74,8 @@ class GatedNetwork(nn.Module):
     def _graph(self, shape: tuple[int, ...]) -> AtenGraph:
         if shape not in self._graphs:
             graph = trace(self.weights, shape, any_batch=True)
-            require_same_architecture(graph, trace(self.gates, shape, any_batch=True))
+            if not differ_in_numbers_alone(self.gates, self.weights):
+                require_same_architecture(graph, trace(self.gates, shape, any_batch=True))
             lower(graph)
             self._graphs[shape] = graph
         return self._graphs[shape]

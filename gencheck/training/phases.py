@@ -125,7 +125,8 @@ def two_phase(
     standard_part, freeze_part = phase_positions(len(items), alpha, seed)
     gates = copy.deepcopy(model)
     # refused before any training, not after half of it
-    GatedNetwork(copy.deepcopy(model), copy.deepcopy(model))(items[:2])
+    untrained = GatedNetwork(copy.deepcopy(model), copy.deepcopy(model))
+    untrained(items[:2])
 
     def losses(module: nn.Module, part: Array, how: Training, stage: str) -> list[float]:
         chosen = torch.from_numpy(part).to(items.device)
@@ -143,7 +144,7 @@ def two_phase(
         )
 
     first = losses(gates, standard_part, training, "standard")
-    network = GatedNetwork(gates, copy.deepcopy(gates))
+    network = GatedNetwork(gates, copy.deepcopy(gates), like=untrained)
     if not len(freeze_part):
         freeze = replace(freeze, epochs=0)
     second = losses(network, freeze_part, freeze, "freeze")

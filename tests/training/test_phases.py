@@ -132,7 +132,11 @@ def run_both_phases(folder: Path, pause: float = 0.0) -> None:
         return logits.sum() * 0
 
     long = replace(TRAINING, epochs=12)
+    # as many threads as a forked process has: a state of another number is refused
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     run = two_phase(network(), DATA, 0.5, long, long, seed=2, regulariser=term, folder=folder)
+    torch.set_num_threads(threads)
     torch.save(run.network.state_dict(), folder / "end.pt")
 
 

@@ -1,6 +1,8 @@
-"""A copy of a live module with plain weights: parametrised ones as the forward pass computes them."""
+"""Copies of a live module: one with plain weights, as the forward pass computes them; what is a copy."""
 
 import copy
+import io
+import pickle
 
 import torch
 from torch import Tensor, nn
@@ -58,3 +60,33 @@ def _apply_hooks(part: nn.Module) -> None:
             remove_spectral_norm(part, hook.name)
         elif isinstance(hook, prune.BasePruningMethod):
             prune.remove(part, hook._tensor_name)
+
+
+def differ_in_numbers_alone(one: nn.Module, other: nn.Module) -> bool:
+    """True where nothing but the entries of tensors can differ, so that one trace serves both.
+
+    False also where that cannot be told, as of a module that cannot be pickled.
+    """
+    skeleton = _skeleton(one)
+    return skeleton is not None and skeleton == _skeleton(other)
+
+
+def _skeleton(module: nn.Module) -> bytes | None:
+    """The module as it is pickled, with shape, dtype and identity in the place of each tensor."""
+    # with the tensors, of which one that ended would leave its identity to another
+    numbers: dict[int, tuple[int, Tensor]] = {}
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: object) -> object:
+            if not isinstance(value, Tensor):
+                return None
+            number, _ = numbers.setdefault(id(value), (len(numbers), value))
+            return number, type(value).__name__, tuple(value.shape), str(value.dtype)
+
+    stream = io.BytesIO()
+    try:
+        Pickler(stream).dump(module)
+    except Exception:
+        # whatever a module holds that does not let itself be pickled
+        return None
+    return stream.getvalue()

@@ -2,6 +2,7 @@
 
 import operator
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import ON_SIZES, AtenGraph, Call, Ref
+from gencheck.network.frontend.functional import without_writes
 from gencheck.network.frontend.hoisting import with_positions_chosen_first
 from gencheck.network.frontend.outputs import (
     OutputSpec,
@@ -76,25 +78,29 @@ def trace(
             warnings.simplefilter("ignore")
             sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
             program = torch.export.export(module, (items,), dynamic_shapes=sizes)
-            if not _is_functional(program):
+            calls = without_writes(*_calls_of(program), _dtypes(program))
+            if calls is None:
                 program = program.run_decompositions({})
+                calls = _calls_of(program)
     except Exception as error:
         raise UnsupportedModel(
             [f"the model's forward (torch.export: {_first_line(error)})"]
         ) from error
     batch = None if any_batch else _TRACE_BATCH
-    graph = _from_program(program, tuple(input_shape), output, logits)
+    graph = _from_program(program, calls, tuple(input_shape), output=output, logits=logits)
     return replace(graph, whole_numbers=whole_numbers, batch=batch)
 
 
-def _is_functional(program: torch.export.ExportedProgram) -> bool:
-    """True where no call changes a tensor in place; rewriting such calls takes longer than tracing."""
-    targets = {node.target for node in program.graph.nodes if node.op == "call_function"}
-    return all(
-        target is operator.getitem
-        or (isinstance(target, torch._ops.OpOverload) and not target._schema.is_mutable)
-        for target in targets
-    )
+def _calls_of(program: torch.export.ExportedProgram) -> tuple[tuple[Call, ...], list[Any]]:
+    """The calls in order, and what the program returns."""
+    (returned,) = (_plain(node.args)[0] for node in program.graph.nodes if node.op == "output")
+    calls = (_call(node) for node in program.graph.nodes if node.op == "call_function")
+    return tuple(calls), list(returned)
+
+
+def _dtypes(program: torch.export.ExportedProgram) -> Callable[[str], torch.dtype | None]:
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return lambda name: getattr(values[name], "dtype", None)
 
 
 def _first_line(error: Exception) -> str:
@@ -105,7 +111,9 @@ def _first_line(error: Exception) -> str:
 
 def _from_program(
     program: torch.export.ExportedProgram,
+    made: tuple[tuple[Call, ...], list[Any]],
     shape: tuple[int, ...],
+    *,
     output: str | None,
     logits: bool,
 ) -> AtenGraph:
@@ -117,14 +125,9 @@ def _from_program(
         **signature.inputs_to_lifted_tensor_constants,
     }
     constants = {name: _detached(stored[fqn]) for name, fqn in fqns.items()}
-    inputs, calls, outputs = [], [], []
-    for node in program.graph.nodes:
-        if node.op == "placeholder" and node.name not in constants:
-            inputs.append(node.name)
-        elif node.op == "call_function":
-            calls.append(_call(node))
-        elif node.op == "output":
-            outputs = list(_plain(node.args)[0])
+    calls, outputs = made
+    nodes = program.graph.nodes
+    inputs = [n.name for n in nodes if n.op == "placeholder" and n.name not in constants]
     if len(inputs) != 1:
         raise InputError(where="model", found=f"{len(inputs)} inputs", required="one input tensor")
     leaves = [
@@ -139,7 +142,7 @@ def _from_program(
         input_shape=shape,
         batch=_TRACE_BATCH,
         constants=constants,
-        calls=tuple(calls),
+        calls=calls,
         output=chosen,
         origins=fqns,
         parameters=frozenset(signature.inputs_to_parameters),
