@@ -48,7 +48,7 @@ NETWORKS = (
 )
 
 # A tile beside those on the diagonal; products of Lanczos, which numbers that are all 1 never end.
-ITEMS, BATCH, TILE, PRODUCTS = 9, 3, 8, 2
+ITEMS, BATCH, TILE, PRODUCTS = 3, 2, 2, 2
 
 
 class HeldUp(Exception):  # noqa: N818 - states a condition

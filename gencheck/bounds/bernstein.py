@@ -167,7 +167,11 @@ def _second_moment(
     v = fourth
     for _ in range(_STEPS):
         margin = moments.square_bound * _deviation(v, exponent, level, moments.count)
-        v = smallest(v, moments.second + margin)
+        smaller = smallest(v, moments.second + margin)
+        if smaller == v:
+            # so would every further step
+            break
+        v = smaller
     return v
 
 

@@ -13,6 +13,9 @@ _RANK_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 # Ridges that leave-one-out chooses among, as multiples of the mean of ‖z‖²; four a decade.
 LOO_GRID = tuple(10 ** (power / 4) for power in range(-32, 5))
 
+# Items at a time where something is made of each and added up.
+_ROWS = 4096
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -177,14 +180,9 @@ class RidgeProblem:
             raise InputError(
                 where="--ridge", found=f"{penalty:g}", required="a finite number above 0"
             )
-        grid = [penalty]
-        if penalty is None:
-            grid = [share * self.mean_square for share in LOO_GRID]
-        errors = {
-            value: self.spectrum.leave_one_out(targets, self.count * value)
-            for value in grid
-            if value is not None
-        }
+        grid = [share * self.mean_square for share in LOO_GRID] if penalty is None else [penalty]
+        shifts = torch.tensor(grid, dtype=torch.float64, device=targets.device) * self.count
+        errors = dict(zip(grid, self.spectrum.leave_one_out(targets, shifts).tolist(), strict=True))
         best = min(errors, key=lambda value: errors[value])
         theta = self.spectrum.solution(targets, self.count * best)
         return Ridge(
@@ -219,7 +217,7 @@ class _Spectrum:
     def of_span(values: Tensor, vectors: Tensor, items: Tensor) -> "_Spectrum":
         """Φ = K_NL V Λ^{-1/2}, by the eigenvectors of ΦᵀΦ."""
         basis = vectors / values.sqrt()
-        features = torch.cat([rows.double() @ basis for rows in items.split(4096)])
+        features = torch.cat([rows.double() @ basis for rows in items.split(_ROWS)])
         squares, right = torch.linalg.eigh(features.T @ features)
         kept = squares > _RANK_TOLERANCE[torch.float64] * squares[-1]
         squares, right = squares[kept], right[:, kept]
@@ -230,11 +228,19 @@ class _Spectrum:
         theta = (self.values.sqrt() / (self.values + shift))[:, None] * (self.left.T @ targets)
         return theta if self.right is None else self.right @ theta
 
-    def leave_one_out(self, targets: Tensor, shift: float) -> float:
-        """The mean over items of ‖r_i − u^{(−i)}(x_i)‖²."""
-        shrink = self.values / (self.values + shift)
-        residual = targets - self.left @ (shrink[:, None] * (self.left.T @ targets))
-        leverage = self.left.square() @ shrink
-        # an item that is fitted whatever its target is has no say
-        room = (1 - leverage).clamp(min=1e-12)
-        return float((residual / room[:, None]).square().sum(1).mean())
+    def leave_one_out(self, targets: Tensor, shifts: Tensor) -> Tensor:
+        """The mean over items of ‖r_i − u^{(−i)}(x_i)‖², for each shift; shape (len(shifts),).
+
+        All shifts in one pass over the items: a matrix product each for leverages and residuals.
+        """
+        shrink = self.values[:, None] / (self.values[:, None] + shifts)
+        within = self.left.T @ targets
+        shrunken = (shrink[:, :, None] * within[:, None, :]).flatten(1)
+        total = torch.zeros_like(shifts)
+        for rows, own in zip(self.left.split(_ROWS), targets.split(_ROWS), strict=True):
+            residual = own[:, None, :] - (rows @ shrunken).unflatten(1, (len(shifts), -1))
+            leverage = rows.square() @ shrink
+            # an item that is fitted whatever its target is has no say
+            room = (1 - leverage).clamp(min=1e-12)
+            total += (residual / room[:, :, None]).square().sum((0, 2))
+        return total / len(targets)

@@ -71,17 +71,17 @@ def test_float32_and_both_executors_agree_with_float64(name: str, cifar10: Path)
     pytest.importorskip("numba")
     items = images(cifar10, 12).items
     network = audited(name).network
+    # gates from one forward pass in float64: a unit near 0 may fall on either side in float32
+    exact, _ = forward(network, items.double(), 12)
+    programs = {patches: kernel_program(network, patches=patches) for patches in (True, False)}
     kernels = []
     for dtype, executor in (
         (torch.float64, "matrix"),
         (torch.float32, "matrix"),
         (torch.float32, "bits"),
     ):
-        program = kernel_program(network, patches=executor == "matrix")
-        # gates from one forward pass in float64: a unit near 0 may fall on either side in float32
-        factors, _ = forward(network, items.double(), 12)
-        factors = type(factors)(factors.items.to(dtype), factors.planes)
-        gram = gram_matrix(program, factors, 8, executor=executor)
+        factors = type(exact)(exact.items.to(dtype), exact.planes)
+        gram = gram_matrix(programs[executor == "matrix"], factors, 8, executor=executor)
         kernels.append(gram.dense().double() * 2.0 ** (gram.exponent - 200))
     for kernel in kernels[1:]:
         torch.testing.assert_close(kernel, kernels[0], rtol=1e-5, atol=0)

@@ -209,7 +209,7 @@ def test_miss_rate(classes: int, origin: str) -> None:
             start = np.linalg.lstsq(seen, np.eye(classes)[theirs] - 1 / classes, rcond=None)[0]
             unit = margin_unit(margins_of(seen @ start, theirs))
         moved = w - start
-        test, truth = draw(20_000)
+        test, truth = draw(5_000)
         risk = (np.argmax(test @ w, 1) != truth).mean()
         norms = {
             "max": np.linalg.norm(moved, axis=0).max(),

@@ -19,7 +19,7 @@ from gencheck.training.architectures import mlp
 from tests.brute import enumerate_paths
 from tests.experiments.runs import reproduced
 
-TINY = Scale(40, 30, (64,), 800)
+TINY = Scale(40, 30, (64,), 300)
 
 
 def test_feature_norm_is_that_of_all_paths() -> None:

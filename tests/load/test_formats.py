@@ -231,10 +231,10 @@ class TestChoosing:
         schema = pa.schema([(f"f{i}", pa.float64()) for i in range(width)] + [("y", pa.int64())])
         generator = np.random.default_rng(0)
         with pq.ParquetWriter(path, schema, compression="none") as writer:
+            block = generator.normal(size=(width, 50_000)).round(2)
+            table = pa.table([*block, generator.integers(3, size=50_000)], schema=schema)
             for _ in range(20):
-                block = generator.normal(size=(width, 50_000)).round(2)
-                columns = [*block, generator.integers(3, size=50_000)]
-                writer.write_table(pa.table(columns, schema=schema))
+                writer.write_table(table)
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(width, 8), nn.ReLU(), nn.Linear(8, 3))
         torch.save(module.state_dict(), tmp_path / "m.pt")
