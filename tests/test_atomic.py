@@ -46,7 +46,10 @@ def test_no_other_module_writes_files(path: Path) -> None:
             own = (path.name, texts) in (("deliver.py", ["a"]), ("pipes.py", ["wb"]))
             assert own or not any(set(mode) & set("wax+") for mode in texts), f"line {call.lineno}"
         if name in INTO_BUFFERS:
-            names = [getattr(argument, "id", "") for argument in call.args]
+            # of the call, and of one that makes what has the method, as a pickler is made
+            maker = getattr(call.func, "value", None)
+            arguments = [*call.args, *(maker.args if isinstance(maker, ast.Call) else [])]
+            names = [getattr(argument, "id", "") for argument in arguments]
             # the library's own `save` of bytes, and a method of ours, have no path at all
             own = name == "save" and names in ([""], ["state"], ["tile", "block"], ["path", ""])
             assert own or "buffer" in names, f"line {call.lineno}: {name} of {names}"

@@ -83,10 +83,10 @@ def _skeleton(module: nn.Module) -> bytes | None:
             number, _ = numbers.setdefault(id(value), (len(numbers), value))
             return number, type(value).__name__, tuple(value.shape), str(value.dtype)
 
-    stream = io.BytesIO()
+    buffer = io.BytesIO()
     try:
-        Pickler(stream).dump(module)
+        Pickler(buffer).dump(module)
     except Exception:
         # whatever a module holds that does not let itself be pickled
         return None
-    return stream.getvalue()
+    return buffer.getvalue()
