@@ -6,6 +6,8 @@ The public names are imported when first used, so that a validation bound does n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gencheck.version import __version__
+
 if TYPE_CHECKING:
     from gencheck.audit.options import AuditOptions
     from gencheck.bounds.margin import independent_bound
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from gencheck.training.gated import GatedNetwork
     from gencheck.training.phases import two_phase
     from gencheck.training.regularisers.darc import DARC, DARC1
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DARC",

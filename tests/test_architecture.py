@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "printable": set(),
     "progress": set(),
+    "version": set(),
     "bounds": set(),
     "load": set(),
     "network": set(),
@@ -41,13 +42,13 @@ ALLOWED: dict[str, set[str]] = {
 }
 FREE = {
     "element_types",
-    "__version__",
     "arguments",
     "atomic",
     "errors",
     "memory",
     "printable",
     "progress",
+    "version",
 }
 
 

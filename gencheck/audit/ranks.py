@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from gencheck import __version__
 from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.spectral.process_ranks import LostRank, ProcessRanks
 from gencheck.spectral.ranks import ALONE, Ranks
+from gencheck.version import __version__
 
 __all__ = ["ALONE", "LostRank", "ProcessRanks", "Ranks", "require_same"]
 

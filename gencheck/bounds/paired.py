@@ -104,16 +104,6 @@ def p_better(wins: int, losses: int, items: int, *, delta: float, margin: float)
     return min(1.0, sum_tail(losses - wins, items, -margin, discordance) + NUISANCE_SHARE * delta)
 
 
-def improvement_is_excluded(
-    improvement: float, wins: int, losses: int, items: int, delta: float
-) -> bool:
-    """True where `improvement` lies outside the interval of `improvement_of_counts`."""
-    discordance, t = _largest_discordance(wins + losses, items, delta), wins - losses
-    level = (1 - NUISANCE_SHARE) * delta / 2
-    above = sum_tail(t, items, improvement, discordance) <= level
-    return above or sum_tail(-t, items, -improvement, discordance) <= level
-
-
 def mcnemar_p_value(wins: int, losses: int) -> float:
     """min(1, 2 P(Bin(d, ½) ≤ min(wins, losses))), d = wins + losses (McNemar 1947, exact form)."""
     discordant = wins + losses

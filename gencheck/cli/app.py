@@ -14,7 +14,6 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
-from gencheck import __version__
 from gencheck.cli import streams
 from gencheck.cli.conversion import convert_plainly, leave_unasked
 from gencheck.cli.deliver import INTERRUPTED, net
@@ -22,6 +21,7 @@ from gencheck.cli.launch import require_shareable
 from gencheck.cli.options import TYPED
 from gencheck.cli.received import receive_pipes
 from gencheck.cli.terminal import print_plain, say
+from gencheck.version import __version__
 
 # The commands as the help shows them, each a function of its name in a module of its name.
 _GROUPS: dict[str, tuple[str, ...]] = {

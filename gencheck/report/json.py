@@ -5,9 +5,9 @@ import json
 import math
 from typing import Any
 
-from gencheck import __version__
 from gencheck.printable import encodable
 from gencheck.report.limits import LimitReport
+from gencheck.version import __version__
 
 Document = dict[str, Any]
 

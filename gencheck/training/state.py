@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gencheck import __version__
 from gencheck.atomic import write_whole
 from gencheck.errors import InputError
+from gencheck.version import __version__
 
 Facts = Mapping[str, str]
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.paired import (
+    NUISANCE_SHARE,
     holm,
-    improvement_is_excluded,
     improvement_of_differences,
     mcnemar_p_value,
     p_better,
+    sum_tail,
 )
 from gencheck.bounds.paired_strata import Gains
 from gencheck.bounds.stratified import stratified_log_p
@@ -117,6 +118,17 @@ def missed_by_two_sides(items: int, risk: float, delta: float) -> float:
     }
     low, high = np.array([ends[k] for k in counts.tolist()]).T
     return float(((low > risk) | (high < risk)).mean())
+
+
+def improvement_is_excluded(
+    improvement: float, wins: int, losses: int, items: int, delta: float
+) -> bool:
+    """True where `improvement` lies outside the interval of `improvement_of_counts`."""
+    nuisance, t = NUISANCE_SHARE * delta, wins - losses
+    discordance = binomial_upper_end(wins + losses, items, -math.log(nuisance))
+    level = (delta - nuisance) / 2
+    above = sum_tail(t, items, improvement, discordance) <= level
+    return above or sum_tail(-t, items, -improvement, discordance) <= level
 
 
 def missed_by_pairs(

@@ -9,14 +9,18 @@ from hypothesis import strategies as st
 
 from gencheck.bounds.paired import (
     holm,
-    improvement_is_excluded,
     improvement_of_counts,
     improvement_of_differences,
     items_to_find,
     mcnemar_p_value,
     sum_tail,
 )
-from tests.benchmarks.coverage_of_scores import PAIRS, missed_by_differences, missed_by_pairs
+from tests.benchmarks.coverage_of_scores import (
+    PAIRS,
+    improvement_is_excluded,
+    missed_by_differences,
+    missed_by_pairs,
+)
 from tests.benchmarks.coverage_study import allowed
 
 REPLICATES = 2000

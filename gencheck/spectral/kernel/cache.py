@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gencheck import __version__
 from gencheck.atomic import PARTIAL, make_folder, write_whole
 from gencheck.errors import InputError
 from gencheck.network.program import Collapse, Program
 from gencheck.progress import Progress
 from gencheck.spectral.kernel.factors import Factors
 from gencheck.spectral.kernel.tiles import Tile
+from gencheck.version import __version__
 
 _MAGIC = b"gencheck tile 1\n"
 
