@@ -1,5 +1,6 @@
 """Every file that gencheck writes is written here: a reader finds the whole of it, or what was before."""
 
+import errno
 import io
 import os
 import stat
@@ -40,7 +41,10 @@ def write_whole(path: Path, content: Content, option: str) -> None:
         if is_stream(path):
             _write_stream(path, written)
         else:
-            _replace(path.resolve(), written)
+            target = path.resolve()
+            if target.is_symlink():  # before Python 3.13, `resolve` raises
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            _replace(target, written)
     except (OSError, RuntimeError) as error:  # the latter for links in a circle
         raise InputError(
             where=f"{option} {path}",
