@@ -251,5 +251,5 @@ def initialised(name: str, seed: int = 0) -> nn.Module:
     module.train()
     with torch.no_grad():
         for _ in range(3):
-            module(torch.rand(32, 3, 32, 32))
+            module(torch.rand(8, 3, 32, 32))
     return module.eval()

@@ -346,7 +346,7 @@ def test_the_report_fits(data: Path, columns: str) -> None:
 @pytest.mark.slow
 def test_mnist_two_phase_keeps_the_accuracy(mnist: Path, tmp_path: Path) -> None:
     """With α = 0.1 at least 0.97 of the accuracy of standard training, by either solver."""
-    arch = ("--data", mnist, "--arch", "mlp:128,128", "--epochs", "8", "--limit", "12000")
+    arch = ("--data", mnist, "--arch", "mlp:128,128", "--epochs", "8", "--limit", "6000")
     base = invoked("train", *arch, "--out", tmp_path / "base")["standard"]["test"]["error"]
     for solver in ("sgd", "ridge"):
         two_phase = (
@@ -358,6 +358,6 @@ def test_mnist_two_phase_keeps_the_accuracy(mnist: Path, tmp_path: Path) -> None
             "--out",
             tmp_path / solver,
         )
-        more = ("--landmarks", "1000") if solver == "ridge" else ()
+        more = ("--landmarks", "600") if solver == "ridge" else ()
         doc = invoked("train", *arch, *two_phase, *more)
         assert 1 - doc["freeze"]["test"]["error"] >= 0.97 * (1 - base)

@@ -166,7 +166,7 @@ _STEPS: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
 }
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(_STEPS)), st.integers(0, 9), st.integers(0, 9)),
