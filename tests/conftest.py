@@ -1,5 +1,6 @@
 """How tests run side by side, and shared fixtures: real data, and the command line as a process."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return 0
     cores = os.cpu_count() or 1
     return cores + cores // 2
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded and collected stays: it is not searched for garbage again, and tests less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def real_data(name: str) -> Path:
