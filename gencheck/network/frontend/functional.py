@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gencheck.network.frontend.aten import Call, Ref
+from gencheck.network.frontend.aten import ON_SIZES, Call, Ref, operator_of
 
 # Operators whose result never shares memory with an argument; schemas do not tell.
 _FRESH = frozenset(
@@ -53,6 +53,8 @@ def without_writes(
 
     made = []
     for call in calls:
+        if not _is_plain(call.target):
+            return None
         operator, read = call.target.rpartition(".")[0], call.references()
         args = tuple(now(list(call.args)))
         new = replace(call, args=args, kwargs={name: now(v) for name, v in call.kwargs.items()})
@@ -74,3 +76,16 @@ def without_writes(
             shared.update(tensors[ref.name] for ref in read if ref.name in tensors)
         made.append(new)
     return tuple(made), now(output)
+
+
+def _is_plain(target: str) -> bool:
+    """True of an operator of ATen that writes into its first argument, as its name says, or nowhere.
+
+    Not of one that writes into ``out=``, nor of one that holds a graph of its own.
+    """
+    if target == "getitem" or target in ON_SIZES:
+        return True
+    library, _, name = target.partition(".")
+    if library != "aten":
+        return False
+    return name.split(".")[0].endswith("_") or not operator_of(target)._schema.is_mutable

@@ -33,7 +33,9 @@ class Forward(nn.Module):
 def assert_equal(module: nn.Module, any_batch: bool = False) -> None:
     module = module.double()
     graph = trace(module, (4,), any_batch=any_batch)
-    assert not [c.target for c in graph.calls if c.target.rpartition(".")[0].endswith("_")]
+    for call in graph.calls:
+        library, name, overload = call.target.split(".")
+        assert (library, name[-1] == "_", overload == "out") == ("aten", False, False), call
     with torch.no_grad():
         truth = module(ITEMS.clone())
         found = run(graph, ITEMS, lambda _: True)
@@ -108,6 +110,27 @@ def _added_to_itself(layer: nn.Module, x: Tensor) -> Tensor:
     return layer(hidden)
 
 
+def _written_out(layer: nn.Module, x: Tensor) -> Tensor:
+    hidden = layer(x)
+    other = hidden * 1
+    before = other + 0
+    torch.mul(hidden, 2.0, out=other)
+    return layer(other) + before
+
+
+def _with_gradients(layer: nn.Module, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        hidden = torch.relu(layer(x)) * 2
+    return layer(hidden)
+
+
+def _in_full_precision(layer: nn.Module, x: Tensor) -> Tensor:
+    hidden = layer(x)
+    with torch.autocast("cpu", enabled=False):
+        hidden = torch.relu(hidden)
+    return layer(hidden)
+
+
 # By name; and whether the calls themselves say how to do without writes.
 CASES: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], bool]] = {
     "read before and after": (_read_before_and_after, True),
@@ -120,6 +143,9 @@ CASES: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], bool]] = {
     "input written": (_input_written, True),
     "another dtype": (_single_precision, False),
     "added to itself": (_added_to_itself, True),
+    "written out": (_written_out, False),
+    "with gradients": (_with_gradients, False),
+    "in full precision": (_in_full_precision, False),
 }
 
 
