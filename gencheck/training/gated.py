@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gencheck.errors import InputError
 from gencheck.network.frontend.aten import AtenGraph
 from gencheck.network.frontend.lowering import lower
-from gencheck.network.frontend.plain_copy import differ_in_numbers_alone
+from gencheck.network.frontend.plain_copy import differ_in_numbers_alone, parametrised_weights
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_run, require_same_architecture
 
@@ -36,7 +36,7 @@ class GatedNetwork(nn.Module):
     Raises
     ------
     InputError
-        The two differ in architecture.
+        The two differ in architecture; or, at a forward, weights are computed by hooks.
     UnsupportedModel
         At the first forward: the architecture has operations outside the path view.
 
@@ -88,10 +88,18 @@ class GatedNetwork(nn.Module):
 def _constants(graph: AtenGraph, module: nn.Module) -> dict[str, Tensor]:
     """The constants that calls refer to, as they are in the module now."""
     own: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-    own |= dict(module.named_buffers(remove_duplicate=False))
+    own |= dict(module.named_buffers(remove_duplicate=False)) | parametrised_weights(module)
     like = next(iter(own.values()), torch.zeros(()))
     found = {}
     for name, constant in graph.constants.items():
         origin = own.get(graph.origins.get(name, ""))
+        if origin is None and name in graph.parameters:
+            raise InputError(
+                where="GatedNetwork",
+                found=f"{graph.origins[name]}, which a hook computes",
+                required="weights that are parameters, or that a parametrization computes",
+                remedy="Apply the hook (remove_weight_norm, prune.remove), or use "
+                "torch.nn.utils.parametrizations.",
+            )
         found[name] = constant.to(like.device) if origin is None else origin
     return found

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from gencheck.audit.model import model_of_module
 from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.algebra import logits
 from gencheck.network.frontend.gating import GATING
+from gencheck.network.frontend.plain_copy import plain_copy
 from gencheck.network.gated_run import GATED
 from gencheck.training.gated import GatedNetwork
+from gencheck.training.loop import Training
+from gencheck.training.phases import two_phase
 from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
 
@@ -121,3 +125,52 @@ def test_gates_follow_the_gate_network_alone() -> None:
     (plane,) = next(iter(planes.values()))
     expected = nn.functional.linear(hidden * plane, weights[3].weight, weights[3].bias)
     torch.testing.assert_close(network(items), expected)
+
+
+def normed(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    module = nn.Sequential(
+        parametrizations.weight_norm(nn.Linear(4, 5)),
+        nn.ReLU(),
+        parametrizations.spectral_norm(nn.Linear(5, 4)),
+        nn.ReLU(),
+        nn.Linear(4, 2),
+    )
+    return module.double().eval()
+
+
+def test_weights_that_parametrizations_compute_are_those_of_now() -> None:
+    gates, weights = normed(1), normed(2)
+    items = torch.randn(6, 4, dtype=torch.float64)
+    network = GatedNetwork(gates, weights)
+    network(items)
+    with torch.no_grad():
+        for part in (gates, weights):
+            part[0].parametrizations.weight.original1.mul_(-1.5)
+    plain = GatedNetwork(plain_copy(gates), plain_copy(weights))
+    torch.testing.assert_close(network(items), plain(items))
+    network(items).sum().backward()
+    moved = weights[0].parametrizations.weight.original1.grad
+    assert moved is not None
+    assert moved.abs().max() > 0
+
+
+def test_two_phases_of_a_network_with_parametrizations() -> None:
+    items = torch.randn(40, 4, dtype=torch.float64)
+    targets = torch.eye(2, dtype=torch.float64)[(items[:, 0] > 0).long()]
+    run = two_phase(normed(3), (items, targets), 0.5, Training(3, 8), Training(0, 8))
+    # nothing has moved since the standard phase, so that the network is its gates' own
+    with torch.no_grad():
+        torch.testing.assert_close(run.network(items), run.gates(items))
+    before = run.gates[0].weight
+    run = two_phase(normed(3), (items, targets), 0.5, Training(3, 8), Training(3, 8))
+    assert torch.equal(run.gates[0].weight, before)
+    assert not torch.equal(run.weights[0].weight, before)
+
+
+def test_weights_that_hooks_compute_are_refused() -> None:
+    gates, weights = small(), small()
+    for part in (gates[0], weights[0]):
+        prune.l1_unstructured(part, "weight", amount=0.5)
+    with pytest.raises(InputError, match=r"0\.weight, which a hook computes.*prune\.remove"):
+        GatedNetwork(gates, weights)(torch.zeros(2, 4))

@@ -34,6 +34,19 @@ def plain_copy(module: nn.Module) -> nn.Module:
     return made
 
 
+def parametrised_weights(module: nn.Module) -> dict[str, Tensor]:
+    """The weights that parametrizations compute, by the names that `plain_copy` gives them.
+
+    As they are now, and differentiable with respect to what they are computed from.
+    """
+    return {
+        f"{path}.{name}".lstrip("."): getattr(part, name)
+        for path, part in module.named_modules(remove_duplicate=False)
+        if parametrize.is_parametrized(part)
+        for name in part.parametrizations
+    }
+
+
 def _apply_parametrizations(part: nn.Module) -> None:
     """Put the effective weights in the place of their parts.
 
