@@ -2,7 +2,8 @@
 
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -73,22 +74,30 @@ def trace(
             required="a model whose forward takes one batch of such items",
             remedy="Bring the items to the model's input shape with --transform or in the file.",
         ) from error
+    with _exporting():
+        sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
+        program = torch.export.export(module, (items,), dynamic_shapes=sizes)
+    calls = without_writes(*_calls_of(program), _dtypes(program))
+    if calls is None:
+        with _exporting():
+            program = program.run_decompositions({})
+        calls = _calls_of(program)
+    batch = None if any_batch else _TRACE_BATCH
+    graph = _from_program(program, calls, tuple(input_shape), output=output, logits=logits)
+    return replace(graph, whole_numbers=whole_numbers, batch=batch)
+
+
+@contextmanager
+def _exporting() -> Iterator[None]:
+    """What torch's exporter cannot do is the model's to answer for."""
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sizes = ({0: torch.export.Dim("batch")},) if any_batch else None
-            program = torch.export.export(module, (items,), dynamic_shapes=sizes)
-            calls = without_writes(*_calls_of(program), _dtypes(program))
-            if calls is None:
-                program = program.run_decompositions({})
-                calls = _calls_of(program)
+            yield
     except Exception as error:
         raise UnsupportedModel(
             [f"the model's forward (torch.export: {_first_line(error)})"]
         ) from error
-    batch = None if any_batch else _TRACE_BATCH
-    graph = _from_program(program, calls, tuple(input_shape), output=output, logits=logits)
-    return replace(graph, whole_numbers=whole_numbers, batch=batch)
 
 
 def _calls_of(program: torch.export.ExportedProgram) -> tuple[tuple[Call, ...], list[Any]]:
