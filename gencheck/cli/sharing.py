@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -60,6 +60,7 @@ def shared(device: str, landmarks: int | None = None) -> Iterator["Ranks"]:
     watch = _Watch(own, ranks.run)
     try:
         yield ranks
+        watch.part()
         ranks.leave()
     except (Exception, KeyboardInterrupt) as error:
         watch.fail(error)
@@ -78,19 +79,20 @@ class _Watch:
         # a connection of its own: the group's may be held by a collective that never returns
         place = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
         self.store = PrefixStore(f"gencheck watch {run}", place)
-        self._ended = threading.Event()
+        self._ended, self._parting = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK):
             try:
-                failed = self.store.check([_FAILURE])
+                if self.store.check([_FAILURE]):
+                    self._end()
             except RuntimeError:
-                # whoever kept the store is gone
+                # whoever kept the store is gone: at the end because it was the first to part
+                if self._parting.is_set():
+                    return
                 os._exit(4)
-            if failed:
-                self._end()
 
     def _end(self) -> None:
         """Leave with the other rank's exit code; rank 0 says why."""
@@ -100,10 +102,12 @@ class _Watch:
         if self.own.rank == 0:
             say(f"rank {rank}: {message}")
             sys.stderr.flush()
-        self.store.add(_SAID, 1)
-        if self.own.rank == 0:
-            # it may keep the store that the others read this from
-            self._heard()
+        # whoever keeps the store may be gone by now, which changes nothing about the failure
+        with suppress(RuntimeError):
+            self.store.add(_SAID, 1)
+            if self.own.rank == 0:
+                # it may keep the store that the others read this from
+                self._heard()
         os._exit(code)
 
     def fail(self, error: BaseException) -> None:
@@ -147,6 +151,10 @@ class _Watch:
         except RuntimeError:
             return True
         return False
+
+    def part(self) -> None:
+        """From now on a rank that is gone has done its part, or says itself what failed."""
+        self._parting.set()
 
     def stop(self) -> None:
         """Look no more."""

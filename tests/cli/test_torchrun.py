@@ -29,7 +29,7 @@ from gencheck.spectral.kernel.tiles import lanes_of, upper_tiles
 from gencheck.spectral.ranks import ALONE, LANES, dealt
 from gencheck.training import path_ridge, whole_kernel
 from tests.cases import random_case, zoo_program
-from tests.cli.torchrun_commands import few_items_are_many, on_rank
+from tests.cli.torchrun_commands import few_items_are_many, on_rank, on_slow_rank
 from tests.processes import forked, started
 
 _ITEMS = 40
@@ -223,6 +223,20 @@ def test_four_processes_too(found: dict[int, dict[str, Any]], tmp_path: Path) ->
         )
     )
     assert shared == alone
+
+
+@pytest.mark.distributed
+def test_the_first_to_part_may_have_kept_the_store(tmp_path: Path) -> None:
+    """Rank 0 keeps it here; torchrun would keep it itself."""
+    write_case(tmp_path)
+    listed = tmp_path / "listed.json"
+    asked = [*commands(tmp_path, "1GiB")["plain"], "--plan"]
+    listed.write_text(json.dumps([asked]), encoding="utf-8")
+    first, second = environments(2)
+    running = [forked(on_rank, first, listed), forked(on_slow_rank, second, listed)]
+    for process in running:
+        process.join(_GENEROUS)
+    assert [process.exitcode for process in running] == [0, 0]
 
 
 @pytest.mark.distributed

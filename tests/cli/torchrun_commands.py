@@ -6,12 +6,16 @@ a line is the number of processes.
 
 import json
 import os
+import socket
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from typer.testing import CliRunner
 
+from gencheck.cli import sharing
 from gencheck.cli.app import app
 from gencheck.training import path_ridge, whole_kernel
 
@@ -25,6 +29,26 @@ def on_rank(environment: Mapping[str, str], source: Path) -> None:
     """The same in a forked process, with what torchrun would have put into its environment."""
     os.environ.update(environment)
     run(source)
+
+
+def on_slow_rank(environment: Mapping[str, str], source: Path) -> None:
+    """The same on one that parts when the first has ended, and with it the store that it kept."""
+    import torch.distributed as dist
+
+    part = dist.destroy_process_group
+    store = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+
+    def late() -> None:
+        with suppress(ConnectionError):
+            while True:
+                socket.create_connection(store).close()
+                time.sleep(0.05)
+        # for several looks at the store
+        time.sleep(5 * sharing._LOOK)
+        part()
+
+    dist.destroy_process_group = late
+    on_rank(environment, source)
 
 
 def run(source: Path) -> None:
