@@ -97,11 +97,16 @@ def _largest_discordance(discordant: int, items: int, delta: float) -> float:
 
 
 def p_better(wins: int, losses: int, items: int, *, delta: float, margin: float) -> float:
-    """One-sided, against Δ ≤ margin: McNemar's for a margin of 0, else sup f + γ."""
+    """One-sided, against Δ ≤ margin: McNemar's for a margin of 0, else sup f + γ.
+
+    f falls as −Δ grows, so that its supremum is at the smallest −Δ that there can be, which is −ψ_U where
+    no margin of so much is possible: two models that hardly differ are not better by a wide margin.
+    """
     if margin == 0:
         return math.exp(log_cdf(losses, wins + losses, 0.5)) if wins + losses else 1.0
     discordance = _largest_discordance(wins + losses, items, delta)
-    return min(1.0, sum_tail(losses - wins, items, -margin, discordance) + NUISANCE_SHARE * delta)
+    least = max(-margin, -discordance)
+    return min(1.0, sum_tail(losses - wins, items, least, discordance) + NUISANCE_SHARE * delta)
 
 
 def mcnemar_p_value(wins: int, losses: int) -> float:

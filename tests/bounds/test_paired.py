@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from gencheck.bounds.paired import (
     holm,
@@ -13,6 +14,7 @@ from gencheck.bounds.paired import (
     improvement_of_differences,
     items_to_find,
     mcnemar_p_value,
+    p_better,
     sum_tail,
 )
 from tests.benchmarks.coverage_of_scores import (
@@ -97,6 +99,37 @@ def test_coverage_of_counts(items: int, plus: float, minus: float, delta: float)
     assert better <= allowed(delta)
     if plus == minus:
         assert rejected <= allowed(delta)
+
+
+@pytest.mark.parametrize("items", [7, 40])
+@pytest.mark.parametrize("margin", [-0.3, -0.05, 0.02, 0.1, 0.3, 0.9])
+def test_better_by_a_margin_is_wrongly_said_at_most_so_often(items: int, margin: float) -> None:
+    """Every outcome, for rates up to the margin's edge and for models that differ less than that."""
+    delta = 0.1
+    said = np.array(
+        [
+            [
+                wins + losses <= items
+                and p_better(wins, losses, items, delta=delta, margin=margin) <= delta
+                for losses in range(items + 1)
+            ]
+            for wins in range(items + 1)
+        ]
+    )
+    wins, losses = np.mgrid[: items + 1, : items + 1]
+    for minus in (0.0, 0.01, 0.1, 0.3, 0.5):
+        for plus in {max(0.0, minus + margin), 0.0, minus, minus / 2}:
+            if plus - minus > margin or plus + minus > 1:
+                continue
+            rates = [plus, minus, max(0.0, 1 - plus - minus)]
+            counts = np.stack([wins, losses, items - wins - losses], axis=-1)[said]
+            assert stats.multinomial(items, rates).pmf(counts).sum() <= delta
+
+
+def test_two_models_alike_are_never_better() -> None:
+    for margin in (0.01, 0.1, 0.9):
+        assert p_better(0, 0, 300, delta=0.05, margin=margin) == 1
+    assert p_better(0, 0, 300, delta=0.05, margin=-0.1) <= 0.05
 
 
 def test_the_coverage_study_can_fail() -> None:
