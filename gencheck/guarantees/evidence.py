@@ -101,7 +101,11 @@ def evidence_of(
 
 
 def score_keys(
-    loss: str | None, loss_range: tuple[float, float] | None, **columns: str | None
+    loss: str | None,
+    loss_range: tuple[float, float] | None,
+    *,
+    holds: str = "scores",
+    **columns: str | None,
 ) -> "ScoreKeys":
     """How files of scores are read, by the options of the command line.
 
@@ -114,7 +118,7 @@ def score_keys(
 
     request = ValidationRequest(loss=loss, loss_range=loss_range)
     low, high = _range(request)
-    return ScoreKeys(low=low, high=high, bounded=not _is_binary(request), **columns)
+    return ScoreKeys(low=low, high=high, bounded=not _is_binary(request), holds=holds, **columns)
 
 
 def _is_binary(request: ValidationRequest) -> bool:

@@ -2,18 +2,16 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gencheck.arguments import require_between
 from gencheck.bounds.paired import Improvement, holm, items_to_find
 from gencheck.errors import InputError
 from gencheck.guarantees.paired_test import compared_units, is_counted
-from gencheck.guarantees.paired_units import PairedRequest, as_units, refuse_other_columns
-from gencheck.load.item_scores import ItemScores
+from gencheck.guarantees.paired_units import PairedRequest
+from gencheck.guarantees.pairing import Pair, pair_of
 
 INDEPENDENT = "the items are independent draws that trained none of the models"
 CLUSTERS = (
@@ -103,15 +101,16 @@ def paired_result(request: PairedRequest) -> PairedResult:
             required="both: the column, and the largest weight that there can be",
         )
 
-    def units(path: Path) -> ItemScores:
-        return as_units(load_model_scores(path, request.keys), request.keys.low, request.max_weight)
-
-    baseline = units(request.baseline)
-    pairs = [matched(baseline, units(path), request.only_common) for path in request.candidates]
+    baseline = load_model_scores(request.baseline, request.keys)
+    pairs = [
+        pair_of(baseline, load_model_scores(path, request.keys), request)
+        for path in request.candidates
+    ]
     compared = [_compared(pair, request) for pair in pairs]
     adjusted = holm([c.improvement.p_value for c in compared])
     better = holm([c.improvement.p_better for c in compared])
-    by_id = baseline.ids is not None
+    # clusters have names
+    by_id = baseline.ids is not None or baseline.clusters is not None
     in_range = (
         f"every loss lies in [{request.keys.low:g}, {request.keys.high:g}], a range fixed before the "
         "items were seen"
@@ -152,105 +151,16 @@ def _names(compared: list[PairedComparison]) -> list[str]:
     return names if len(set(names)) == len(names) else [found.where for found in compared]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two models' losses on the same units, in one order, and their strata."""
-
-    baseline: ItemScores
-    candidate: ItemScores
-    names: NDArray[np.str_]
-    first: NDArray[np.float64]
-    second: NDArray[np.float64]
-    left_out: int
-    strata: NDArray[np.str_] | None
-
-
-def matched(baseline: ItemScores, candidate: ItemScores, only_common: bool) -> Pair:
-    """The losses of two models on the same items, matched by id, or by row where nothing names them.
-
-    Raises
-    ------
-    InputError
-        An id stands twice, or only on one side (but for `only_common`); the numbers of rows or the
-        labels differ; nothing is in common.
-    """
-    if (baseline.ids is None) != (candidate.ids is None):
-        without = candidate if candidate.ids is None else baseline
-        raise InputError(
-            where=without.where,
-            found="no column of ids, while the other file has one",
-            required="ids in both, or in neither",
-            remedy="--id-key COLUMN names the column.",
-        )
-    if baseline.ids is None or candidate.ids is None:
-        if len(baseline) != len(candidate):
-            raise InputError(
-                where=candidate.where,
-                found=f"{len(candidate)} items beside {len(baseline)} of {baseline.where}",
-                required="the same items in the same order, or a column of ids (--id-key)",
-            )
-        rows = other = np.arange(len(baseline))
-        names = rows.astype(str)
-    else:
-        names, rows, other = _common(baseline, candidate)
-        if not only_common:
-            _refuse_missing(baseline, candidate, names)
-    refuse_other_columns(baseline, candidate, rows, other)
-    return Pair(
-        baseline=baseline,
-        candidate=candidate,
-        names=names,
-        first=baseline.losses[rows],
-        second=candidate.losses[other],
-        left_out=len(baseline) + len(candidate) - 2 * len(names),
-        strata=None if baseline.strata is None else baseline.strata[rows],
-    )
-
-
-def _common(
-    baseline: ItemScores, candidate: ItemScores
-) -> tuple[NDArray[np.str_], NDArray[np.intp], NDArray[np.intp]]:
-    """The ids in both, and where they stand, in the baseline's order."""
-    assert baseline.ids is not None
-    assert candidate.ids is not None
-    _, rows, other = np.intersect1d(
-        baseline.ids, candidate.ids, assume_unique=True, return_indices=True
-    )
-    if not len(rows):
-        raise InputError(
-            where=candidate.where,
-            found=f"no id in common with {baseline.where}",
-            required="the same items in both",
-        )
-    order = np.argsort(rows)
-    return baseline.ids[rows[order]], rows[order], other[order]
-
-
-def _refuse_missing(baseline: ItemScores, candidate: ItemScores, common: NDArray[np.str_]) -> None:
-    for scores, other in ((baseline, candidate), (candidate, baseline)):
-        assert scores.ids is not None
-        if len(scores) > len(common):
-            alone = scores.ids[~np.isin(scores.ids, common)]
-            raise InputError(
-                where=other.where,
-                found=f"no item {str(alone[0])[:40]!r}, nor {len(alone) - 1} more of {scores.where}",
-                required="the same items in both",
-                remedy=(
-                    "--only-common compares on those that both have; that is valid if what is missing "
-                    "does not depend on how hard an item is."
-                ),
-            )
-
-
 def _compared(pair: Pair, request: PairedRequest) -> PairedComparison:
     """The comparison of one pair; its p-values are not yet adjusted."""
-    many, differences = len(request.candidates), pair.first - pair.second
+    first, second = pair.baseline.losses, pair.candidate.losses
+    many, differences = len(request.candidates), first - second
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     items, level = len(differences), request.delta / many
-    found = compared_units(differences, pair.strata, request, level)
+    found = compared_units(differences, pair.baseline.strata, request, level)
     table = {"wins": wins, "losses": losses, "ties": items - wins - losses}
     if is_counted(request):
-        both = (pair.first == pair.second) & (pair.first == 1)
+        both = (first == second) & (first == 1)
         table["both_wrong"] = int(both.sum())
         table["both_right"] = table["ties"] - table["both_wrong"]
     largest = np.argsort(-np.abs(differences), kind="stable")[: min(request.top, wins + losses)]
@@ -258,8 +168,8 @@ def _compared(pair: Pair, request: PairedRequest) -> PairedComparison:
         name=pair.candidate.model,
         where=pair.candidate.where,
         items=items,
-        baseline_loss=float(found.weights @ pair.first),
-        candidate_loss=float(found.weights @ pair.second),
+        baseline_loss=float(found.weights @ first),
+        candidate_loss=float(found.weights @ second),
         improvement=found.improvement,
         p_adjusted=math.nan,
         p_better_adjusted=math.nan,
@@ -271,8 +181,8 @@ def _compared(pair: Pair, request: PairedRequest) -> PairedComparison:
         differing=tuple(
             {
                 "id": str(pair.names[i]),
-                "baseline": float(pair.first[i]),
-                "candidate": float(pair.second[i]),
+                "baseline": float(first[i]),
+                "candidate": float(second[i]),
             }
             for i in largest
         ),

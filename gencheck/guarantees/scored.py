@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gencheck.arguments import require_between
 from gencheck.bounds.bound import Bound
 from gencheck.bounds.paired import holm
 from gencheck.bounds.solve import strength
@@ -17,6 +16,8 @@ from gencheck.bounds.validation import INDEPENDENT, Evidence, certified_bound
 from gencheck.errors import InputError
 from gencheck.guarantees.beside import two_sided
 from gencheck.guarantees.evidence import score_keys
+from gencheck.guarantees.score_source import source_of
+from gencheck.guarantees.units import cluster_means, require_nested, require_weights
 from gencheck.load.evaluation import load_scores
 from gencheck.load.item_scores import ItemScores, ScoreKeys
 
@@ -70,12 +71,15 @@ def scored_items(request: "ValidationRequest") -> Scored | None:
     InputError
         Options conflict, or a file cannot be used.
     """
-    path = _path(request)
+    path, holds = source_of(request)
     if path is None:
         return None
     keys = score_keys(
         request.loss,
         request.loss_range,
+        holds=holds,
+        label_key=request.label_key,
+        prediction_key=request.prediction_key,
         id_key=request.id_key,
         score_key=request.score_key,
         cluster_key=request.cluster_key,
@@ -102,37 +106,6 @@ def scored_items(request: "ValidationRequest") -> Scored | None:
     )
 
 
-def _path(request: "ValidationRequest") -> Path | None:
-    grouped = {
-        "--score-key": request.score_key,
-        "--cluster-key": request.cluster_key,
-        "--stratify-key": request.stratify_key,
-        "--weight-key": request.weight_key,
-    }
-    asked = [name for name, value in grouped.items() if value is not None]
-    path = request.scores
-    if path is None and asked:
-        path = request.losses or request.predictions
-        if path is None:
-            raise InputError(where=asked[0], found="no file of scores", required="--scores FILE")
-    if path is None:
-        return None
-    others = (request.losses, request.predictions, request.study, request.m_val, request.val_error)
-    if request.scores is not None and any(other is not None for other in others):
-        raise InputError(
-            where="--scores",
-            found="another source of items or of their error beside it",
-            required="--scores alone, with --n-models where it holds one model",
-        )
-    if (request.weight_key is None) != (request.max_weight is None):
-        raise InputError(
-            where="--weight-key and --max-weight",
-            found="one",
-            required="both: the column, and the largest weight that there can be",
-        )
-    return path
-
-
 def _refuse_other_tasks(by_model: dict[str, list[ItemScores]]) -> None:
     """Check that all models have the same tasks, so that their means are of the same thing."""
     tasks = {name: sorted(scores.task for scores in found) for name, found in by_model.items()}
@@ -153,6 +126,9 @@ def _evidence(found: list[ItemScores], request: "ValidationRequest", keys: Score
     groups: dict[str, Evidence] = {}
     items, largest, plain = 0, 0, []
     for scores in found:
+        require_nested(scores)
+        if scores.weights is not None and request.max_weight is not None:
+            require_weights(scores, request.max_weight, request.mean_over)
         names = [scores.task]
         parts = [np.ones(len(scores), dtype=bool)]
         if scores.strata is not None:
@@ -195,23 +171,12 @@ def _units(
     losses = (scores.losses[rows] - keys.low) / width
     cap, assumes, largest, drawn = 1.0, [], 0, INDEPENDENT
     if scores.weights is not None and request.max_weight is not None:
-        cap = require_between("--max-weight", request.max_weight, 1)
-        weights = scores.weights[rows]
-        if weights.max() > cap:
-            at = int(weights.argmax())
-            raise InputError(
-                where=f"{scores.where}, --weight-key",
-                found=f"the weight {weights[at]:g}",
-                required=f"at most --max-weight {cap:g}, the largest that there can be",
-            )
-        losses = losses * weights / cap
+        cap = request.max_weight
+        losses = losses * scores.weights[rows] / cap
         assumes.append(WEIGHTS.format(cap=cap))
     if scores.clusters is not None:
-        _, inverse, sizes = np.unique(
-            scores.clusters[rows], return_inverse=True, return_counts=True
-        )
-        losses, largest = np.bincount(inverse, losses) / sizes, int(sizes.max())
-        drawn = CLUSTERS
+        losses, sizes = cluster_means(losses, scores.clusters[rows])
+        largest, drawn = int(sizes.max()), CLUSTERS
     binary = not keys.bounded and scores.clusters is None and scores.weights is None
     high = keys.low + cap * width
     evidence = Evidence(

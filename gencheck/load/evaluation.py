@@ -32,7 +32,7 @@ def load_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
                 where=str(path),
                 found="no evaluation log",
                 required="samples_*.jsonl of lm-evaluation-harness, .eval or .json of Inspect, "
-                "per_instance_stats.json of HELM, or .jsonl",
+                f"per_instance_stats.json of HELM, .jsonl, or tables in {', '.join(_TABLES)}",
             )
     else:
         files = [path]
@@ -44,7 +44,7 @@ def load_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
 
 
 def _of_file(path: Path, keys: ScoreKeys) -> list[ItemScores]:
-    if path.suffix.lower() in _TABLES or not path.is_file():
+    if keys.holds != "scores" or not path.is_file():
         return [table_scores(path, keys)]
     reader = _reader(path)
     if reader is None:
@@ -57,6 +57,8 @@ def _of_file(path: Path, keys: ScoreKeys) -> list[ItemScores]:
 
 
 def _reader(path: Path) -> Callable[[Path, ScoreKeys], list[ItemScores]] | None:
+    if path.suffix.lower() in _TABLES:
+        return lambda table, keys: [table_scores(table, keys)]
     if path.suffix == ".eval":
         return inspect_scores
     if path.name == "per_instance_stats.json":

@@ -29,20 +29,50 @@ def id_column(table: Table, id_key: str | None) -> str | None:
     return id_key or next((name for name in NAMES if name in table.columns), None)
 
 
+def names_of(table: Table, name: str) -> NDArray[np.str_]:
+    """A column that names items or groups of them, as text.
+
+    Raises
+    ------
+    InputError
+        A cell is empty or NaN, numbers are too large to be told apart, or it is no column of names.
+    """
+    column = table.columns[name]
+    where, kind = f"{table.where}, column {name!r}", column.dtype.kind
+    if kind not in "biufU":
+        raise InputError(
+            where=where, found=f"{type(column[0]).__name__} in a cell", required="numbers or text"
+        )
+    text: NDArray[np.str_] = column.astype(str)
+    bad = np.char.strip(text) == "" if kind == "U" else np.isnan(column)
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            where=f"{where}, row {row}",
+            found="an empty cell" if kind == "U" else "NaN, or an empty cell",
+            required="a name in every row",
+        )
+    if kind == "f" and np.abs(column).max() >= 2.0**53:
+        raise InputError(
+            where=f"{where}, row {int(np.abs(column).argmax())}",
+            found=f"{np.abs(column).max():.17g}",
+            required="text, or whole numbers below 2^63: beyond, neighbours are one float",
+            remedy="Put a letter before each of them.",
+        )
+    return text
+
+
 def refuse_repeated_ids(table: Table, id_key: str | None) -> None:
     """Check that every id stands once: an item counted twice makes a bound too small.
 
     Raises
     ------
     InputError
-        An id stands twice, with or without the same values beside it; names its rows.
+        An id stands twice, with or without the same values beside it, or is empty; names its rows.
     """
     name = id_column(table, id_key)
-    if name is None:
-        return
-    column = table.columns[name]
-    ids = column.astype(str) if column.dtype.kind == "O" else column
-    refuse_repeats(ids, f"{table.where}, column {name!r}")
+    if name is not None:
+        refuse_repeats(names_of(table, name), f"{table.where}, column {name!r}")
 
 
 def refuse_repeats(ids: NDArray[Any], where: str) -> None:

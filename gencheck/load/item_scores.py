@@ -1,13 +1,14 @@
 """One loss an item, with what names, groups and weighs the items, from a table of either kind."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.errors import InputError
-from gencheck.load.item_ids import id_column
+from gencheck.load.item_ids import id_column, names_of
 from gencheck.load.losses import Losses, losses_of, numbers_of, predictions_of
 from gencheck.load.table import Table, read_table
 
@@ -30,6 +31,10 @@ class ScoreKeys:
         The range of scores and losses, fixed beforehand.
     bounded
         True where losses between the ends were declared; else every loss is 0 or 1.
+    holds
+        What the file was said to hold; "scores" where that is for its columns to say.
+    label_key, prediction_key
+        The columns of predictions, where they are called otherwise.
     """
 
     id_key: str | None = None
@@ -40,6 +45,9 @@ class ScoreKeys:
     low: float = 0.0
     high: float = 1.0
     bounded: bool = False
+    holds: str = "scores"
+    label_key: str | None = None
+    prediction_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,14 @@ class ItemScores:
     def __len__(self) -> int:
         return len(self.losses)
 
+    def at(self, rows: NDArray[np.intp]) -> "ItemScores":
+        """The items of these rows, in their order."""
+        names = ("losses", "ids", "clusters", "strata", "weights", "labels")
+        held: dict[str, Any] = {
+            name: column[rows] for name in names if (column := getattr(self, name)) is not None
+        }
+        return replace(self, **held)
+
 
 def table_scores(path: Path, keys: ScoreKeys) -> ItemScores:
     """The losses of a .npy, .csv or .parquet file.
@@ -97,9 +113,11 @@ def scores_of_table(table: Table, model: str, keys: ScoreKeys) -> ItemScores:
         losses = (
             keys.low + keys.high - numbers_of(table, _column(table, "--score-key", keys.score_key))
         )
-    elif "label" in table.columns and "loss" not in table.columns:
-        predictions = predictions_of(table)
-        losses, ties, labels = predictions.losses, predictions.ties, table.columns["label"]
+    elif _holds_predictions(table, keys):
+        label = _column(table, "--label-key", keys.label_key) or "label"
+        prediction = _column(table, "--prediction-key", keys.prediction_key) or "prediction"
+        predictions = predictions_of(table, label, prediction)
+        losses, ties, labels = predictions.losses, predictions.ties, table.columns[label]
     else:
         losses = losses_of(table)
     refuse_outside(losses, f"{table.where}, row", keys, score=keys.score_key is not None)
@@ -117,6 +135,12 @@ def scores_of_table(table: Table, model: str, keys: ScoreKeys) -> ItemScores:
     )
 
 
+def _holds_predictions(table: Table, keys: ScoreKeys) -> bool:
+    if keys.holds != "scores":
+        return keys.holds == "predictions"
+    return "label" in table.columns and "loss" not in table.columns
+
+
 def _column(table: Table, option: str, name: str | None) -> str:
     if name is not None and name not in table.columns:
         raise InputError(
@@ -128,7 +152,7 @@ def _column(table: Table, option: str, name: str | None) -> str:
 
 
 def _text(table: Table, name: str | None) -> Names | None:
-    return table.columns[name].astype(str) if name else None
+    return names_of(table, name) if name else None
 
 
 def _weights(table: Table, name: str) -> Losses | None:

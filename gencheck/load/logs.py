@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gencheck.errors import InputError
-from gencheck.load.item_scores import ItemScores, ScoreKeys, refuse_outside
+from gencheck.load.item_scores import ItemScores, ScoreKeys, refuse_outside, table_scores
 from gencheck.load.json_lines import Record, json_lines
 
 _SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
@@ -37,9 +37,9 @@ class ScoreRows:
         self.ids.append(identity)
         if keys.cluster_key is not None:
             own = keys.cluster_key == "id"
-            self.clusters.append(identity if own else str(value_at(record, keys.cluster_key, at)))
+            self.clusters.append(identity if own else _name_at(record, keys.cluster_key, at))
         if keys.stratify_key not in (None, TASK):
-            self.strata.append(str(value_at(record, str(keys.stratify_key), at)))
+            self.strata.append(_name_at(record, str(keys.stratify_key), at))
         if keys.weight_key is not None:
             self.weights.append(
                 score_of(value_at(record, keys.weight_key, at), at, keys.weight_key)
@@ -85,6 +85,16 @@ def value_at(record: Record, key: str, at: str) -> Any:
             required=f"one of {', '.join(sorted(map(str, record))[:12])}, dots for keys within keys",
         )
     return value
+
+
+def _name_at(record: Record, key: str, at: str) -> str:
+    """What groups an item: a value that is not blank."""
+    name = str(value_at(record, key, at))
+    if name.strip() in ("", "nan"):
+        raise InputError(
+            where=at, found=f"under {key!r} {name!r}", required="a name of the group of the item"
+        )
+    return name
 
 
 def score_of(value: Any, at: str, key: str) -> float:
@@ -154,8 +164,14 @@ def _metric_and_filter(
 
 
 def plain_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
-    """JSON lines of anybody's: the score under `keys.score_key`, by `model` and `task` where given."""
+    """JSON lines of anybody's: the score under `keys.score_key`, by `model` and `task` where given.
+
+    Without such a key they are a table of losses or predictions, as their first line shows.
+    """
     if keys.score_key is None:
+        _, first = next(json_lines(path), (0, {}))
+        if "loss" in first or "label" in first:
+            return [table_scores(path, keys)]
         raise InputError(
             where=str(path),
             found="JSON lines of no known tool",

@@ -4,6 +4,7 @@ import csv
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def _csv(path: Path) -> dict[str, Column]:
             )
     except ValueError:
         return _mixed_csv(path, names, headed)
-    if rows.shape[1] != len(names):
+    if rows.shape[1] != len(names) or any(_is_rounded(column) for column in rows.T):
         return _mixed_csv(path, names, headed)
     return {name: _whole_or_real(np.ascontiguousarray(rows[:, i])) for i, name in enumerate(names)}
 
@@ -203,9 +204,20 @@ def _json(path: Path) -> dict[str, Column]:
 
 def _column(cells: list[str]) -> Column:
     try:
-        return _whole_or_real(np.array(cells, dtype=np.float64))
+        numbers = np.array(cells, dtype=np.float64)
     except ValueError:
         return np.array(cells, dtype=str)
+    if _is_rounded(numbers):
+        # floats do not tell ids of so many digits apart
+        with suppress(ValueError, OverflowError):
+            return np.array([int(cell) for cell in cells], dtype=np.int64)
+    return _whole_or_real(numbers)
+
+
+def _is_rounded(column: Column) -> bool:
+    """True for whole numbers of which one may have been another before it became a float."""
+    finite = bool(np.isfinite(column).all())
+    return finite and np.abs(column).max(initial=0) >= 2.0**53 and bool(np.all(column % 1 == 0))
 
 
 def _whole_or_real(column: Column) -> Column:

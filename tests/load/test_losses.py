@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from gencheck.errors import InputError
+from gencheck.load.evaluation import load_scores
+from gencheck.load.item_scores import ScoreKeys, table_scores
 from gencheck.load.losses import load_losses, load_predictions
 
 
@@ -224,3 +226,70 @@ class TestParquet:
     def test_unsigned_numbers_do_not_wrap(self, tmp_path: Path) -> None:
         loss = np.array([2**64 - 1, 0], dtype=np.uint64)
         assert load_losses(self.write(tmp_path, loss=loss)).tolist() == [2.0**64, 0]
+
+
+class TestNames:
+    """Columns that name items or groups of them."""
+
+    def test_long_ids_stay_apart(self, tmp_path: Path) -> None:
+        ids = [1_700_000_000_000_000_000 + k for k in range(5)]
+        for text in (False, True):
+            rows = [f"{i},0,{'x' if text else 1}" for i in ids]
+            path = csv(tmp_path, "id,loss,other\n" + "\n".join(rows) + "\n")
+            assert load_losses(path).tolist() == [0] * 5
+            found = table_scores(path, ScoreKeys(cluster_key="id"))
+            assert found.clusters is not None
+            assert found.clusters.tolist() == [str(i) for i in ids]
+
+    @pytest.mark.parametrize(
+        ("cells", "message"),
+        [
+            (["a", "", "b"], "column 'id', row 1: found an empty cell"),
+            (["a", " ", "b"], "column 'id', row 1: found an empty cell"),
+            (["1", "", "2"], "column 'id', row 1: found an empty cell"),
+            (["1", "2", "nan"], "column 'id', row 2: found NaN"),
+            (["1e17", "5", "7"], "column 'id', row 0: found 1e"),
+            (["9" * 30, "5", "7"], "required: text, or whole numbers below 2\\^63"),
+        ],
+    )
+    def test_a_name_in_every_row(self, cells: list[str], message: str, tmp_path: Path) -> None:
+        path = csv(tmp_path, "id,loss\n" + "".join(f"{cell},0\n" for cell in cells))
+        with pytest.raises(InputError, match=message):
+            load_losses(path)
+        for key in ("cluster_key", "stratify_key"):
+            with pytest.raises(InputError, match=message):
+                table_scores(path, ScoreKeys(**{key: "id"}))
+
+    def test_lists_name_nothing(self, tmp_path: Path) -> None:
+        pa = pytest.importorskip("pyarrow")
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pa.table({"id": [[1], [2, 3]], "loss": [0, 1]}), tmp_path / "l.parquet")
+        with pytest.raises(InputError, match=r"column 'id': found .* required: numbers or text"):
+            load_losses(tmp_path / "l.parquet")
+
+
+class TestWhateverHoldsThem:
+    """Tables of losses as scores: lines of JSON, and in folders."""
+
+    def test_json_lines_of_losses_or_predictions_are_a_table(self, tmp_path: Path) -> None:
+        lines = {
+            "losses": '{"loss": 0.25, "doc": "a"}\n{"loss": 1, "doc": "b"}\n',
+            "predictions": '{"label": 1, "prediction": 1}\n{"label": 1, "prediction": 0}\n',
+        }
+        expected = {"losses": [0.25, 1], "predictions": [0, 1]}
+        for name, text in lines.items():
+            path = tmp_path / f"{name}.jsonl"
+            path.write_text(text)
+            (found,) = load_scores(path, ScoreKeys(bounded=True))
+            assert found.losses.tolist() == expected[name]
+            stated = ScoreKeys(bounded=name == "losses", holds=name)
+            assert load_scores(path, stated)[0].losses.tolist() == expected[name]
+
+    def test_a_folder_of_both_kinds(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").write_text('{"loss": 1}\n')
+        (tmp_path / "b.csv").write_text("loss\n0\n")
+        found = load_scores(tmp_path, ScoreKeys())
+        assert {scores.model: scores.losses.tolist() for scores in found} == {"a": [1], "b": [0]}
+        (tmp_path / "notes.csv").write_text("who,what\n1,2\n")
+        with pytest.raises(InputError, match=r"notes\.csv: found columns who, what"):
+            load_scores(tmp_path, ScoreKeys())
