@@ -10,8 +10,9 @@ from gencheck.version import __version__
 
 if TYPE_CHECKING:
     from gencheck.audit.options import AuditOptions
+    from gencheck.bounds.evidence import Evidence
     from gencheck.bounds.margin import independent_bound
-    from gencheck.bounds.validation import Evidence, validation_bounds
+    from gencheck.bounds.validation import validation_bounds
     from gencheck.errors import GencheckError, UnsupportedModel
     from gencheck.guarantees.drawn_classifier import DrawnClassifier
     from gencheck.interactive import Audit, audit_module
@@ -44,7 +45,7 @@ _HOMES = {
     "Audit": "gencheck.interactive",
     "AuditOptions": "gencheck.audit.options",
     "DrawnClassifier": "gencheck.guarantees.drawn_classifier",
-    "Evidence": "gencheck.bounds.validation",
+    "Evidence": "gencheck.bounds.evidence",
     "GatedNetwork": "gencheck.training.gated",
     "GencheckError": "gencheck.errors",
     "PathKernel": "gencheck.spectral.kernel.path_kernel",

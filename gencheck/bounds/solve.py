@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gencheck.bounds.binomial import bernoulli_divergence, log_cdf
-from gencheck.bounds.validation import WIDEST_FUZZ, Evidence, certified_bound, count_of
+from gencheck.bounds.evidence import WIDEST_FUZZ, Evidence, count_of
+from gencheck.bounds.validation import certified_bound
 
 # More validation items than anybody has, and the last whole number up to which floats have no gaps;
 # a search ends here.

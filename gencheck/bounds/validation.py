@@ -12,90 +12,17 @@ from typing import TYPE_CHECKING
 
 from gencheck.bounds.binomial import binomial_upper_end, kl_upper_end
 from gencheck.bounds.bound import Bound
+from gencheck.bounds.evidence import Evidence, count_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-INDEPENDENT = "the validation items are independent draws, not used to train the models"
-FIXED_CLASS = "the |F| models were fixed before the validation items were seen"
 # A range read off the items holds for them and for nothing that was not among them.
 FIXED_RANGE = (
     "every loss that there can be lies in [{low:g}, {high:g}], a range fixed before the items "
     "were seen"
 )
-
-# A product m·E this close to a whole number is that number: 0.07 · 100 is a count of 7. Relative
-# to the product, and never so wide that a real fraction of an error would be lost.
-_COUNT_FUZZ = 1e-9
-WIDEST_FUZZ = 1e-3
-
-
-def count_of(m: int, rate: float) -> int:
-    """⌈m · rate⌉, with a product that is whole up to rounding taken as that whole number."""
-    product = m * rate
-    nearest = round(product)
-    fuzz = min(_COUNT_FUZZ * max(1.0, product), WIDEST_FUZZ)
-    # beyond 10¹² items the product's own rounding is the wider of the two
-    if abs(product - nearest) <= max(fuzz, 2 * math.ulp(product)):
-        return min(m, nearest)
-    return min(m, math.ceil(product))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was seen on the validation items.
-
-    Attributes
-    ----------
-    m
-        The number of items.
-    mean
-        The empirical risk R̂, scaled to [0, 1].
-    binary
-        True for 0-1 loss: m · mean is then a whole number.
-    losses
-        One loss an item scaled to [0, 1], or None where only the mean is known.
-    low, high
-        The range of the loss in its own units.
-    c, gamma2
-        C and γ² of the theorem, in the loss's own units, where the caller knows better than the
-        range; None for the worst case.
-    seed
-        Shuffles the losses for the betting bound.
-    class_assumption
-        Why ln|F| is what it is.
-    stakes_level
-        The L for which the bets of the betting bound are tuned; None for the level asked about.
-    assumes
-        What else the caller assumes, one statement each.
-    drawn
-        How the units of which there are m were drawn.
-    """
-
-    m: int
-    mean: float
-    binary: bool
-    losses: "NDArray[np.float64] | None" = None
-    low: float = 0.0
-    high: float = 1.0
-    c: float | None = None
-    gamma2: float | None = None
-    seed: int = 0
-    class_assumption: str = FIXED_CLASS
-    stakes_level: float | None = None
-    assumes: tuple[str, ...] = ()
-    drawn: str = INDEPENDENT
-
-    @property
-    def width(self) -> float:
-        """The width of the loss's range."""
-        return self.high - self.low
-
-    @property
-    def count(self) -> int:
-        """⌈m · mean⌉: the number of errors for 0-1 loss."""
-        return count_of(self.m, self.mean)
 
 
 def validation_bounds(evidence: Evidence, log_inverse_level: float) -> tuple[Bound, ...]:
@@ -105,7 +32,17 @@ def validation_bounds(evidence: Evidence, log_inverse_level: float) -> tuple[Bou
     ----------
     log_inverse_level
         L = ln(|F|/δ) = ln|F| + ln(1/δ), in nats.
+
+    Raises
+    ------
+    ValueError
+        There are no items, or L is negative or no number.
     """
+    if evidence.m < 1 or not log_inverse_level >= 0:
+        raise ValueError(
+            f"validation_bounds: m = {evidence.m}, L = {log_inverse_level}: one item or more, and "
+            "L = ln|F| + ln(1/δ) of 0 or more"
+        )
     return tuple(
         rule.bound(evidence, log_inverse_level) for rule in _RULES if rule.allowed(evidence)
     )
@@ -147,7 +84,7 @@ class _Rule:
             name=self.name,
             risk=risk,
             slack=evidence.width * (end - evidence.mean),
-            vacuous=end >= 1,
+            vacuous=evidence.is_vacuous(end),
             assumes=(
                 evidence.drawn,
                 evidence.class_assumption,

@@ -221,7 +221,7 @@ def _from_numbers(
 def _freeze_items(m_sigma: str | None, m: str | None, alpha: float | None) -> int:
     """m_σ as given, or ⌊(1 − α) m⌋, a product that is whole up to rounding taken as whole."""
     from gencheck.arguments import require_between, whole_number
-    from gencheck.bounds.validation import count_of
+    from gencheck.bounds.evidence import count_of
 
     if m_sigma is not None:
         if m is not None or alpha is not None:

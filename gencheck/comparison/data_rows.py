@@ -4,10 +4,11 @@ import math
 from dataclasses import replace
 
 from gencheck.audit.result import ConcentrationResult
+from gencheck.bounds.evidence import Evidence
 from gencheck.bounds.grid import grid_index, log_grid_price
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.bounds.margin import independent_bound
-from gencheck.bounds.validation import Evidence, certified_bound
+from gencheck.bounds.validation import certified_bound
 from gencheck.bounds.vc import vc_bound, vc_dimension
 from gencheck.comparison.measures.capacity import layer_counts, uncounted_by_vc
 from gencheck.comparison.result import TheoryRow

@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from gencheck.bounds.bound import Bound
-from gencheck.bounds.validation import Evidence, validation_bounds
+from gencheck.bounds.evidence import Evidence
+from gencheck.bounds.validation import validation_bounds
 from gencheck.experiments.experiment import (
     SOURCE,
     Comparison,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gencheck.bounds.validation import Evidence, certified_bound, with_items
+from gencheck.bounds.evidence import Evidence
+from gencheck.bounds.validation import certified_bound, with_items
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gencheck.arguments import require_between, whole_number
-from gencheck.bounds.validation import Evidence, count_of
+from gencheck.bounds.evidence import Evidence, count_of
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:

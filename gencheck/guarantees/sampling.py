@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gencheck.arguments import whole_number
-from gencheck.bounds.validation import Evidence, certified_bound
+from gencheck.bounds.evidence import Evidence
+from gencheck.bounds.validation import certified_bound
 from gencheck.errors import InputError
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def refuse_no_mean(name: str, where: str, ranged: bool) -> None:
     InputError
         By its name it is not; says what can be bounded instead.
     """
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    words = _words(name)
     for kind, (names, instead) in _INSTEAD.items():
         if words & set(names):
             raise InputError(
@@ -72,3 +72,13 @@ def refuse_no_mean(name: str, where: str, ranged: bool) -> None:
                 "--loss bounded for [0, 1]); a loss without limits has to be clipped first."
             ),
         )
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, however they are joined, and what words run together end or begin with."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+    words = set(re.split(r"[^a-z0-9]+", apart))
+    joined = {"auc": r".*auc.*", "f1": r"f1.*|.*f1", "loss": r".*loss"}
+    return words | {
+        word for word, pattern in joined.items() if any(re.fullmatch(pattern, w) for w in words)
+    }

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.bounds.bound import Bound
+from gencheck.bounds.evidence import INDEPENDENT, Evidence
 from gencheck.bounds.paired import holm
 from gencheck.bounds.solve import strength
 from gencheck.bounds.stratified import stratified_upper_end
-from gencheck.bounds.validation import INDEPENDENT, Evidence, certified_bound
+from gencheck.bounds.validation import certified_bound
 from gencheck.errors import InputError
 from gencheck.guarantees.beside import two_sided
 from gencheck.guarantees.evidence import score_keys
@@ -146,7 +147,9 @@ def _evidence(found: list[ItemScores], request: "ValidationRequest", keys: Score
         shares = np.full(len(groups), 1 / len(groups))
     means = np.array([e.mean for e in groups.values()])
     one = next(iter(groups.values()))
-    together = replace(one, m=int(counts.sum()), mean=float(shares @ means))
+    together = one
+    if len(groups) > 1:
+        together = replace(one, m=int(counts.sum()), mean=float(shares @ means), losses=None)
     special = keys.cluster_key is not None or keys.weight_key is not None
     naive = None
     if special and len(groups) == 1:
@@ -189,6 +192,7 @@ def _units(
         seed=request.seed,
         assumes=tuple(assumes),
         drawn=drawn,
+        worst=keys.high,
     )
     return evidence, largest
 
@@ -215,7 +219,7 @@ def stratified_bound(scored: Scored, log_inverse_level: float, class_assumption:
         name="stratified-kl",
         risk=seen.low + seen.width * end,
         slack=seen.width * (end - seen.mean),
-        vacuous=end >= 1,
+        vacuous=seen.is_vacuous(end),
         assumes=(
             seen.drawn,
             class_assumption,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gencheck.errors import InputError
+from gencheck.guarantees.counted import require_all_counted
 from gencheck.guarantees.sampling import transcripts, with_transcripts
 from gencheck.guarantees.score_names import refuse_no_mean
 
@@ -212,14 +213,7 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
         The store cannot be used, or options conflict.
     """
     if request.study is None:
-        for option, value in (
-            ("--name", request.name),
-            ("--metric", request.metric),
-            ("--direction", request.direction),
-            ("--count", request.count),
-        ):
-            if value is not None:
-                raise InputError(where=option, found="no --study", required="both")
+        _refuse_options_of_a_study(request)
         return request, {}
     if request.losses is not None or request.predictions is not None:
         raise InputError(
@@ -234,6 +228,8 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     counted = count_study(study, request)
     given = any(v is not None for v in (request.n_models, request.log_n_models))
     given = given or request.adaptive_rounds is not None or request.solve == "n-models"
+    if counted.best is not None and request.val_error is None:
+        require_all_counted(request, counted.models, f"{counted.counted} of the study")
     learnt = None if given else transcripts(study, counted.reachable, request)
     changed = request
     if not given and study.sampler is not None and study.sampler.adaptive:
@@ -260,6 +256,17 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     if counted.best is not None and math.isfinite(counted.best["loss"]):
         record["assumes"].append(_meaning(counted, request))
     return changed, record
+
+
+def _refuse_options_of_a_study(request: "ValidationRequest") -> None:
+    for option, value in (
+        ("--name", request.name),
+        ("--metric", request.metric),
+        ("--direction", request.direction),
+        ("--count", request.count),
+    ):
+        if value is not None:
+            raise InputError(where=option, found="no --study", required="both")
 
 
 def _meaning(counted: StudyCount, request: "ValidationRequest") -> str:

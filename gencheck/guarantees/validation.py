@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from gencheck.arguments import log_of_count, require_between
 from gencheck.bounds.bound import Bound
+from gencheck.bounds.evidence import FIXED_CLASS, Evidence
 from gencheck.bounds.solve import Solution, fewest_items, largest_class, smallest_delta
-from gencheck.bounds.validation import (
-    FIXED_CLASS,
-    Evidence,
-    certified_name,
-    validation_bounds,
-    with_items,
-)
+from gencheck.bounds.validation import certified_name, validation_bounds, with_items
 from gencheck.errors import InputError
+from gencheck.guarantees.counted import require_all_counted
 from gencheck.guarantees.evidence import ValidationRequest, evidence_of
 from gencheck.guarantees.sampling import ways
 from gencheck.guarantees.study import with_study
@@ -46,7 +42,7 @@ class ValidationResult:
     study
         What was counted in the study that was given, as `guarantees.study` records it.
     scored
-        The scores item by item, where such were given.
+        Item by item, where scores were so given.
     """
 
     evidence: Evidence
@@ -129,8 +125,11 @@ def _of_study(evidence: Evidence, study: dict[str, Any], delta: float) -> Eviden
 
 
 def _with_models(request: ValidationRequest, scored: "Scored | None") -> ValidationRequest:
-    """The request with as many models as were scored, where they are several and none were counted."""
-    if scored is None or len(scored.models) < 2 or _options_given(request):
+    """The request with as many models as were scored, where several were and none were counted."""
+    if scored is None:
+        return request
+    require_all_counted(request, len(scored.models), "models in the files")
+    if len(scored.models) < 2 or request.solve == "n-models" or _options_given(request):
         return request
     return replace(request, n_models=str(len(scored.models)))
 
@@ -165,21 +164,21 @@ def _grouped_result(
     )
 
 
-def refuse_gate_on_a_p_value(result: ValidationResult, max_risk: float | None) -> None:
-    """Check that a limit is not held against a bound whose confidence was found from the items.
+def refuse_gate_on_a_solution(result: ValidationResult, max_risk: float | None) -> None:
+    """Check that a limit is not held against a bound solved for from what was observed.
 
     Raises
     ------
     InputError
         It is: such a gate would pass by its own making.
     """
-    solved = result.solution is not None and result.solution.variable == "delta"
-    if max_risk is not None and solved and result.observed:
+    if max_risk is not None and result.solution is not None and result.observed:
         raise InputError(
-            where="--max-risk and --solve delta",
+            where=f"--max-risk and --solve {result.solution.variable}",
             found="both, with a file of what was observed",
             required="one of them",
-            remedy="A gate needs a confidence fixed before the items were seen: --delta D.",
+            remedy="A gate needs a confidence and a number of models that do not come from the items: "
+            "--delta D --n-models K.",
         )
 
 

@@ -11,7 +11,7 @@ from gencheck.guarantees.evidence import ValidationRequest
 from gencheck.guarantees.validation import (
     ValidationResult,
     items_that_would_pass,
-    refuse_gate_on_a_p_value,
+    refuse_gate_on_a_solution,
 )
 from gencheck.report.limits import LimitCheck, LimitReport, maximum_check
 
@@ -129,7 +129,7 @@ def val_bound_gate(
         A limit is not finite, there are no groups to hold it against, or the confidence was found
         from the items.
     """
-    refuse_gate_on_a_p_value(result, max_risk)
+    refuse_gate_on_a_solution(result, max_risk)
     risk = None if result.certified is None else result.certified.risk
     checks = maximum_check("max-risk", max_risk, risk)
     would_pass = None
@@ -152,9 +152,10 @@ def _group_checks(body: dict[str, Any], request: ValidationRequest) -> list[Limi
             found="no groups",
             required="scores of several tasks or strata",
         )
-    return [
-        LimitCheck(
-            f"max-group-risk, {row['name']}", limit, row["risk"], row["p_adjusted"] <= request.delta
-        )
-        for row in rows
-    ]
+    checks = []
+    for row in rows:
+        passed = row["p_adjusted"] <= request.delta
+        # Holm's test certifies the limit itself where Bonferroni's bound is above it
+        risk = min(limit, row["risk"]) if passed else row["risk"]
+        checks.append(LimitCheck(f"max-group-risk, {row['name']}", limit, risk, passed))
+    return checks

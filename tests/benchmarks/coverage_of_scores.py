@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gencheck.bounds.betting import betting_rejects
 from gencheck.bounds.binomial import binomial_upper_end
+from gencheck.bounds.evidence import Evidence
 from gencheck.bounds.paired import (
     NUISANCE_SHARE,
     holm,
@@ -22,7 +23,6 @@ from gencheck.bounds.paired import (
 )
 from gencheck.bounds.paired_strata import Gains
 from gencheck.bounds.stratified import stratified_log_p
-from gencheck.bounds.validation import Evidence
 from gencheck.guarantees.beside import two_sided
 
 REPLICATES = 2000

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gencheck.bounds.betting import betting_rejects
-from gencheck.bounds.validation import Evidence, validation_bounds
+from gencheck.bounds.evidence import Evidence
+from gencheck.bounds.validation import validation_bounds
 from tests.benchmarks.coverage_of_scores import rows
 
 REPLICATES = 2000

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gencheck.bounds.betting import betting_rejects, betting_upper_end
+from gencheck.bounds.evidence import Evidence
 from gencheck.bounds.solve import smallest_delta
-from gencheck.bounds.validation import Evidence, certified_bound, validation_bounds
+from gencheck.bounds.validation import certified_bound, validation_bounds
 from tests.benchmarks.coverage_study import (
     Setting,
     allowed,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gencheck.bounds.evidence import Evidence, count_of
 from gencheck.bounds.solve import _last_with_count, fewest_items, largest_class, smallest_delta
-from gencheck.bounds.validation import Evidence, certified_bound, count_of
+from gencheck.bounds.validation import certified_bound
 
 ROUNDING = 1e-12
 

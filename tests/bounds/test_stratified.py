@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gencheck.bounds.binomial import kl_upper_end
+from gencheck.bounds.evidence import Evidence
 from gencheck.bounds.stratified import _worst_means, stratified_log_p, stratified_upper_end
-from gencheck.bounds.validation import Evidence
 from gencheck.guarantees.beside import split_advice, two_sided
 from tests.benchmarks.coverage_of_scores import (
     CLUSTERS,

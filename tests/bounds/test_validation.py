@@ -1,6 +1,7 @@
 """The validation bounds: worked figures, order, monotonicity, and a slow betting twin."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gencheck.bounds.betting import TRUNCATION, betting_rejects, betting_upper_end
-from gencheck.bounds.validation import (
-    Evidence,
-    certified_bound,
-    certified_name,
-    count_of,
-    validation_bounds,
-)
+from gencheck.bounds.evidence import Evidence, count_of
+from gencheck.bounds.validation import certified_bound, certified_name, validation_bounds
 
 # a level below ln 2 allows a miss more often than not; a bound may then lie below the mean
 levels = st.floats(math.log(2), 2000)
@@ -185,3 +181,31 @@ class TestBetting:
         losses = np.random.default_rng(0).beta(1, 9, size=500)
         evidence = Evidence(500, float(losses.mean()), False, losses)
         assert certified_bound(evidence, 3.0).risk == betting_upper_end(losses, 3.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mean": math.nan},
+        {"mean": -0.2},
+        {"mean": 1.5},
+        {"m": -1},
+        {"losses": np.zeros(4)},
+        {"losses": np.full(100, 2.0)},
+        {"losses": np.full(100, np.nan)},
+        {"low": 1.0},
+    ],
+    ids=str,
+)
+def test_evidence_that_cannot_be(wrong: dict[str, Any]) -> None:
+    """Each made up a bound, or hung."""
+    with pytest.raises(ValueError, match="Evidence: "):
+        Evidence(**{"m": 100, "mean": 0.1, "binary": False} | wrong)
+
+
+@pytest.mark.parametrize("level", [math.nan, -1.0])
+def test_levels_that_cannot_be(level: float) -> None:
+    with pytest.raises(ValueError, match="L = "):
+        validation_bounds(Evidence(m=100, mean=0.1, binary=True), level)
+    with pytest.raises(ValueError, match="one item or more"):
+        validation_bounds(Evidence(m=0, mean=0.1, binary=True), 3.0)

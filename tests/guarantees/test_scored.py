@@ -158,3 +158,24 @@ class TestMatching:
             (found,) = compared(one, two, loss="bounded", cluster_key="doc").comparisons
             assert found.items == 20
             assert found.table == {"wins": 0, "losses": 0, "ties": 20}
+
+
+def test_the_best_of_several_is_not_one_of_fewer(tmp_path: Path) -> None:
+    for k in range(3):
+        table(tmp_path, f"m{k}.csv", loss=[0] * (10 + k) + [1] * (10 - k))
+    assert bounded(scores=tmp_path, n_models=None).log_models == pytest.approx(np.log(3))
+    assert bounded(scores=tmp_path, n_models="3").certified is not None
+    for given in ({"n_models": "2"}, {"n_models": None, "log_n_models": 1.0}):
+        with pytest.raises(InputError, match="for the best of 3 models in the files"):
+            bounded(scores=tmp_path, **given)
+    asked = {"solve": "n-models", "target": 0.9, "n_models": None}
+    assert bounded(scores=tmp_path, **asked).solution is not None
+
+
+def test_a_bound_above_every_loss_is_vacuous_for_weighted_items_too(tmp_path: Path) -> None:
+    weights = [0.5] * 40 + [3.0] * 10
+    path = table(tmp_path, "l.csv", loss=[1] * 50, w=weights)
+    found = bounded(losses=path, weight_key="w", max_weight=3.0)
+    assert found.evidence.high == 3
+    assert all(bound.vacuous == (bound.risk >= 1) for bound in found.bounds)
+    assert any(1 <= bound.risk < 3 for bound in found.bounds)

@@ -175,17 +175,18 @@ def _number(value: Any) -> float | None:
 def hydra_folder(path: Path) -> list[Study]:
     """The jobs of a Hydra multirun: every folder with a `.hydra` in it.
 
-    Hydra keeps no scores; those of a `metrics.json` (one object) or a Lightning `metrics.csv` in the
-    job's folder are taken.
+    Hydra keeps no scores; those of a `metrics.json` (one object) or of every Lightning `metrics.csv` in
+    the job's folder are taken.
     """
     trials = []
     for mark in sorted(path.rglob(".hydra")):
         job = mark.parent
-        history: dict[str, Scores] = {}
-        for file in sorted(job.rglob("metrics.csv")):
-            history |= csv_history(file)
+        histories = [csv_history(file) for file in sorted(job.rglob("metrics.csv"))]
         if (job / "metrics.json").is_file():
-            history |= _histories([_json(job / "metrics.json")], frozenset())
+            histories.append(_histories([_json(job / "metrics.json")], frozenset()))
+        names = {name: None for history in histories for name in history}
+        # a job may have trained several times; each of its scores was one to choose by
+        history = {name: sum((h.get(name, ()) for h in histories), ()) for name in names}
         trials.append(Trial(name=f"job {job.relative_to(path)}", history=history))
     settings = sorted(path.rglob("hydra.yaml"))
     sampler = hydra_sampler(_text(settings[0])) if settings else None

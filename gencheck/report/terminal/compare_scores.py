@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gencheck.report.json import Document
-from gencheck.report.terminal.figures import confidence_text
+from gencheck.report.terminal.figures import confidence_text, rounded
 from gencheck.report.terminal.parts import (
     assumed,
     facts_grid,
@@ -51,7 +51,7 @@ def _record(doc: Document, found: dict[str, Any]) -> Table:
         facts.add_row("ties", f"{counts['ties']:,}")
     many = len(doc["comparisons"])
     level = doc["inputs"]["delta"] / many
-    sides = f"between {improvement['lower']:.4g} and {improvement['upper']:.4g}"
+    sides = "between {} and {}".format(*_ends(improvement))
     facts.add_row(
         "improvement",
         f"{improvement['value']:.4g}, {sides} with probability {confidence_text(level)}",
@@ -71,14 +71,18 @@ def _record(doc: Document, found: dict[str, Any]) -> Table:
     return facts
 
 
+def _ends(interval: dict[str, float]) -> tuple[str, str]:
+    """Its ends, rounded outwards."""
+    return rounded(interval["lower"], 4, up=False), rounded(interval["upper"], 4, up=True)
+
+
 def _strata(found: dict[str, Any]) -> Table:
     heads = ("items", "wins", "losses", "improvement", "between", "")
     table = figures_table("stratum", heads)
     for row in found["strata"]:
         ends = row["improvement"]
         counts = (f"{row[name]:,}" for name in ("units", "wins", "losses"))
-        shown = (f"{ends[name]:.4g}" for name in ("value", "lower", "upper"))
-        table.add_row(Text(row["name"]), *counts, *shown)
+        table.add_row(Text(row["name"]), *counts, f"{ends['value']:.4g}", *_ends(ends))
     return table
 
 

@@ -29,7 +29,7 @@ def render(doc: Document) -> RenderableType:
     terms.add_column(no_wrap=True)
     terms.add_column(no_wrap=True, justify="right")
     terms.add_column(style="dim")
-    terms.add_row("margin loss", f"{inputs['margin_loss']:.{decimals}f}", "as given")
+    terms.add_row("margin loss", f"{inputs['margin_loss']:.{decimals}f}", "0 unless given")
     terms.add_row(
         "rademacher", f"{bound['terms']['rademacher']:.{decimals}f}", "2 d_y² C_σ C_w / (ρ √m_σ)"
     )

@@ -1,6 +1,7 @@
 """Numbers as the terminal's reports show them."""
 
 import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 
 def shown(value: float | None, log10: float | None = None) -> str:
@@ -22,6 +23,16 @@ def at_most(risk: float, decimals: int) -> str:
         return f"{risk:.6e}"
     text = f"{risk:.{decimals}f}"
     return text if float(text) >= risk else f"{risk + 10.0**-decimals:.{decimals}f}"
+
+
+def rounded(value: float, digits: int, up: bool) -> str:
+    """`value` in so many digits, rounded up or down: the end of an interval must not lie inside it."""
+    text = f"{value:.{digits}g}"
+    if math.isfinite(value) and (float(text) < value if up else float(text) > value):
+        exact = Decimal(value)
+        unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+        text = f"{float(exact.quantize(unit, ROUND_CEILING if up else ROUND_FLOOR)):.{digits}g}"
+    return text
 
 
 def confidence_text(delta: float) -> str:

@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gencheck.report.json import Document
+from gencheck.report.terminal.figures import rounded
 from gencheck.report.terminal.parts import figures_table
 
 
@@ -37,13 +38,16 @@ def _sampler_facts(study: dict[str, Any]) -> list[tuple[str, str]]:
     if ways is None:
         return []
     fixed, adaptive, fresh = ways["fixed"], ways["adaptive"], ways["fresh"]
-    new = f"{fresh['risk']:.4g} at the same error on {fresh['items']:,} new items for the chosen model"
+    new = f"{_risk(fresh['risk'])} at the same error on {fresh['items']:,} new items for the chosen model"
     rounds = f"{adaptive['rounds']:,} scores, each one of {adaptive['scores_per_round']:,}"
     if sampler is None:
         default = " (Optuna's default, TPE, does)" if study["kind"].startswith("Optuna") else ""
         return [
             ("sampler", f"the store does not say whether it looked at earlier scores{default}"),
-            ("if it did", f"{adaptive['risk']:.4g}, by all that {rounds}, can lead to; or {new}"),
+            (
+                "if it did",
+                f"{_risk(adaptive['risk'])}, by all that {rounds}, can lead to; or {new}",
+            ),
         ]
     return [
         (
@@ -51,7 +55,10 @@ def _sampler_facts(study: dict[str, Any]) -> list[tuple[str, str]]:
             f"{sampler['name']} looked at earlier scores, so the models that were tried depend on the "
             f"items: the bound is over all that {rounds}, can lead to",
         ),
-        ("beside it", f"{fixed['risk']:.4g} had the trials been fixed: not valid here; {new}"),
+        (
+            "beside it",
+            f"{_risk(fixed['risk'])} had the trials been fixed: not valid here; {new}",
+        ),
     ]
 
 
@@ -84,8 +91,8 @@ def scores_facts(doc: Document) -> list[tuple[str, str]]:
         rows.append(
             (
                 "naive",
-                f"{naive['risk']:.6g} had the {naive['items']:,} items been independent and alike: "
-                f"not valid here{times}",
+                f"{rounded(naive['risk'], 6, up=True)} had the {naive['items']:,} items been independent "
+                f"and alike: not valid here{times}",
             )
         )
     return rows
@@ -97,18 +104,18 @@ def beside_facts(doc: Document) -> list[tuple[str, str]]:
     solved = doc.get("solution", {}).get("reading") == "p-value"
     if "intervals" in doc and not solved:
         low, high = doc["intervals"]["fixed"]
-        rows.append(("interval", f"{low:.4g} to {high:.4g}, were the model the only one tried"))
+        rows.append(("interval", f"{_span(low, high, 4)}, were the model the only one tried"))
         if doc["evaluated_at"]["log_n_models"] > 0:
             low, high = doc["intervals"]["all"]
-            rows.append(("", f"{low:.4g} to {high:.4g}, for each of all models"))
+            rows.append(("", f"{_span(low, high, 4)}, for each of all models"))
     if "split" in doc and not solved:
         split = doc["split"]
         rows.append(
             (
                 "split",
                 f"at this error, to choose on {split['items'] - split['confirm_items']:,} and confirm "
-                f"on {split['confirm_items']:,} gives {split['confirm_risk']:.4g}; to choose on all "
-                f"{split['items']:,} gives {split['choose_on_all_risk']:.4g}",
+                f"on {split['confirm_items']:,} gives {_risk(split['confirm_risk'])}; to choose on all "
+                f"{split['items']:,} gives {_risk(split['choose_on_all_risk'])}",
             )
         )
     return rows
@@ -123,9 +130,18 @@ def groups_table(doc: Document) -> list[RenderableType]:
     columns = ("items", "mean loss", "interval", "risk ≤", *(("p (Holm)",) if tested else ()))
     table = figures_table(scores["kind"], columns)
     for row in scores["groups"]:
-        interval = " – ".join(f"{end:.3g}" for end in row["interval"])
-        cells = [f"{row['units']:,}", f"{row['loss']:.4g}", interval, f"{row['risk']:.4g}"]
+        low, high = row["interval"]
+        cells = [f"{row['units']:,}", f"{row['loss']:.4g}", _span(low, high, 3), _risk(row["risk"])]
         cells += [f"{row['p_adjusted']:.3g}"] if tested else []
         table.add_row(Text(row["name"]), *cells)
     note = f"the bounds of all {scores['kind']} hold together (Bonferroni)"
     return [Padding(table, (1, 0, 0, 0)), Text(note, style="dim")]
+
+
+def _risk(bound: float) -> str:
+    return rounded(bound, 4, up=True)
+
+
+def _span(low: float, high: float, digits: int) -> str:
+    """An interval, rounded outwards."""
+    return f"{rounded(low, digits, up=False)} to {rounded(high, digits, up=True)}"
