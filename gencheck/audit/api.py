@@ -63,7 +63,9 @@ def audit_module(
     dtype = "int64" if model.whole_numbers else str(options.dtype).removeprefix("torch.")
     labelled = [
         Labelled(
-            torch.from_numpy(prepared(split, model.item_shape, dtype)[0]),
+            torch.from_numpy(
+                prepared(split, model.item_shape, dtype, vocabulary=model.vocabulary)[0]
+            ),
             torch.from_numpy(target_rows(split, chosen, model.network.output_count)),
         )
         for split in splits

@@ -107,7 +107,7 @@ def labelled_items(
     steps: list[str] = []
     transform, normalise = selection.transform, selection.normalise
     for split in splits:
-        items, taken = prepared(split, model.item_shape, name, transform is None)
+        items, taken = prepared(split, model.item_shape, name, transform is None, model.vocabulary)
         if selection.resize is not None:
             taken = [selection.resize.words, *taken]
         if normalise is not None:

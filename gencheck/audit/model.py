@@ -14,6 +14,7 @@ from gencheck.audit.saved_model import module_of_state, sound_program
 from gencheck.errors import InputError
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
 from gencheck.load.hugging_face import PretrainedFolder
+from gencheck.network.computed import Embed
 from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
 from gencheck.network.frontend.extents import require_bounded
@@ -58,6 +59,12 @@ class AuditedModel:
     whole_numbers: bool = False
     head: Callable[[Tensor, torch.dtype], Tensor] | None = None
     gates: Network | None = None
+
+    @property
+    def vocabulary(self) -> int | None:
+        """How many tokens it knows, where its items are tokens that it embeds itself."""
+        tables = [len(node.weight) for node in self.network.nodes if isinstance(node, Embed)]
+        return min(tables, default=None)
 
 
 def model_of_module(

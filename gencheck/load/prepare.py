@@ -54,24 +54,31 @@ def candidate_shapes(stored: Shape) -> Iterator[Shape]:
 
 
 def prepared(
-    split: Split, shape: Shape, dtype: str, automatic: bool = True
+    split: Split,
+    shape: Shape,
+    dtype: str,
+    automatic: bool = True,
+    vocabulary: int | None = None,
 ) -> tuple[Array, list[str]]:
     """The items in the model's shape and in `dtype`, and what was done to bring them there.
 
-    Unsigned bytes become numbers in [0, 1]. Channel-last images become channel-first where that is
-    the model's shape, two-dimensional ones get a channel axis, and any become flat (row by row, in
-    the stored order) where the model wants flat items.
+    Unsigned bytes become numbers in [0, 1], unless they are tokens. Channel-last images become
+    channel-first where that is the model's shape, two-dimensional ones get a channel axis, and any
+    become flat (row by row, in the stored order) where the model wants flat items.
 
     Parameters
     ----------
     automatic
         False where a function of the user's has brought the items to the model's shape: then only
         their dtype is changed.
+    vocabulary
+        How many tokens the model knows, where items are tokens.
 
     Raises
     ------
     InputError
-        No such step leads from the stored shape to the model's, or a number is past `dtype`.
+        No such step leads from the stored shape to the model's, or a number is past `dtype`, no whole
+        number where tokens are wanted, or no token that the model knows.
     """
     stored, items = tuple(split.items.shape[1:]), split.items
     require_memory(items.size * np.dtype(dtype).itemsize, split.where, f"{len(items)} items")
@@ -83,7 +90,7 @@ def prepared(
                 found=f"items of shape {stored}",
                 required=f"items of the model's shape {shape}",
             )
-        return _cast(split, items, dtype), steps
+        return _cast(split, items, dtype, vocabulary), steps
     if stored == shape:
         pass
     elif len(stored) == 3 and shape == (stored[2], stored[0], stored[1]):
@@ -101,18 +108,20 @@ def prepared(
             found=f"items of shape {stored}",
             required=f"items of the model's shape {shape}",
         )
-    if split.items.dtype == np.uint8:
+    if split.items.dtype == np.uint8 and not np.issubdtype(np.dtype(dtype), np.integer):
         steps.insert(0, "unsigned bytes divided by 255")
         return np.divide(items, 255, dtype=dtype, order="C"), steps
     if split.items.dtype != np.dtype(dtype):
         steps.insert(0, f"{split.items.dtype} converted to {dtype}")
-    return _cast(split, items, dtype), steps
+    return _cast(split, items, dtype, vocabulary), steps
 
 
-def _cast(split: Split, items: Array, dtype: str) -> Array:
+def _cast(split: Split, items: Array, dtype: str, vocabulary: int | None) -> Array:
     """The items in `dtype`, which must have room for their numbers."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         cast = np.ascontiguousarray(items, dtype=dtype)
+    if cast.dtype.kind == "i":
+        _refuse_no_tokens(split, items, cast, vocabulary)
     bad = ~np.isfinite(cast.reshape(len(cast), -1)).all(1)
     if bad.any():
         first = int(np.argmax(bad))
@@ -123,6 +132,19 @@ def _cast(split: Split, items: Array, dtype: str) -> Array:
             remedy="Divide them by a constant near their size, or pass --dtype float64.",
         )
     return cast
+
+
+def _refuse_no_tokens(split: Split, items: Array, cast: Array, vocabulary: int | None) -> None:
+    last = np.inf if vocabulary is None else vocabulary - 1
+    bad = (cast != items) | (cast < 0) | (cast > last)
+    if bad.any():
+        at = np.unravel_index(int(bad.argmax()), bad.shape)
+        known = "0 or more" if vocabulary is None else f"from 0 to {vocabulary - 1:,}"
+        raise InputError(
+            where=f"{split.where}, item {int(split.indices[at[0]])}",
+            found=f"{items[at]:g} in the place of a token",
+            required=f"a whole number {known}, which are the tokens of the model",
+        )
 
 
 def task_of(split: Split, task: str) -> str:

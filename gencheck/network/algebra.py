@@ -161,7 +161,7 @@ class NumericAlgebra:
         count = members.shape[1]
         sums = flat[:, members].sum(2)[:, on_device(node.group_of, flat)]
         one = flat.new_ones((), dtype=torch.float64)
-        scale = one if node.scale is None else on_device(node.scale, flat)
+        scale = one if node.scale is None else on_device(node.scale, flat).double()
         scale = scale.expand(node.shape).reshape(-1)
         own, other = self._of(scale * (1 - 1 / count)), self._of(-scale / count)
         paths = own * flat + other * (sums - flat)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gencheck.network.frontend.aten import AtenGraph, full_batches, run_batch
+from gencheck.network.frontend.aten import AtenGraph, Call, full_batches, run_batch
 from gencheck.network.frontend.runnable import makes_gates
 
 
@@ -77,3 +77,50 @@ class GateProgram:
             for batch in full_batches(given, self.graph.batch):
                 run_batch(self.graph, batch, makes_gates, note, items.dtype)
         return {position: torch.cat(made)[: len(items)] for position, made in parts.items()}
+
+
+# How far the gates of an item may move with the others of its batch, relative to the largest.
+_ROUNDING = 1e-4
+
+
+def mixing_call(program: GateProgram) -> Call | None:
+    """The first call by which an item's gates depend on the other items of its batch, if any does.
+
+    Two batches are run that have one item in common. It is neither the first nor the last where there are
+    three, so that what is summed up or moved along the batch is seen too.
+    """
+    graph = program.graph
+    assert graph.batch is not None
+    if graph.batch < 2:
+        return None
+    tables = [graph.constants[c.args[0].name] for c in graph.calls if c.target == _EMBEDDING]
+    shape = (2, graph.batch, *graph.input_shape)
+    generator = torch.Generator().manual_seed(0)
+    items = torch.randn(shape, generator=generator)
+    if graph.whole_numbers:
+        tokens = min((len(table) for table in tables), default=2)
+        items = torch.randint(tokens, shape, generator=generator)
+    items[1, 1] = items[0, 1]
+    seen: list[dict[str, Any]] = [{}, {}]
+    with torch.no_grad():
+        for batch, values in zip(items, seen, strict=True):
+            run_batch(graph, batch, makes_gates, values.__setitem__, torch.float32)
+    first, second = ({n: r.of(v[r.name])[1] for n, r in program.reads.items()} for v in seen)
+    if all(_alike(first[node], second[node]) for node in first):
+        return None
+    # the reason stands where an item's part of a value first differs
+    for call in graph.calls:
+        one, other = (values[call.name] for values in seen)
+        by_item = isinstance(one, Tensor) and one.dim() > 0 and len(one) == graph.batch
+        if by_item and not _alike(one[1], other[1]):
+            return call
+    return graph.calls[-1]
+
+
+_EMBEDDING = "aten.embedding.default"
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    one, other = one.double(), other.double()
+    size = float(torch.nan_to_num(one, posinf=0.0, neginf=0.0).abs().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=0.0, atol=_ROUNDING * size, equal_nan=True)

@@ -177,7 +177,7 @@ class _Distances:
         count = members.shape[1]
         sums = flat[:, members].sum(2)[:, torch.from_numpy(node.group_of)]
         assert node.scale is not None
-        scale = node.scale.expand(node.shape).reshape(-1) / count**2
+        scale = node.scale.double().expand(node.shape).reshape(-1) / count**2
         paths = scale * ((count - 1) ** 2 * flat + (sums - flat))
         shift = None if node.shift is None else node.shift.expand(node.shape)
         grown = Scaled(paths.reshape(-1, *node.shape), value.exponent)

@@ -98,7 +98,7 @@ INSIDE, ABOVE, BELOW = 0, 1, 2
 class Clamp(Node):
     """y = x·[low < x < high] + high·[x ≥ high] + low·[x ≤ low]: ReLU6, Hardtanh.
 
-    Where it saturates, a path starts at 1 with weight `high` (or `low`, unless that is 0).
+    Where it saturates, a path starts at 1 with weight `high` or `low`, unless that is 0.
     """
 
     low: float
@@ -117,7 +117,8 @@ class Clamp(Node):
     @property
     def ends(self) -> list[tuple[int, float]]:
         """The planes in which a path starts, with the constant on it."""
-        return [(ABOVE, self.high), (BELOW, self.low)][: self.planes - 1]
+        both = (ABOVE, self.high), (BELOW, self.low)
+        return [(plane, end) for plane, end in both if end != 0]
 
 
 @dataclass(frozen=True, eq=False)

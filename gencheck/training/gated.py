@@ -11,6 +11,7 @@ from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.plain_copy import differ_in_numbers_alone, parametrised_weights
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_run, require_same_architecture
+from gencheck.network.pair import with_gates_of
 
 
 class GatedNetwork(nn.Module):
@@ -38,7 +39,8 @@ class GatedNetwork(nn.Module):
     InputError
         The two differ in architecture; or, at a forward, weights are computed by hooks.
     UnsupportedModel
-        At the first forward: the architecture has operations outside the path view.
+        At the first forward: the architecture has operations outside the path view, or gates that are
+        computed from several tensors (attention, normalisation by items, squeeze-excite).
 
     Source: two-phase training, Kawaguchi, Kaelbling & Bengio, "Generalization in Deep Learning".
     """
@@ -76,7 +78,9 @@ class GatedNetwork(nn.Module):
             graph = trace(self.weights, shape, any_batch=True)
             if not differ_in_numbers_alone(self.gates, self.weights):
                 require_same_architecture(graph, trace(self.gates, shape, any_batch=True))
-            lower(graph)
+            network = lower(graph)
+            # gates that are computed would be computed from the weights that move
+            with_gates_of(network, network)
             self._graphs[shape] = graph
         return self._graphs[shape]
 

@@ -190,6 +190,13 @@ def _calls(node: dict[str, Any]) -> list[Call]:
     metadata = node.get("metadata", {})
     module = _module_path(metadata.get("nn_module_stack", ""))
     target = _target(str(node["target"]), module)
+    unknown = {_only(entry["arg"])[0] for entry in node["inputs"]} - _PLAIN.keys()
+    if unknown:
+        raise UnsupportedModel(
+            [
+                f"{target} at {module or 'the model itself'} (an argument {', '.join(sorted(unknown))})"
+            ]
+        )
     args = tuple(_argument(entry["arg"]) for entry in node["inputs"] if entry.get("kind") != 2)
     kwargs = {
         entry["name"]: _argument(entry["arg"]) for entry in node["inputs"] if entry.get("kind") == 2
@@ -234,6 +241,7 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "as_none": lambda _value: None,
     "as_tensor": lambda value: Ref(value["name"]),
     "as_tensors": lambda value: [Ref(tensor["name"]) for tensor in value],
+    "as_optional_tensors": lambda value: [_argument(tensor) for tensor in value],
     "as_sym_int": lambda value: _symbolic(value),
     "as_sym_ints": lambda value: [_symbolic(item) for item in value],
     "as_string": str,

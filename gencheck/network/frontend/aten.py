@@ -21,6 +21,12 @@ class Ref:
     name: str
 
 
+_RMS_NORM = "aten.rms_norm.default"
+
+# Of an RMSNorm that states none, as torch takes it for float32.
+RMS_EPS = torch.finfo(torch.float32).eps
+
+
 @dataclass(frozen=True)
 class Call:
     """One operator applied to arguments.
@@ -42,6 +48,13 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     module: str
+
+    def __post_init__(self) -> None:
+        """State what torch would take from the precision of a run, which changes the function."""
+        given = *self.args[3:], self.kwargs.get("eps")
+        if self.target == _RMS_NORM and all(eps is None for eps in given):
+            object.__setattr__(self, "args", self.args[:3])
+            object.__setattr__(self, "kwargs", self.kwargs | {"eps": RMS_EPS})
 
     def references(self) -> tuple[Ref, ...]:
         """Every `Ref` among the arguments, nested lists included."""

@@ -28,7 +28,7 @@ from gencheck.network.frontend.layout import MOVES, moved
 from gencheck.network.frontend.norms import NORMS
 from gencheck.network.frontend.runnable import computes_on_tensors, makes_gates
 from gencheck.network.frontend.shaping import SHAPING
-from gencheck.network.gate_program import GateProgram
+from gencheck.network.gate_program import GateProgram, mixing_call
 from gencheck.network.ir import AvgPool, Conv, Dense, Network, Reshape, Select
 
 
@@ -182,7 +182,11 @@ def _on_path(made: Construction, call: Call, laid: bool) -> Value:
         return moved(made, call)
     if laid:
         return on_laid(made, call, build)
-    raise Refused("")
+    product = call.target.rsplit(".", 1)[0] in COMPUTED
+    raise Refused(_BESIDE_A_CONSTANT if product else "")
+
+
+_BESIDE_A_CONSTANT = "with a constant; write torch.matmul or nn.Linear, and leave them undecomposed"
 
 
 def _off(made: Construction, call: Call, read: list[Value]) -> Value:
@@ -209,7 +213,13 @@ def _program(made: Construction, positions: dict[int, int]) -> GateProgram | Non
     refused = [c for c in calls if not makes_gates(c.target)]
     if refused:
         raise UnsupportedModel([f"{_place(c)} (it makes a gate, and is not run)" for c in refused])
-    return GateProgram(replace(graph, calls=calls, output=calls[-1].name), reads)
+    program = GateProgram(replace(graph, calls=calls, output=calls[-1].name), reads)
+    mixing = mixing_call(program)
+    if mixing is not None:
+        raise UnsupportedModel(
+            [f"{_place(mixing)} (it makes a gate that mixes items of the batch)"]
+        )
+    return program
 
 
 def may_run(target: str) -> bool:

@@ -4,11 +4,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gencheck.network.computed import Centre
-from gencheck.network.frontend.aten import Call, Ref
+from gencheck.network.frontend.aten import RMS_EPS, Call, Ref
 from gencheck.network.frontend.computing import SINGLE, normalised, scaled
 from gencheck.network.frontend.construction import (
     At,
@@ -125,7 +124,7 @@ def _rms_norm(made: Construction, call: Call) -> Value:
     source, axes = call.args[0], len(call.args[1])
     gain = made.optional(argument(call, 2, "weight"))
     given = argument(call, 3, "eps")
-    eps = torch.finfo(torch.float32).eps if given is None else float(given)
+    eps = RMS_EPS if given is None else float(given)
     square = made.insert(call, "aten.mul.Tensor", source, source)
     mean = made.insert(call, "aten.mean.dim", Ref(square), list(range(-axes, 0)), keepdim=True)
     name = _reciprocal_root(made, call, mean, eps)

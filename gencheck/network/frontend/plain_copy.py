@@ -11,6 +11,8 @@ from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from gencheck.network.frontend.aten import RMS_EPS
+
 
 def plain_copy(module: nn.Module) -> nn.Module:
     """A copy in eval mode in which weight_norm, spectral_norm, masks and the like are applied.
@@ -31,6 +33,9 @@ def plain_copy(module: nn.Module) -> nn.Module:
             _apply_hooks(part)
             if parametrize.is_parametrized(part):
                 _apply_parametrizations(part)
+            if isinstance(part, nn.RMSNorm) and part.eps is None:
+                # in another precision torch would take another, and the module be another function
+                part.eps = RMS_EPS
     return made
 
 
