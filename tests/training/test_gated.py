@@ -22,6 +22,17 @@ from tests.brute import enumerate_paths
 from tests.networks import ZOO, build
 
 
+class SqueezeExcite(nn.Module):
+    """x times a sigmoid of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(self.gate(x))
+
+
 def test_every_gating_operator_has_its_gated_twin() -> None:
     assert {name.rsplit(".", 1)[0].removesuffix("_") for name in GATING} == set(GATED)
 
@@ -174,3 +185,18 @@ def test_weights_that_hooks_compute_are_refused() -> None:
         prune.l1_unstructured(part, "weight", amount=0.5)
     with pytest.raises(InputError, match=r"0\.weight, which a hook computes.*prune\.remove"):
         GatedNetwork(gates, weights)(torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(6), nn.RMSNorm(6), SqueezeExcite(6)], ids=str)
+def test_computed_gates_are_refused_before_any_training(norm: nn.Module) -> None:
+    """They would be computed from the weights that move, and so move with them."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 6), norm, nn.ReLU(), nn.Linear(6, 2))
+    items, targets = torch.randn(8, 4), torch.eye(2)[torch.arange(8) % 2]
+    before = copy.deepcopy(module.state_dict())
+    with pytest.raises(UnsupportedModel, match="gates of a second network"):
+        GatedNetwork(module, copy.deepcopy(module))(items)
+    with pytest.raises(UnsupportedModel, match="gates of a second network"):
+        two_phase(module, (items, targets), alpha=0.5, training=Training(epochs=1))
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])

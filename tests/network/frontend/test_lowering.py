@@ -40,6 +40,26 @@ REFUSED = {
         lambda m, x: m.head(m.first(x) * torch.sigmoid(m.first(x).mean(0))),
         "items share",
     ),
+    "gate over the batch": (
+        lambda m, x: m.head(m.first(x) * torch.softmax(m.first(x), 0)),
+        r"softmax.* mixes items of the batch",
+    ),
+    "gate of a sum along the batch": (
+        lambda m, x: m.head(m.first(x) * torch.sigmoid(m.first(x).cumsum(0))),
+        r"cumsum.* mixes items of the batch",
+    ),
+    "gate moved along the batch": (
+        lambda m, x: m.head(m.first(x) * torch.sigmoid(m.first(x).roll(1, 0))),
+        r"roll.* mixes items of the batch",
+    ),
+    "gate less the mean of the batch": (
+        lambda m, x: m.head(m.first(x) * torch.sigmoid(x - x.mean(0, keepdim=True))),
+        r"sub.* mixes items of the batch",
+    ),
+    "product with a constant": (
+        lambda m, x: m.head(torch.bmm(m.first(x)[:, None], m.scale.expand(len(x), 4, 4))[:, 0]),
+        "with a constant; write torch.matmul",
+    ),
     "sigmoid": (lambda m, x: m.head(torch.sigmoid(m.first(x))), r"aten\.sigmoid"),
     "one-sided clamp": (
         lambda m, x: m.head(torch.clamp(m.first(x), max=3.0)),

@@ -1,0 +1,133 @@
+"""The same function in both precisions, and clamps and tokens at their ends."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gencheck
+from gencheck.audit.model import load_model, model_of_module
+from gencheck.audit.options import AuditOptions
+from gencheck.errors import InputError
+from gencheck.network.algebra import logits
+from gencheck.network.ir import Network
+from gencheck.spectral.kernel.path_kernel import PathKernel
+
+_NORMS = {
+    "layer": lambda: nn.LayerNorm(6),
+    "group": lambda: nn.Sequential(nn.Unflatten(1, (6, 1)), nn.GroupNorm(2, 6), nn.Flatten()),
+    "rms": lambda: nn.RMSNorm(6),
+    "rms, stated": lambda: nn.RMSNorm(6, eps=1e-3),
+}
+
+
+def outputs(network: Network, items: torch.Tensor) -> torch.Tensor:
+    """z·w of items."""
+    made = logits(network, items)[0]
+    return torch.ldexp(made.mantissa, torch.tensor(made.exponent))
+
+
+def kernel(network: Network, items: torch.Tensor) -> np.ndarray:
+    """The kernel between items, in whole."""
+    return PathKernel.of(network).gram(items) @ np.eye(len(items))
+
+
+def moved(module: nn.Module) -> nn.Module:
+    """With gains and shifts that are no powers of two."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return module.eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("saved", [False, True], ids=["module", "program"])
+@pytest.mark.parametrize("norm", _NORMS)
+def test_normalisations_in_both_precisions(
+    norm: str, saved: bool, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """z·w is the model's own output to the precision's tolerance, 1e-9 in float64."""
+    module = moved(nn.Sequential(nn.Linear(5, 6), _NORMS[norm](), nn.ReLU(), nn.Linear(6, 2)))
+    x, y = 1e-3 * torch.randn(12, 5), torch.arange(12) % 2
+    if not saved:
+        options = AuditOptions(dtype=dtype, permutations=0)
+        found = gencheck.audit_module(module, (x[:6], y[:6]), (x[6:], y[6:]), options=options)
+        assert found.to_dict()["self_check"]["output_deviation"] < 1e-3
+        return
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(module, (x,), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "m.pt2")
+    model = load_model(tmp_path / "m.pt2", None, [(5,)])
+    own, ours = model.own_output(x.to(dtype)), outputs(model.network, x.to(dtype))
+    limit = 1e-9 if dtype == torch.float64 else 1e-4
+    assert float((own - ours).abs().max()) <= limit * float(own.abs().max())
+    # one function in both: not another epsilon in another precision
+    single = model.own_output(x)
+    assert float((own - single).abs().max()) <= 1e-4 * float(own.abs().max())
+
+
+def test_an_end_of_zero_starts_no_path() -> None:
+    """A clamp to [−1, 0] is one to [0, 1], mirrored: the kernels are the same."""
+
+    def network(low: float, sign: float) -> nn.Module:
+        torch.manual_seed(0)
+        first, last = nn.Linear(3, 5), nn.Linear(5, 2)
+        with torch.no_grad():
+            first.weight.mul_(sign)
+            first.bias.mul_(sign)
+        return nn.Sequential(first, nn.Hardtanh(low, low + 1), last)
+
+    items = 3 * torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    below, above = (
+        kernel(model_of_module(network(low, sign).double(), [(3,)]).network, items)
+        for low, sign in ((-1.0, -1.0), (0.0, 1.0))
+    )
+    np.testing.assert_allclose(below, above, rtol=1e-12)
+
+
+class TestTokens:
+    """Items of a model that embeds them itself."""
+
+    def audited(self, tokens: Any) -> Any:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 5), nn.ReLU())
+        module.append(nn.Linear(5, 2))
+        labels = np.arange(len(tokens)) % 2
+        options = AuditOptions(permutations=0)
+        pair = (tokens, labels)
+        return gencheck.audit_module(module, pair, pair, options=options).to_dict()["beta1"]
+
+    def test_bytes_are_tokens(self) -> None:
+        tokens = np.random.default_rng(0).integers(10, size=(8, 3))
+        assert self.audited(tokens.astype(np.uint8)) == self.audited(tokens)
+        assert self.audited(tokens.astype(np.float64)) == self.audited(tokens)
+
+    @pytest.mark.parametrize("wrong", [10, -1, 3.5, np.nan])
+    def test_no_tokens_of_the_model(self, wrong: float) -> None:
+        tokens = np.random.default_rng(0).integers(10, size=(8, 3)).astype(np.float64)
+        tokens[2, 1] = wrong
+        with pytest.raises(InputError):
+            self.audited(tokens)
+
+
+def test_an_index_list_in_a_program(tmp_path: Path) -> None:
+    class Picked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 6), nn.Linear(3, 2)
+            self.register_buffer("rows", torch.tensor([4, 0, 2]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.relu(self.first(x))[:, self.rows])
+
+    torch.manual_seed(0)
+    module, items = Picked().eval(), torch.randn(3, 4)
+    torch.export.save(torch.export.export(module, (items,)), tmp_path / "m.pt2")
+    model = load_model(tmp_path / "m.pt2", None, [(4,)])
+    torch.testing.assert_close(outputs(model.network, items), module(items))
+    live = model_of_module(module, [(4,)])
+    np.testing.assert_array_equal(kernel(model.network, items), kernel(live.network, items))
