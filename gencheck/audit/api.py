@@ -80,5 +80,7 @@ def _split(pair: tuple[Any, Any], name: str) -> Split:
 
 def _array(values: Any) -> Array:
     if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
+        # numpy knows no bfloat16
+        own = values.float() if values.dtype == torch.bfloat16 else values
+        return own.detach().to_dense().cpu().numpy()
     return np.asarray(values)

@@ -1,36 +1,12 @@
-"""From a module to its graph, and from a graph to the network or to advice on what is covered."""
+"""From a graph to the network, or to advice on what is covered."""
 
 import torch
-from torch import nn
 
-from gencheck.errors import InputError, UnsupportedModel
+from gencheck.errors import UnsupportedModel
 from gencheck.network.frontend.aten import AtenGraph
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.tail import coverable_layers
-from gencheck.network.frontend.trace import trace
 from gencheck.network.ir import Network
-
-
-def first_traceable(
-    module: nn.Module, shapes: list[tuple[int, ...]], output: str | None
-) -> AtenGraph:
-    """The graph of the module for the first of the item shapes that it runs on.
-
-    Raises
-    ------
-    InputError
-        It runs on none of them; says why not on the first.
-    """
-    failure: InputError | None = None
-    for whole_numbers in (False, True):
-        for shape in shapes:
-            try:
-                return trace(module, shape, whole_numbers, output=output, logits=True)
-            except InputError as error:
-                failure = failure or error
-    if failure is None:
-        raise ValueError("no item shape to try")
-    raise failure
 
 
 def taken_off_notes(graph: AtenGraph) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gencheck.audit.lowering import first_traceable, lowered_or_advised, taken_off_notes
+from gencheck.audit.lowering import lowered_or_advised, taken_off_notes
 from gencheck.audit.saved_model import module_of_state, sound_program
 from gencheck.errors import InputError
 from gencheck.load.checkpoint import SavedProgram, StateDict, load_checkpoint
@@ -19,9 +19,9 @@ from gencheck.network.frontend.archive import from_archive
 from gencheck.network.frontend.aten import AtenGraph, run
 from gencheck.network.frontend.extents import require_bounded
 from gencheck.network.frontend.lowering import lower, may_run
-from gencheck.network.frontend.plain_copy import plain_copy
+from gencheck.network.frontend.plain_copy import plain_copy, require_numbers
 from gencheck.network.frontend.tail import head_of, tail_of
-from gencheck.network.frontend.trace import trace
+from gencheck.network.frontend.trace import first_traceable, trace
 from gencheck.network.gated_run import gated_output, require_same_architecture
 from gencheck.network.ir import Network
 from gencheck.network.pair import with_gates_of
@@ -96,9 +96,10 @@ def model_of_module(
     UnsupportedModel
         The module has operations outside the path view.
     """
+    require_numbers(module)
     parameters = sum(p.numel() for p in module.parameters())
     module = plain_copy(module)
-    graph = first_traceable(module, list(shapes), output)
+    graph = first_traceable(module, list(shapes), output, logits=True)
     if gates is not None:
         refuse_tail_with_gates(from_layer)
         other = trace(

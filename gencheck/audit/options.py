@@ -104,8 +104,8 @@ class AuditOptions:
         Raises
         ------
         InputError
-            Landmarks are asked for with something that needs the whole Gram matrix, or the matrix is
-            to be kept where it cannot be.
+            Landmarks are asked for with something that needs the whole Gram matrix, the matrix is to be
+            kept where it cannot be, or an option has nothing to do.
         """
         if self.gram == "disk" and self.cache is None:
             raise InputError(
@@ -120,6 +120,12 @@ class AuditOptions:
                 found="both",
                 required="one of them: recomputed tiles are not kept",
                 remedy="Pass --gram disk to read the tiles from the folder.",
+            )
+        if self.beta2_permutation_budget > 0 and self.permutations == 0:
+            raise InputError(
+                where="--beta2-permutation-budget",
+                found=f"{self.beta2_permutation_budget:g} without relabellings",
+                required="--permutations of 1 or more, whose β2 it pays for",
             )
         if self.landmarks is None:
             return

@@ -12,6 +12,7 @@ from gencheck.network.algebra import gated_logits, logits
 # How far z·w may lie from the model's own output, relative to the largest output.
 _OUTPUT_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}
 _CHECKED_ITEMS = 64
+_DOUBLE = "Try --dtype float64. "
 
 # How far rounding may carry the gap past its bound, relative to the sizes that were subtracted.
 _GAP_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -53,10 +54,11 @@ def output_deviation(model: AuditedModel, items: Tensor, outputs: Tensor) -> flo
     deviation = float((ours - own).abs().max()) / (size or 1.0)
     tolerance = _OUTPUT_TOLERANCE[some.dtype]
     if not deviation <= tolerance:
+        then = "Try --dtype float64; if it stays, this" if some.dtype == torch.float32 else "This"
         raise SelfCheckError(
             f"self-check: z·w differs from the model's own output by {deviation:.3g} of its size on "
-            f"{len(some)} items, more than {tolerance:g}. Try --dtype float64; if it stays, this is "
-            "a defect of gencheck: please report it with the checkpoint's architecture."
+            f"{len(some)} items, more than {tolerance:g}. {then} is a defect of gencheck: please "
+            "report it with the checkpoint's architecture."
         )
     return deviation
 
@@ -75,7 +77,7 @@ def require_finite_outputs(outputs: Tensor, dtype: torch.dtype, step: int = 1) -
             where=f"the model's outputs, pooled item {step * int(bad.int().argmax())}",
             found="NaN or infinity",
             required="finite outputs",
-            remedy="Try --dtype float64." if dtype == torch.float32 else "",
+            remedy=f"{_DOUBLE if dtype == torch.float32 else ''}Look for NaN among the weights.",
         )
 
 

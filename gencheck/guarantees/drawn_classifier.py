@@ -42,7 +42,7 @@ class DrawnClassifier:
     span: Span
     posterior: Posterior
 
-    def distribution(self, items: Tensor) -> tuple[Array, Array]:
+    def distribution(self, items: Tensor | Array) -> tuple[Array, Array]:
         """The mean of each output, shape (N, K), and the deviation that all share, shape (N,).
 
         Parameters
@@ -55,6 +55,7 @@ class DrawnClassifier:
         InputError
             They have another shape.
         """
+        items = torch.as_tensor(items)
         if tuple(items.shape[1:]) != tuple(self.network.input_shape):
             raise InputError(
                 where="DrawnClassifier",
@@ -75,7 +76,7 @@ class DrawnClassifier:
         features = Features(coordinates[marks:], squares[marks:], pooled.outputs.numpy()[marks:])
         return self.posterior.outputs(features), np.sqrt(self.posterior.variances(features))
 
-    def predict(self, items: Tensor, seed: int | None = None) -> Array:
+    def predict(self, items: Tensor | Array, seed: int | None = None) -> Array:
         """Labels, shape (N,): of the mean, or with a seed of weights drawn anew for every item.
 
         A seed and an item's place among the items decide its draw.

@@ -68,16 +68,16 @@ class GatedNetwork(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Outputs of shape (N, K) for items of shape (N, …)."""
-        graph = self._graph(tuple(items.shape[1:]))
+        graph = self._graph(tuple(items.shape[1:]), not items.is_floating_point())
         return gated_run(
             graph, items, _constants(graph, self.gates), _constants(graph, self.weights)
         )
 
-    def _graph(self, shape: tuple[int, ...]) -> AtenGraph:
+    def _graph(self, shape: tuple[int, ...], tokens: bool) -> AtenGraph:
         if shape not in self._graphs:
-            graph = trace(self.weights, shape, any_batch=True)
+            graph = trace(self.weights, shape, tokens, any_batch=True)
             if not differ_in_numbers_alone(self.gates, self.weights):
-                require_same_architecture(graph, trace(self.gates, shape, any_batch=True))
+                require_same_architecture(graph, trace(self.gates, shape, tokens, any_batch=True))
             network = lower(graph)
             # gates that are computed would be computed from the weights that move
             with_gates_of(network, network)

@@ -78,13 +78,25 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _adam(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+def _moving(model: nn.Module) -> list[nn.Parameter]:
     moving = [p for p in model.parameters() if p.requires_grad]
+    if not moving:
+        raise InputError(
+            where="training",
+            found="a model of which no parameter requires gradients",
+            required="one or more that do",
+            remedy="model.requires_grad_(True); the `gates` of a GatedNetwork stop requiring them.",
+        )
+    return moving
+
+
+def _adam(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    moving = _moving(model)
     return torch.optim.AdamW(moving, lr=training.learning_rate, weight_decay=training.weight_decay)
 
 
 def _sgd(model: nn.Module, training: Training) -> torch.optim.Optimizer:
-    moving = [p for p in model.parameters() if p.requires_grad]
+    moving = _moving(model)
     return torch.optim.SGD(
         moving, lr=training.learning_rate, weight_decay=training.weight_decay, momentum=0.9
     )

@@ -1,5 +1,6 @@
 """The same function in both precisions, and clamps and tokens at their ends."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gencheck.errors import InputError
 from gencheck.network.algebra import logits
 from gencheck.network.ir import Network
 from gencheck.spectral.kernel.path_kernel import PathKernel
+from gencheck.training.gated import GatedNetwork
+from gencheck.training.loop import Training, fit
 
 _NORMS = {
     "layer": lambda: nn.LayerNorm(6),
@@ -131,3 +134,54 @@ def test_an_index_list_in_a_program(tmp_path: Path) -> None:
     torch.testing.assert_close(outputs(model.network, items), module(items))
     live = model_of_module(module, [(4,)])
     np.testing.assert_array_equal(kernel(model.network, items), kernel(live.network, items))
+
+
+class TestFromPython:
+    """What a live module and tensors may bring."""
+
+    def embedding(self) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)
+        )
+
+    def test_models_of_tokens(self) -> None:
+        module = self.embedding()
+        tokens = torch.randint(10, (7, 3), generator=torch.Generator().manual_seed(0))
+        live = model_of_module(module, [(3,)]).network
+        own = PathKernel.of(module, (3,)).gram(tokens) @ np.eye(7)
+        np.testing.assert_array_equal(own, kernel(live, tokens))
+        gated = GatedNetwork(copy.deepcopy(module), module)
+        torch.testing.assert_close(gated(tokens), module(tokens))
+
+    def test_bfloat16_and_sparse_items(self) -> None:
+        module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        x, y = torch.randn(8, 3).bfloat16(), torch.arange(8) % 2
+        options = AuditOptions(permutations=0)
+        found = [
+            gencheck.audit_module(module, (items, y), (items, y), options=options).to_dict()[
+                "beta1"
+            ]
+            for items in (x, x.float(), x.float().to_sparse())
+        ]
+        assert found[0] == found[1] == found[2]
+
+    @pytest.mark.parametrize("module", [nn.LazyLinear(2), nn.Linear(3, 2, device="meta")], ids=str)
+    def test_parameters_without_numbers(self, module: nn.Module) -> None:
+        with pytest.raises(InputError, match="a parameter without numbers"):
+            model_of_module(module, [(3,)])
+
+    def test_nothing_to_train(self) -> None:
+        module = nn.Linear(3, 2).requires_grad_(False)
+        with pytest.raises(InputError, match="no parameter requires gradients"):
+            fit(
+                module,
+                torch.zeros(4, 3),
+                targets=torch.zeros(4, 2),
+                training=Training(epochs=1),
+                seed=0,
+            )
+
+    def test_a_budget_for_relabellings_that_there_are_none_of(self) -> None:
+        with pytest.raises(InputError, match="--beta2-permutation-budget: found 5 without"):
+            AuditOptions(permutations=0, beta2_permutation_budget=5.0).require_consistency()

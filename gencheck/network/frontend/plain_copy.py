@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from gencheck.errors import InputError
 from gencheck.network.frontend.aten import RMS_EPS
 
 
@@ -37,6 +38,24 @@ def plain_copy(module: nn.Module) -> nn.Module:
                 # in another precision torch would take another, and the module be another function
                 part.eps = RMS_EPS
     return made
+
+
+def require_numbers(module: nn.Module) -> None:
+    """Do nothing where every parameter has numbers.
+
+    Raises
+    ------
+    InputError
+        One has none; names it.
+    """
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
+            raise InputError(
+                where=f"model, {name}",
+                found="a parameter without numbers (lazy, or on the device meta)",
+                required="one with numbers",
+                remedy="Run the module on one batch, or load its weights, before the audit.",
+            )
 
 
 def parametrised_weights(module: nn.Module) -> dict[str, Tensor]:

@@ -87,6 +87,32 @@ def trace(
     return replace(graph, whole_numbers=whole_numbers, batch=batch)
 
 
+def first_traceable(
+    module: nn.Module,
+    shapes: list[tuple[int, ...]],
+    output: str | None = None,
+    *,
+    logits: bool = False,
+) -> AtenGraph:
+    """The graph of the module for the first of the item shapes that it runs on, else for tokens.
+
+    Raises
+    ------
+    InputError
+        It runs on none of them; says why not on the first.
+    """
+    failure: InputError | None = None
+    for whole_numbers in (False, True):
+        for shape in shapes:
+            try:
+                return trace(module, shape, whole_numbers, output=output, logits=logits)
+            except InputError as error:
+                failure = failure or error
+    if failure is None:
+        raise ValueError("no item shape to try")
+    raise failure
+
+
 @contextmanager
 def _exporting() -> Iterator[None]:
     """What torch's exporter cannot do is the model's to answer for."""

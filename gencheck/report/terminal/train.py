@@ -82,6 +82,9 @@ def _next(doc: Document) -> RenderableType:
     if doc["freeze"] is not None:
         lines.append(f"What can be certified: gencheck certify {folder} {data}")
     if doc["ridge"] is None:
-        target = folder if doc["freeze"] is not None else f"{folder}/model.pt2"
-        lines.append(f"How concentrated: gencheck concentrate {target} {data}")
+        # without a freeze phase the folder holds one network, under the one name or the other
+        alone = next((name for name in ("model.pt2", "gates.pt2") if name in doc["files"]), "")
+        target = folder if doc["freeze"] is not None else f"{folder}/{alone}"
+        held_out = "" if doc["data"]["test"] else " --holdout 0.3"
+        lines.append(f"How concentrated: gencheck concentrate {target} {data}{held_out}")
     return Text("\n".join(lines), style="dim")

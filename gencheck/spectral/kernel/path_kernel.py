@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gencheck.errors import InputError, MissingDependency
 from gencheck.network.frontend.lowering import lower
-from gencheck.network.frontend.trace import trace
+from gencheck.network.frontend.trace import first_traceable
 from gencheck.network.ir import Network
 from gencheck.network.program import Program
 from gencheck.network.scaled import Scaled
@@ -142,7 +143,7 @@ class PathKernel:
                     required="the shape of one item, without the batch",
                     remedy="PathKernel.of(model, x.shape[1:])",
                 )
-            model = lower(trace(model, tuple(item_shape)))
+            model = lower(first_traceable(model, [tuple(item_shape)]))
         return cls(model, gates, options or KernelOptions())
 
     @property
@@ -199,10 +200,14 @@ class PathKernel:
 
         Parameters
         ----------
+        items
+            Whole numbers, such as tokens, are taken in torch's default dtype.
         folder
             Where the packed gates are kept in files that are mapped into memory; by default they are
             kept in memory itself.
         """
+        if not items.is_floating_point():
+            items = items.to(torch.get_default_dtype())
         made = forward(
             self.network,
             items,
