@@ -117,7 +117,7 @@ def zoo_subject(name: str, module: nn.Module, gates: nn.Module | None = None) ->
         return _with_weights_of(model, graph)
 
     with (
-        patch("gencheck.audit.lowering.trace", traced),
+        patch("gencheck.network.frontend.trace.trace", traced),
         patch("gencheck.audit.model.trace", traced),
         # where tracing moves to another module, this says that it is no longer done once
         patch("torch.export.export", side_effect=AssertionError("exported once more")),

@@ -88,7 +88,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 def _known(where: str, options: dict[str, Any], command: Any) -> dict[str, Any]:
     """The options by parameter name."""
     names = {
-        declared.removeprefix("--"): parameter.name
+        declared.removeprefix("--"): parameter
         for parameter in command.params
         for declared in parameter.opts
         if declared.startswith("--") and declared.removeprefix("--") not in _NEVER
@@ -105,5 +105,12 @@ def _known(where: str, options: dict[str, Any], command: Any) -> dict[str, Any]:
             raise InputError(
                 where=f"{where}, {key}", found="a table", required="the value of an option"
             )
-        found[names[key]] = value if isinstance(value, list | bool) else str(value)
+        plain = value if isinstance(value, list | bool) else str(value)
+        # one value of an option that may be given several times
+        once = names[key].multiple and not isinstance(value, list)
+        if names[key].nargs > 1 and not isinstance(value, list):
+            raise InputError(
+                where=f"{where}, {key}", found=repr(value), required=f"a list of {names[key].nargs}"
+            )
+        found[names[key].name] = [plain] if once else plain
     return found

@@ -5,13 +5,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gencheck.errors import InputError
+from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.frontend.aten import AtenGraph
 from gencheck.network.frontend.lowering import lower
 from gencheck.network.frontend.plain_copy import differ_in_numbers_alone, parametrised_weights
 from gencheck.network.frontend.trace import trace
 from gencheck.network.gated_run import gated_run, require_same_architecture
-from gencheck.network.pair import with_gates_of
 
 
 class GatedNetwork(nn.Module):
@@ -78,9 +77,11 @@ class GatedNetwork(nn.Module):
             graph = trace(self.weights, shape, tokens, any_batch=True)
             if not differ_in_numbers_alone(self.gates, self.weights):
                 require_same_architecture(graph, trace(self.gates, shape, tokens, any_batch=True))
-            network = lower(graph)
-            # gates that are computed would be computed from the weights that move
-            with_gates_of(network, network)
+            computed = lower(graph).gate_places()
+            if computed:
+                reason = "its gates would move with the weights; train --solver ridge covers it"
+                places = (f"{place['kind']} at {place['layer']}" for place in computed)
+                raise UnsupportedModel([f"{place} ({reason})" for place in places])
             self._graphs[shape] = graph
         return self._graphs[shape]
 

@@ -58,6 +58,17 @@ def test_lists_and_flags() -> None:
     assert document("compare-scores", "a.csv", "a.csv", "--json", code=1)["gate"]
 
 
+def test_one_value_of_an_option_that_may_be_several() -> None:
+    for value in ('"a.html"', '["a.html", "b.md"]'):
+        Path("gencheck.toml").write_text(f"[val-bound]\nreport = {value}\n")
+        done = runner.invoke(
+            app, ["val-bound", "--m-val", "9", "--n-models", "1", "--val-error", "0"]
+        )
+        assert done.exit_code == 0, done.output
+        assert Path("a.html").is_file()
+    assert Path("b.md").is_file()
+
+
 def test_without_a_file_nothing_changes() -> None:
     assert "No defaults" in runner.invoke(app, ["config"]).stdout
     Path("pyproject.toml").write_text('[project]\nname = "mine"\n')
@@ -67,6 +78,10 @@ def test_without_a_file_nothing_changes() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "[val-bound]\nloss-range = 1\n",
+            "[val-bound], loss-range: found 1; required: a list of 2",
+        ),
         ("[val-bound]\nn-model = 3\n", "[val-bound], n-model: found an unknown option"),
         ("[val-bond]\nn-models = 3\n", "[val-bond]: found no command"),
         ("n-models = 3\n", "[n-models]: found a value outside of a table"),
