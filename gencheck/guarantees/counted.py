@@ -27,6 +27,6 @@ def require_all_counted(request: "ValidationRequest", seen: int, what: str) -> N
             where="--n-models",
             found=f"{math.exp(log_models):.6g}, for the best of {seen:,} {what}",
             required=f"{seen:,} or more",
-            remedy="Leave it out to count those; give more where more were tried. A model that was "
-            "chosen without these items is passed alone.",
+            remedy="Leave it out to count those; give more where more were tried. Of a study, --count "
+            "trials says that each trial's last score was taken, --val-error E that another model was.",
         )

@@ -25,7 +25,7 @@ class PairedRequest:
     mean_over: str = "groups"
 
 
-def as_units(scores: ItemScores, low: float, cap: float | None, mean_over: str) -> ItemScores:
+def as_units(scores: ItemScores, low: float, cap: float | None) -> ItemScores:
     """Losses times their weights, then one mean a cluster; the ids are then the clusters' names.
 
     Raises
@@ -35,7 +35,7 @@ def as_units(scores: ItemScores, low: float, cap: float | None, mean_over: str) 
         several strata.
     """
     if cap is not None and scores.weights is not None:
-        require_weights(scores, cap, mean_over)
+        require_weights(scores, cap)
         scores = replace(scores, losses=low + (scores.losses - low) * scores.weights)
     if scores.clusters is None:
         return scores

@@ -34,7 +34,7 @@ def pair_of(baseline: ItemScores, candidate: ItemScores, request: PairedRequest)
     """
 
     def units(scores: ItemScores) -> ItemScores:
-        return as_units(scores, request.keys.low, request.max_weight, request.mean_over)
+        return as_units(scores, request.keys.low, request.max_weight)
 
     if baseline.clusters is None or not (
         _has_distinct_ids(baseline) and _has_distinct_ids(candidate)

@@ -75,10 +75,17 @@ def refuse_no_mean(name: str, where: str, ranged: bool) -> None:
 
 
 def _words(name: str) -> set[str]:
-    """The words of a name, however they are joined, and what words run together end or begin with."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
-    words = set(re.split(r"[^a-z0-9]+", apart))
-    joined = {"auc": r".*auc.*", "f1": r"f1.*|.*f1", "loss": r".*loss"}
+    """The words of a name, as it is written and split at its capitals, and of usual ones run together."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = set(re.split(r"[^a-z0-9]+", f"{name} {apart}".lower()))
     return words | {
-        word for word, pattern in joined.items() if any(re.fullmatch(pattern, w) for w in words)
+        word for word, pattern in _JOINED.items() if any(re.fullmatch(pattern, w) for w in words)
     }
+
+
+_PART = "(train|val|valid|test|dev|eval)"
+_JOINED = {
+    "auc": rf"({_PART}|pr|roc|macro|micro)auc|auc(roc|pr|score)",
+    "f1": rf"({_PART}|macro|micro)f1|f1(score|macro|micro|weighted)",
+    "loss": rf"{_PART}loss",
+}

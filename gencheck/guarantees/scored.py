@@ -129,7 +129,7 @@ def _evidence(found: list[ItemScores], request: "ValidationRequest", keys: Score
     for scores in found:
         require_nested(scores)
         if scores.weights is not None and request.max_weight is not None:
-            require_weights(scores, request.max_weight, request.mean_over)
+            require_weights(scores, request.max_weight)
         names = [scores.task]
         parts = [np.ones(len(scores), dtype=bool)]
         if scores.strata is not None:

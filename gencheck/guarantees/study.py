@@ -229,7 +229,8 @@ def with_study(request: "ValidationRequest") -> tuple["ValidationRequest", dict[
     given = any(v is not None for v in (request.n_models, request.log_n_models))
     given = given or request.adaptive_rounds is not None or request.solve == "n-models"
     if counted.best is not None and request.val_error is None:
-        require_all_counted(request, counted.models, f"{counted.counted} of the study")
+        seen = counted.scores if counted.counted == "scores" else counted.models
+        require_all_counted(request, seen, f"{counted.counted} of the study")
     learnt = None if given else transcripts(study, counted.reachable, request)
     changed = request
     if not given and study.sampler is not None and study.sampler.adaptive:

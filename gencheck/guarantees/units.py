@@ -46,17 +46,13 @@ def require_nested(scores: ItemScores) -> None:
         )
 
 
-def require_weights(scores: ItemScores, cap: float, mean_over: str) -> None:
+def require_weights(scores: ItemScores, cap: float) -> None:
     """Do nothing where the weights can be what they are assumed to be: at most `cap`, with E[w] = 1.
 
     A weight is an item's probability where the risk is meant over that in the sample, so its mean is 1;
-    weights that add up to 1, or to anything else, would scale the risk. By Hoeffding's Theorem 1 (1963)
+    weights that add up to 1, or to anything else, would scale the risk; of each stratum, whose mean loss
+    is a risk of its own. By Hoeffding's Theorem 1 (1963)
     the mean w̄ of m units has P(|w̄ − 1| so large) ≤ 2 exp(−m kl(w̄/cap ‖ 1/cap)); refused below 10⁻⁶.
-
-    Parameters
-    ----------
-    mean_over
-        "groups" where each stratum's mean loss is a risk of its own.
 
     Raises
     ------
@@ -67,6 +63,8 @@ def require_weights(scores: ItemScores, cap: float, mean_over: str) -> None:
     weights = scores.weights
     assert weights is not None
     where = f"{scores.where}, --weight-key"
+    if weights.min() < 0:
+        raise InputError(where=where, found=f"the weight {weights.min():g}", required="0 or more")
     if weights.max() > cap:
         raise InputError(
             where=where,
@@ -74,7 +72,7 @@ def require_weights(scores: ItemScores, cap: float, mean_over: str) -> None:
             required=f"at most --max-weight {cap:g}, the largest that there can be",
         )
     groups = np.zeros(len(weights), dtype=np.intp)
-    if scores.strata is not None and mean_over == "groups":
+    if scores.strata is not None:
         groups = np.unique(scores.strata, return_inverse=True)[1]
     count = int(groups.max()) + 1
     for group in range(count):
@@ -88,8 +86,8 @@ def require_weights(scores: ItemScores, cap: float, mean_over: str) -> None:
             raise InputError(
                 where=where,
                 found=f"weights of mean {mean:.6g} over {len(units):,} units",
-                required="a mean of about 1: an item's probability where the risk is meant over "
-                "that in the sample",
+                required="a mean of about 1 in every stratum: an item's probability where the risk is "
+                "meant over that in the sample",
                 remedy=f"Weights that are known but for a factor are multiplied by {1 / mean:.6g}."
                 if mean
                 else "",

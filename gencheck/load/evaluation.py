@@ -26,7 +26,7 @@ def load_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
         Nothing there can be read, or a part of it cannot be used; an item stands twice.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and _reader(file))
+        files = _files(path)
         if not files:
             raise InputError(
                 where=str(path),
@@ -41,6 +41,22 @@ def load_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
         if keys.cluster_key is None and scores.ids is not None:
             refuse_repeats(scores.ids, scores.where)
     return _refuse_twice(found)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder that hold scores: the logs of known tools, else whatever can be read."""
+    readers = {
+        file: reader
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and (reader := _reader(file)) is not None
+    }
+    known = [file for file, reader in readers.items() if reader not in (plain_scores, _of_table)]
+    others = [file for file, reader in readers.items() if reader is plain_scores]
+    return sorted(known + others) if known else list(readers)
+
+
+def _of_table(path: Path, keys: ScoreKeys) -> list[ItemScores]:
+    return [table_scores(path, keys)]
 
 
 def _of_file(path: Path, keys: ScoreKeys) -> list[ItemScores]:
@@ -58,7 +74,7 @@ def _of_file(path: Path, keys: ScoreKeys) -> list[ItemScores]:
 
 def _reader(path: Path) -> Callable[[Path, ScoreKeys], list[ItemScores]] | None:
     if path.suffix.lower() in _TABLES:
-        return lambda table, keys: [table_scores(table, keys)]
+        return _of_table
     if path.suffix == ".eval":
         return inspect_scores
     if path.name == "per_instance_stats.json":

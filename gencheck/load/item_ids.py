@@ -56,9 +56,10 @@ def names_of(table: Table, name: str) -> NDArray[np.str_]:
         raise InputError(
             where=f"{where}, row {int(np.abs(column).argmax())}",
             found=f"{np.abs(column).max():.17g}",
-            required="text, or whole numbers below 2^63: beyond, neighbours are one float",
-            remedy="Put a letter before each of them.",
+            required="text, or whole numbers: so large, neighbours are one float",
         )
+    if kind == "f" and bool((column % 1 == 0).all()):
+        text = column.astype(np.int64).astype(str)
     return text
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from gencheck.errors import InputError
 from gencheck.load.item_scores import ItemScores, ScoreKeys, refuse_outside, table_scores
 from gencheck.load.json_lines import Record, json_lines
+from gencheck.load.losses import is_score
 
 _SAMPLES = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?")
 # Inspect's own reading of a grade.
@@ -89,8 +90,10 @@ def value_at(record: Record, key: str, at: str) -> Any:
 
 def _name_at(record: Record, key: str, at: str) -> str:
     """What groups an item: a value that is not blank."""
-    name = str(value_at(record, key, at))
-    if name.strip() in ("", "nan"):
+    value = value_at(record, key, at)
+    whole = isinstance(value, float) and value.is_integer()
+    name = str(int(value) if whole else value)
+    if not name.strip() or value != value:
         raise InputError(
             where=at, found=f"under {key!r} {name!r}", required="a name of the group of the item"
         )
@@ -170,7 +173,8 @@ def plain_scores(path: Path, keys: ScoreKeys) -> list[ItemScores]:
     """
     if keys.score_key is None:
         _, first = next(json_lines(path), (0, {}))
-        if "loss" in first or "label" in first:
+        predicted = "label" in first and ("prediction" in first or any(map(is_score, first)))
+        if "loss" in first or predicted:
             return [table_scores(path, keys)]
         raise InputError(
             where=str(path),

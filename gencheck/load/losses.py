@@ -208,6 +208,11 @@ def _from_scores(table: Table, label_name: str) -> Predictions:
     return Predictions((scores.argmax(1) != labels).astype(np.float64), ties)
 
 
+def is_score(name: str) -> bool:
+    """True for the name of a column of one class's scores."""
+    return _SCORE.fullmatch(name) is not None
+
+
 def _columns_error(table: Table) -> InputError:
     return InputError(
         where=table.where,

@@ -135,15 +135,16 @@ def _cast(split: Split, items: Array, dtype: str, vocabulary: int | None) -> Arr
 
 
 def _refuse_no_tokens(split: Split, items: Array, cast: Array, vocabulary: int | None) -> None:
-    last = np.inf if vocabulary is None else vocabulary - 1
-    bad = (cast != items) | (cast < 0) | (cast > last)
+    bad = cast != items
+    if vocabulary is not None:
+        bad |= (cast < 0) | (cast >= vocabulary)
     if bad.any():
         at = np.unravel_index(int(bad.argmax()), bad.shape)
-        known = "0 or more" if vocabulary is None else f"from 0 to {vocabulary - 1:,}"
+        known = "" if vocabulary is None else f" from 0 to {vocabulary - 1:,}"
         raise InputError(
             where=f"{split.where}, item {int(split.indices[at[0]])}",
             found=f"{items[at]:g} in the place of a token",
-            required=f"a whole number {known}, which are the tokens of the model",
+            required=f"a whole number{known}, as the tokens of the model are",
         )
 
 

@@ -4,7 +4,6 @@ import csv
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,11 +206,15 @@ def _column(cells: list[str]) -> Column:
         numbers = np.array(cells, dtype=np.float64)
     except ValueError:
         return np.array(cells, dtype=str)
-    if _is_rounded(numbers):
-        # floats do not tell ids of so many digits apart
-        with suppress(ValueError, OverflowError):
-            return np.array([int(cell) for cell in cells], dtype=np.int64)
-    return _whole_or_real(numbers)
+    if not _is_rounded(numbers):
+        return _whole_or_real(numbers)
+    # floats do not tell ids of so many digits apart
+    try:
+        return np.array([int(cell) for cell in cells], dtype=np.int64)
+    except ValueError:
+        return numbers
+    except OverflowError:
+        return np.array(cells, dtype=str)
 
 
 def _is_rounded(column: Column) -> bool:

@@ -5,13 +5,14 @@ them lies off the path. It is run with torch's own operators from the fixed list
 `gencheck.network.frontend.runnable`, in the run's dtype; nothing in a checkpoint is run.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gencheck.network.frontend.aten import AtenGraph, Call, full_batches, run_batch
+from gencheck.network.frontend.aten import AtenGraph, Call, Ref, full_batches, run_batch
 from gencheck.network.frontend.runnable import makes_gates
 
 
@@ -84,40 +85,82 @@ _ROUNDING = 1e-4
 
 
 def mixing_call(program: GateProgram) -> Call | None:
-    """The first call by which an item's gates depend on the other items of its batch, if any does.
+    """A call by which an item's gates depend on the other items of its batch, if there is one.
 
-    Two batches are run that have one item in common. It is neither the first nor the last where there are
-    three, so that what is summed up or moved along the batch is seen too.
+    Batches of drawn items are run, two of which have an item in common. It stands in the middle of one
+    pair and at an end of another, so that what is summed, moved or turned along the batch is seen too.
+    Models that run on none of the items drawn are not tried.
     """
     graph = program.graph
     assert graph.batch is not None
     if graph.batch < 2:
         return None
-    tables = [graph.constants[c.args[0].name] for c in graph.calls if c.target == _EMBEDDING]
-    shape = (2, graph.batch, *graph.input_shape)
-    generator = torch.Generator().manual_seed(0)
-    items = torch.randn(shape, generator=generator)
-    if graph.whole_numbers:
-        tokens = min((len(table) for table in tables), default=2)
-        items = torch.randint(tokens, shape, generator=generator)
-    items[1, 1] = items[0, 1]
-    seen: list[dict[str, Any]] = [{}, {}]
-    with torch.no_grad():
-        for batch, values in zip(items, seen, strict=True):
-            run_batch(graph, batch, makes_gates, values.__setitem__, torch.float32)
-    first, second = ({n: r.of(v[r.name])[1] for n, r in program.reads.items()} for v in seen)
-    if all(_alike(first[node], second[node]) for node in first):
+    for items in _drawn(graph, 3):
+        items[1, 1], items[2, 0] = items[0, 1], items[0, 0]
+        try:
+            gates = [_gates(program, batch) for batch in items]
+        except (IndexError, RuntimeError):
+            continue
+        for other, place in ((1, 1), (2, 0)):
+            if any(not _alike(gates[0][n][place], gates[other][n][place]) for n in program.reads):
+                return _first_to_differ(program, (items[0], items[other]), place)
         return None
-    # the reason stands where an item's part of a value first differs
-    for call in graph.calls:
-        one, other = (values[call.name] for values in seen)
-        by_item = isinstance(one, Tensor) and one.dim() > 0 and len(one) == graph.batch
-        if by_item and not _alike(one[1], other[1]):
-            return call
-    return graph.calls[-1]
+    return None
 
 
 _EMBEDDING = "aten.embedding.default"
+
+
+def _drawn(graph: AtenGraph, count: int) -> Iterator[Tensor]:
+    """So many batches of items that a model may take, the most varied first."""
+    assert graph.batch is not None
+    shape = (count, graph.batch, *graph.input_shape)
+    generator = torch.Generator().manual_seed(0)
+    if graph.whole_numbers:
+        tables = [
+            c.args[0].name for c in graph.calls if c.target == _EMBEDDING and _looks_up(graph, c)
+        ]
+        known = min((len(graph.constants[name]) for name in tables), default=2)
+        for tokens in (known, 2, 1):
+            yield torch.randint(tokens, shape, generator=generator)
+        return
+    yield torch.randn(shape, generator=generator)
+    # some of their numbers may be read as categories
+    yield torch.rand(shape, generator=generator)
+
+
+def _looks_up(graph: AtenGraph, call: Call) -> bool:
+    """True where a table of the model's is read at the items themselves."""
+    return call.args[0].name in graph.constants and call.args[1] == Ref(graph.input_name)
+
+
+def _gates(program: GateProgram, batch: Tensor) -> dict[int, Tensor]:
+    """The gates of one batch by node, shape (batch, gates)."""
+    found: dict[int, Tensor] = {}
+
+    def note(name: str, value: Any) -> None:
+        for position, read in program.reads.items():
+            if read.name == name:
+                found[position] = read.of(value)
+
+    with torch.no_grad():
+        run_batch(program.graph, batch, makes_gates, note, torch.float32)
+    return found
+
+
+def _first_to_differ(program: GateProgram, batches: tuple[Tensor, Tensor], place: int) -> Call:
+    """The first call whose value differs at the item that two batches have in common."""
+    graph = program.graph
+    seen: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    with torch.no_grad():
+        for batch, values in zip(batches, seen, strict=True):
+            run_batch(graph, batch, makes_gates, values.__setitem__, torch.float32)
+    for call in graph.calls:
+        one, other = (values[call.name] for values in seen)
+        by_item = isinstance(one, Tensor) and one.dim() > 0 and len(one) == graph.batch
+        if by_item and not _alike(one[place], other[place]):
+            return call
+    return graph.calls[-1]
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

@@ -14,14 +14,29 @@ from gencheck.guarantees.validation import validation_result
 
 
 @pytest.mark.parametrize(
-    "name", ["valF1", "rocauc", "ROCAUC", "prAUC", "valLoss", "trainloss", "f1score", "val/macroF1"]
+    "name",
+    [
+        *("valF1", "rocauc", "ROCAUC", "prAUC", "valLoss", "trainloss", "f1score", "val/macroF1"),
+        *("val_mIoU", "IoU", "chrF"),
+    ],
 )
 def test_names_of_scores_that_are_no_mean(name: str) -> None:
     with pytest.raises(InputError):
         refuse_no_mean(name, "here", ranged=False)
 
 
-@pytest.mark.parametrize("name", ["valAccuracy", "zero_one_loss", "zeroOneLoss", "error", "top1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "valAccuracy",
+        "zero_one_loss",
+        "zeroOneLoss",
+        "error",
+        "top1",
+        "accuracy_caucasian",
+        "acc_f10",
+    ],
+)
 def test_names_of_means(name: str) -> None:
     refuse_no_mean(name, "here", ranged=False)
 

@@ -93,14 +93,22 @@ class TestWeights:
         with pytest.raises(InputError, match=r"weights of mean 0\.005"):
             compared(path, path, loss="bounded", weight_key="w", max_weight=3.0)
 
-    def test_of_each_stratum_where_strata_count_the_same(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("mean_over", ["items", "groups"])
+    def test_of_each_stratum(self, tmp_path: Path, mean_over: str) -> None:
+        """A stratum's row bounds a risk of its own, which weights of another mean would scale."""
         weights = [0.5] * 100 + [1.5] * 100
         columns = {"loss": [1, 0] * 100, "w": weights, "site": ["a"] * 100 + ["b"] * 100}
         path = table(tmp_path, "l.csv", **columns)
-        asked = {"losses": path, "weight_key": "w", "max_weight": 1.5, "stratify_key": "site"}
-        assert bounded(**asked, mean_over="items").certified is not None
+        asked = {"losses": path, "weight_key": "w", "max_weight": 1.5}
+        assert bounded(**asked).certified is not None
         with pytest.raises(InputError, match=r"weights of mean 0\.5 over 100 units"):
-            bounded(**asked)
+            bounded(**asked, stratify_key="site", mean_over=mean_over)
+
+    def test_none_is_negative(self, tmp_path: Path) -> None:
+        lines = [f'{{"acc": {k % 2}, "w": {3 if k % 2 else -1}}}' for k in range(40)]
+        (tmp_path / "l.jsonl").write_text("\n".join(lines) + "\n")
+        with pytest.raises(InputError, match="found the weight -1; required: 0 or more"):
+            bounded(scores=tmp_path / "l.jsonl", score_key="acc", weight_key="w", max_weight=3.0)
 
     def test_weights_as_they_are_meant_are_hardly_ever_refused(self, tmp_path: Path) -> None:
         random = np.random.default_rng(0)

@@ -63,10 +63,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs that hold weights only, and one trace for all runs: neither is looked at here."""
     graphs: dict[object, Any] = {}
 
-    def once(module: nn.Module, shape: tuple[int, ...], **more: bool) -> object:
+    def once(module: nn.Module, shape: tuple[int, ...], tokens: bool, **more: bool) -> object:
         key = (repr(module), shape)
         if key not in graphs:
-            graphs[key] = trace(module, shape, **more)
+            graphs[key] = trace(module, shape, tokens, **more)
         return graphs[key]
 
     def save(module: nn.Module, _: object, stem: Path, __: bool) -> list[str]:

@@ -182,12 +182,13 @@ def hydra_folder(path: Path) -> list[Study]:
     for mark in sorted(path.rglob(".hydra")):
         job = mark.parent
         histories = [csv_history(file) for file in sorted(job.rglob("metrics.csv"))]
-        if (job / "metrics.json").is_file():
-            histories.append(_histories([_json(job / "metrics.json")], frozenset()))
         names = {name: None for history in histories for name in history}
         # a job may have trained several times; each of its scores was one to choose by
         history = {name: sum((h.get(name, ()) for h in histories), ()) for name in names}
-        trials.append(Trial(name=f"job {job.relative_to(path)}", history=history))
+        own = job / "metrics.json"
+        kept = _histories([_json(own)], frozenset()) if own.is_file() else {}
+        final = {name: scores[-1] for name, scores in kept.items()}
+        trials.append(Trial(name=f"job {job.relative_to(path)}", history=history, final=final))
     settings = sorted(path.rglob("hydra.yaml"))
     sampler = hydra_sampler(_text(settings[0])) if settings else None
     return [Study("Hydra, multirun", path.name, str(path), tuple(trials), sampler=sampler)]
