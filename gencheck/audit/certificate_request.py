@@ -38,14 +38,16 @@ def certificate_request(
     input_range: tuple[float, float] | None,
     target_range: tuple[float, float] | None,
     gates_independent: bool,
+    *,
+    from_layer: str | None = None,
 ) -> CertificateRequest | None:
     """What the options ask for; None without `certify`.
 
     Raises
     ------
     InputError
-        The gates are not declared independent, a range is missing or empty, the confidence is no
-        probability, or an option stands without `certify`.
+        The audit is of a tail, the gates are not declared independent, a range is missing or empty,
+        the confidence is no probability, or an option stands without `certify`.
     """
     if not certify:
         given = {
@@ -59,6 +61,14 @@ def certificate_request(
                     where=name, found="no --certify", required="both, since it is of no use alone"
                 )
         return None
+    if from_layer is not None:
+        raise InputError(
+            where="--certify with --from",
+            found=f"both (--from {from_layer})",
+            required="one of them: the layers before make of an item what is certified, and weights of "
+            "theirs that were trained on the sample may have learnt it by heart",
+            remedy="Certify the whole model.",
+        )
     require_independent_gates(gates_independent)
     if input_range is None:
         raise InputError(

@@ -46,7 +46,9 @@ def open_inputs(
         found = _run_of(chosen)
         chosen = replace(chosen, checkpoint=found.weights, gates=found.gates)
         if found.trained_on(sha256_of(selection.path)):
-            run, independent = found, True
+            run = found
+            # what another reference holds may have trained the gates
+            independent = chosen.gates_independent or selection.reference is None
             notes = [f"the {len(run.freeze)} items of the freeze phase; the gates saw none of them"]
     sample, reference = select_splits(selection, run)
     model, task = model_for(chosen, sample, selection.task)

@@ -74,7 +74,11 @@ def concentrate(
         ),
     ] = None,
     gates_independent: Annotated[
-        bool, typer.Option("--gates-independent", help="Declare that the gates saw neither set.")
+        bool,
+        typer.Option(
+            "--gates-independent",
+            help="Declare that the gates, and the layers before --from, saw neither set.",
+        ),
     ] = False,
     reference: Annotated[
         Path | None, typer.Option(help="The reference T; default: the test split of DATA.")
@@ -233,7 +237,9 @@ def concentrate(
     )
     independent = chosen.gates_may_be_independent
     probability = confidence_of(delta, confidence)
-    request = certificate_request(certify, probability, input_range, target_range, independent)
+    request = certificate_request(
+        certify, probability, input_range, target_range, independent, from_layer=from_layer
+    )
     selection = data_selection(
         data,
         normalise,

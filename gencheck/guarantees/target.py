@@ -42,16 +42,21 @@ class Target:
         As the run takes them, shape (n, …), float32.
     labels
         The target's, shape (n,).
-    repeated
-        How many of them equal an item that trained the run.
+    repeats
+        Which of them equal an item that trained the run, shape (n,): what they say of others is unknown.
     test_error
         On the run's test items, where there are some and the target is a model.
     """
 
     items: Tensor
     labels: Array
-    repeated: int
+    repeats: Array
     test_error: float | None
+
+    @property
+    def repeated(self) -> int:
+        """How many repeat one."""
+        return int(self.repeats.sum())
 
 
 def read_target(request: TargetRequest, run: TwoPhaseRun, x_key: str | None) -> Target:
@@ -68,30 +73,30 @@ def read_target(request: TargetRequest, run: TwoPhaseRun, x_key: str | None) -> 
     split = load_unlabelled(request.unlabelled, x_key)
     rows, _ = prepared(split, run.model.item_shape, "float32")
     items = torch.from_numpy(rows)
-    repeated = _repeated(items, run)
-    if 2 * repeated > len(items):
+    repeats = _repeats(items, run)
+    if 2 * repeats.sum() > len(items):
         raise InputError(
             where=f"--unlabelled {request.unlabelled}",
-            found=f"{repeated} of {len(items)} items that trained the run",
+            found=f"{repeats.sum()} of {len(items)} items that trained the run",
             required="items that trained neither the run nor the target",
             remedy="An .npz with x_test gives these; the items themselves need no labels.",
         )
     if request.model.suffix in _TABLES:
         labels = _labels_in(request, len(items), run.items.classes)
-        return Target(items, labels, repeated, None)
+        return Target(items, labels, repeats, None)
     told = _model(request, split, run.items.classes)
     test_error = None
     if run.test is not None and run.items.test is not None:
         test_error = float((told(run.test) != run.items.test.labels).mean())
-    return Target(items, told(split), repeated, test_error)
+    return Target(items, told(split), repeats, test_error)
 
 
-def _repeated(items: Tensor, run: TwoPhaseRun) -> int:
+def _repeats(items: Tensor, run: TwoPhaseRun) -> Array:
     def digests(rows: Tensor) -> list[bytes]:
         return [blake2b(row.tobytes(), digest_size=16).digest() for row in rows.numpy()]
 
     own = {*digests(run.items.standard.items), *digests(run.items.freeze.items)}
-    return sum(digest in own for digest in digests(items))
+    return np.array([digest in own for digest in digests(items)])
 
 
 def _labels_in(request: TargetRequest, count: int, classes: int) -> Array:
@@ -155,12 +160,13 @@ def target_row(
 ) -> CertifiedRow:
     """R(target) ≤ the surrogate's certificate + the upper end of their disagreement, both at δ/2."""
     said = labels_of(run, found, surrogate.name, target.items, request.drawn)
-    count, items = int((said != target.labels).sum()), len(target.labels)
+    # an item that trained the run tells nothing of how often the two disagree: at worst they do
+    count, items = int(((said != target.labels) | target.repeats).sum()), len(target.labels)
     bound = disagreement_bound(surrogate.risk, count, items, request.row_delta)
     assumed = [
         "the unlabelled items are independent draws from the same distribution; they trained, chose "
         f"and stopped neither the target nor the run ({target.repeated} of them equal an item of the "
-        "run's)",
+        "run's, and count as disagreements)",
         "half of δ is the surrogate's, half the disagreement's",
     ]
     if surrogate.name == DRAWN:

@@ -10,9 +10,11 @@ from torch import Tensor
 from gencheck.spectral.kernel.gram import Gram
 from gencheck.spectral.kernel.tiles import Tile
 
-# Values this close, relative to the sums that they are differences of, are ties: only rounding
-# tells them apart.
-_TIE = 1e-12
+# Values this close, relative to the sums that they are differences of, are ties: only rounding tells
+# them apart, be it that of outputs in float32, which differ in the last digits with an item's place.
+_TIE = 1e-6
+# What varies by less, relative to itself, does not vary.
+_STILL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def step_down_max_t(nulls: Sequence[NullDistribution]) -> list[float]:
     centred = values - values.mean(1, keepdim=True)
     spread = centred.square().mean(1, keepdim=True).sqrt()
     # what no relabelling changes has z = 0 throughout, and so the p-value 1
-    changes = spread > _TIE * values.abs().amax(1, keepdim=True)
+    changes = spread > _STILL * values.abs().amax(1, keepdim=True)
     scores = torch.where(changes, centred / spread, 0.0)
     order = scores[:, 0].argsort(descending=True, stable=True)
     ordered = scores[order]

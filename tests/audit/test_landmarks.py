@@ -1,6 +1,7 @@
 """Audits from landmarks: intervals around the exact figures, through the library and the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from gencheck.audit.certificate_request import CertificateRequest
+from gencheck.audit.model import model_of_module
 from gencheck.audit.options import AuditOptions
+from gencheck.audit.question import Labelled
 from gencheck.audit.run import audit
 from gencheck.cli.app import app
 from gencheck.errors import InputError
@@ -39,6 +42,29 @@ def test_every_interval_holds_the_exact_figure(name: str) -> None:
         # what rests on them stays a bound
         assert truth.gap <= float(result.tightest.value) + 1e-9
         assert float(result.bound.value) >= truth.bound * (1 - 1e-6) - 1e-9
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 101])
+def test_items_that_repeat_leave_nothing_to_add(seed: int) -> None:
+    """A second block of landmarks that the span has already: what is left of it is rounding."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    module = nn.Sequential(nn.Linear(3, 12), nn.ReLU(), nn.Linear(12, 2))
+    subject = model_of_module(module, [(3,)])
+    distinct = torch.randn(2 + seed % 7, 3, generator=generator)
+    items = distinct[torch.randint(len(distinct), (70,), generator=generator)]
+    targets = torch.eye(2, dtype=torch.float64)[torch.randint(2, (70,), generator=generator)]
+    sets = Labelled(items[:30], targets[:30]), Labelled(items[30:], targets[30:])
+    plain = AuditOptions(top=0, beta2_budget=0.0)
+    exact = audit(subject, *sets, "classification", plain)
+    found = audit(subject, *sets, "classification", replace(plain, landmarks=13, seed=seed))
+    near = 1 + 1e-4
+    assert float(found.beta1.lower) <= float(exact.beta1.value) * near
+    assert float(exact.beta1.value) <= float(found.beta1.upper) * near
+    assert found.v_l2_lower is not None
+    for low, value, high in zip(found.v_l2_lower, exact.v_l2, found.v_l2, strict=True):
+        assert float(low) <= float(value) * near
+        assert float(value) <= float(high) * near
 
 
 @pytest.mark.parametrize(

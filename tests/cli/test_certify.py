@@ -144,3 +144,11 @@ def test_the_report_says_what_is_certified(case: Path, columns: str) -> None:
     assert order == sorted(order)
     plain = printed(columns, "concentrate", case / "m.pt", case / "labels.npz")
     assert "Certified" not in plain.stdout
+
+
+def test_a_tail_is_not_certified(case: Path) -> None:
+    """The layers before may have learnt the sample by heart, gates or none."""
+    arguments = ("concentrate", case / "m.pt", case / "labels.npz", *ASKED, "--from", "2")
+    result = runner.invoke(app, [str(word) for word in arguments])
+    assert result.exit_code == 2
+    assert "--certify with --from: found both" in " ".join(result.stderr.split())

@@ -69,6 +69,9 @@ def test_sets_that_four_digits_do_not_tell_apart_are_one_answer(folder: Path) ->
     text = " ".join(ranked(folder, "--permutations", "0", str(copy)).split())
     near, other = (str(folder / f"{name}.npz") for name in ("near", "copy"))
     assert f"as near, to four digits: {other}." in text or f"to four digits: {near}." in text
+    for first in (near, other):
+        # which of the two stands first is rounding
+        ranked(folder, "--permutations", "0", str(copy), "--require-first", first)
     assert "four digits" not in ranked(folder, "--permutations", "0")
 
 

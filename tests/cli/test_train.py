@@ -275,6 +275,9 @@ def test_runs_and_other_options(trained: Path) -> None:
     assert not audit["inputs"]["gates_independent"]
     declared = invoked("concentrate", folder, other, "--gates-independent")
     assert declared["inputs"]["gates_independent"]
+    # another reference may hold what trained the gates
+    beside = invoked("concentrate", folder, trained, "--reference", other)
+    assert not beside["inputs"]["gates_independent"]
 
 
 def test_a_run_can_be_certified_on_its_own_data_only(trained: Path) -> None:

@@ -88,6 +88,24 @@ def test_the_target_is_certified_by_its_surrogate(
     }
 
 
+def test_items_that_trained_the_run_count_as_disagreements(
+    case: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """What two models say of them tells nothing of how often they disagree."""
+    run, data, target = case
+    with np.load(data) as arrays:
+        unseen, seen = arrays["x_test"], arrays["x_train"]
+    np.savez(tmp_path / "u.npz", x=np.concatenate([unseen, seen[:10]]))
+    plain = certified(run, data, "--target", target, "--unlabelled", data)
+    found = certified(run, data, "--target", target, "--unlabelled", tmp_path / "u.npz")
+    before, terms = (doc["certificates"][-1]["terms"] for doc in (plain, found))
+    repeated = terms["repeated_items"]
+    assert 0 < repeated <= 10
+    others = 10 - repeated
+    assert repeated <= terms["disagreements"] - before["disagreements"] <= repeated + others
+    assert terms["unlabelled_items"] == len(unseen) + 10
+
+
 def test_predictions_are_those_of_the_classifier_itself(
     case: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -282,6 +282,19 @@ def test_relabelling_keeps_the_sizes_and_is_seeded() -> None:
     assert len(ways) == 10
 
 
+def test_items_that_are_alike_are_ties_wherever_they_stand() -> None:
+    """Outputs of identical items differ in their last digits with the place in a batch."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(20, 33), nn.ReLU(), nn.Linear(33, 3))
+    subject = model_of_module(module, [(20,)])
+    item, label = torch.randn(1, 20), torch.eye(3, dtype=torch.float64)[:1]
+    sets = [Labelled(item.repeat(n, 1), label.repeat(n, 1)) for n in (64, 3)]
+    options = AuditOptions(permutations=99, batch_size=64)
+    found = audit(subject, *sets, "classification", options).permutation
+    assert found.p_value == 1
+    assert {each.p_value for each in found.statistics.values()} <= {1, None}
+
+
 @pytest.mark.slow
 def test_under_the_null_p_values_are_uniform() -> None:
     """400 random splits of one set, gates that saw neither side."""

@@ -30,13 +30,14 @@ def render(doc: Document) -> RenderableType:
 
 def _facts(doc: Document) -> RenderableType:
     inputs, measured = doc["inputs"], doc["measured"]
+    landmarks = min(inputs["landmarks"], measured["m_sigma"])
     facts = facts_grid()
     facts.add_row("run", inputs["run"]["path"])
     test = f"; {measured['test_items']:,} to test" if measured["test_items"] else "; none to test"
     facts.add_row(
         "items", f"{measured['m_sigma']:,} of the freeze phase, {measured['d_y']} classes{test}"
     )
-    facts.add_row("span", f"{measured['rank']:,} dimensions, of {inputs['landmarks']:,} items")
+    facts.add_row("span", f"{measured['rank']:,} dimensions, of {landmarks:,} items")
     shared = f", over {inputs['runs']:,} for each run compared" if inputs["runs"] > 1 else ""
     each = f"{inputs['delta']:g} for each row by itself"
     if inputs["target"] is not None:

@@ -14,6 +14,8 @@ from gencheck.spectral.kernel.formation import require_in_range
 # Directions of the landmarks' span whose share of its largest eigenvalue is below this are left to
 # the residual: rounding would decide them.
 _DIRECTION = 1e-9
+# And those whose share of the largest ‖z‖² of a landmark is.
+_ROUNDING = 1e-12
 
 # What rounding may do to a figure, relative to E_S‖z‖² + E_T‖z‖².
 _ROUNDING = 1e-10
@@ -138,9 +140,11 @@ class _Span:
     def extend(self, chosen: Tensor, blocks: Sequence[Tensor], progress: Progress) -> None:
         """Add the part of the chosen items that the span lacks."""
         own = self.coordinates[chosen]
-        rest = self.kernel.between(chosen, chosen) - own @ own.T
-        values, vectors = torch.linalg.eigh(rest)
-        kept = values > _DIRECTION * values[-1].clamp(min=0)
+        whole = self.kernel.between(chosen, chosen)
+        values, vectors = torch.linalg.eigh(whole - own @ own.T)
+        # where the span lacks nothing, as for items that repeat, the largest is rounding itself
+        rounding = _ROUNDING * whole.diagonal().max()
+        kept = values > (_DIRECTION * values[-1]).clamp(min=float(rounding))
         basis = vectors[:, kept] / values[kept].sqrt()
         added = own.new_empty((len(self.coordinates), basis.shape[1]))
         for block in blocks:
