@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from gencheck.guarantees.certificate import (
 )
 from gencheck.guarantees.certified_classifiers import labels_of
 from gencheck.guarantees.path_space import PathSpaceCertificate
-from gencheck.guarantees.two_phase_run import TwoPhaseRun
+from gencheck.guarantees.two_phase_run import TwoPhaseRun, digests
 from gencheck.load.losses import numbers_of
 from gencheck.load.prepare import candidate_shapes, prepared
 from gencheck.load.split import Array, Split
@@ -92,9 +91,6 @@ def read_target(request: TargetRequest, run: TwoPhaseRun, x_key: str | None) -> 
 
 
 def _repeats(items: Tensor, run: TwoPhaseRun) -> Array:
-    def digests(rows: Tensor) -> list[bytes]:
-        return [blake2b(row.tobytes(), digest_size=16).digest() for row in rows.numpy()]
-
     own = {*digests(run.items.standard.items), *digests(run.items.freeze.items)}
     return np.array([digest in own for digest in digests(items)])
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,20 @@ class TwoPhaseRun:
     def solved(self) -> bool:
         """True where the freeze phase was solved in path space."""
         return self.folder.solved
+
+
+def digests(items: Tensor) -> list[bytes]:
+    """A digest of each item's numbers: items that are the same have the same."""
+    return [blake2b(row.tobytes(), digest_size=16).digest() for row in items.numpy()]
+
+
+def repeated_items(items: TwoPhaseItems) -> int:
+    """How many items of the freeze phase equal one of the standard phase, or one before them."""
+    seen, count = set(digests(items.standard.items)), 0
+    for digest in digests(items.freeze.items):
+        count += digest in seen
+        seen.add(digest)
+    return count
 
 
 def root_mean(squares: Scaled, count: int) -> Magnitude:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gencheck.bounds.binomial import binomial_upper_end
 from gencheck.bounds.multiclass import assumptions, margins_of
@@ -27,13 +27,17 @@ from gencheck.guarantees.path_space import (
 from gencheck.guarantees.run_solution import own_landmarks
 from gencheck.guarantees.target import read_target, target_row
 from gencheck.guarantees.two_phase_margin import margin_certificate
-from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run
+from gencheck.guarantees.two_phase_run import TwoPhaseRun, read_two_phase_run, repeated_items
 from gencheck.load.split import Array
 from gencheck.progress import SILENT, Progress
 
 _COMMON = (
     "the gates are independent of the freeze phase's items (two-phase training)",
     "the freeze phase's items are independent draws from the distribution that the risk is over",
+)
+_REPEATED = (
+    "{repeated:,} of the {items:,} items of the freeze phase equal an item of the standard phase or one "
+    "before them: they are draws that came out the same, not copies that were made"
 )
 _PRIOR = (
     f"one union over {len(SCALE_POWERS)} scales of the prior, in units of the standard phase's mean "
@@ -103,6 +107,10 @@ def certify(request: CertifyRequest, progress: Progress = SILENT) -> CertifyResu
     if target is not None:
         surrogate = row_of(rows, request.verdict)
         rows = (*rows, target_row(target, run, found, surrogate, request))
+    repeated = repeated_items(run.items)
+    if repeated:
+        said = _REPEATED.format(repeated=repeated, items=len(run.items.freeze))
+        rows = tuple(replace(row, assumes=(*row.assumes, said)) for row in rows)
     marks.append(time.perf_counter())
     names = ("load", "kernel", "bounds")
     return CertifyResult(

@@ -253,3 +253,17 @@ def test_no_test_items_no_predictions(tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(record))
     message = refused(run, data, "--save-predictions", tmp_path / "p.csv")
     assert "a run without items to test on" in message
+
+
+def test_items_that_repeat_are_named_among_what_is_assumed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    distinct, labels = random.normal(size=(20, 4)).astype("f4"), random.integers(2, size=20)
+    for name, rows in (("once", np.arange(20)), ("copies", np.repeat(np.arange(20), 4))):
+        data, run = tmp_path / f"{name}.npz", tmp_path / name
+        np.savez(data, x_train=distinct[rows], y_train=labels[rows])
+        asked = ("train", "--data", data, "--arch", "mlp:4", "--two-phase", "--epochs", "1")
+        done = CliRunner().invoke(app, [*map(str, asked), "--alpha", "0.5", "--out", str(run)])
+        assert done.exit_code == 0, done.output
+        for row in certified(run, data)["certificates"]:
+            said = any("not copies that were made" in line for line in row["assumes"])
+            assert said == (name == "copies")
