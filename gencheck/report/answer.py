@@ -67,7 +67,9 @@ def answer(doc: Document) -> str:
             "Whether sample and reference differ by more than chance was not asked: pass "
             "--permutations 200."
         )
-    adapted = "" if found["gates_independent"] else ", as this model sees them"
+    # independent gates or not, the weights may have been trained on the sample
+    independent = found["gates_independent"] and not LOSSES & set(found["differing"])
+    adapted = "" if independent else ", as this model sees them"
     if found["differing"]:
         return (
             f"Sample and reference differ by more than chance makes{adapted}, in "
