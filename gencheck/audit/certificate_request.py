@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gencheck.arguments import require_between
+from gencheck.audit.selection import ModelSelection
 from gencheck.errors import InputError
 from gencheck.network.features import require_unit_gates
 from gencheck.network.ir import Network
@@ -37,9 +38,7 @@ def certificate_request(
     confidence: float | None,
     input_range: tuple[float, float] | None,
     target_range: tuple[float, float] | None,
-    gates_independent: bool,
-    *,
-    from_layer: str | None = None,
+    chosen: ModelSelection,
 ) -> CertificateRequest | None:
     """What the options ask for; None without `certify`.
 
@@ -61,15 +60,15 @@ def certificate_request(
                     where=name, found="no --certify", required="both, since it is of no use alone"
                 )
         return None
-    if from_layer is not None:
+    if chosen.from_layer is not None:
         raise InputError(
             where="--certify with --from",
-            found=f"both (--from {from_layer})",
+            found=f"both (--from {chosen.from_layer})",
             required="one of them: the layers before make of an item what is certified, and weights of "
             "theirs that were trained on the sample may have learnt it by heart",
             remedy="Certify the whole model.",
         )
-    require_independent_gates(gates_independent)
+    require_independent_gates(chosen.gates_may_be_independent)
     if input_range is None:
         raise InputError(
             where="--certify",

@@ -235,11 +235,8 @@ def concentrate(
         gates=gates,
         gates_independent=gates_independent,
     )
-    independent = chosen.gates_may_be_independent
-    probability = confidence_of(delta, confidence)
-    request = certificate_request(
-        certify, probability, input_range, target_range, independent, from_layer=from_layer
-    )
+    level = confidence_of(delta, confidence)
+    request = certificate_request(certify, level, input_range, target_range, chosen)
     selection = data_selection(
         data,
         normalise,

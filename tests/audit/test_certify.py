@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from gencheck.audit.options import AuditOptions
 from gencheck.audit.question import Labelled
 from gencheck.audit.result import Certified, PathNorms
 from gencheck.audit.run import audit
+from gencheck.audit.selection import ModelSelection
 from gencheck.bounds.bernstein import certified_beta2
 from gencheck.bounds.magnitude import Magnitude
 from gencheck.errors import InputError, SelfCheckError
@@ -287,13 +289,18 @@ def test_a_certificate_can_say_something() -> None:
     assert certified(betas, PathNorms(l2, l1, (l2, none), (l1, none)), 0.49, 1.0).vacuous
 
 
+def chosen(*, independent: bool) -> ModelSelection:
+    """A checkpoint whose gates were declared independent, or not."""
+    return ModelSelection(Path("m.pt2"), gates_independent=independent)
+
+
 def refused(**given: Any) -> str:
     asked: dict[str, Any] = {
         "certify": True,
         "confidence": 0.9,
         "input_range": (0.0, 1.0),
         "target_range": None,
-        "gates_independent": True,
+        "chosen": chosen(independent=True),
     }
     with pytest.raises(InputError) as caught:
         certificate_request(**(asked | given))
@@ -301,7 +308,7 @@ def refused(**given: Any) -> str:
 
 
 def test_gates_that_are_not_independent_are_refused_with_the_way_out() -> None:
-    message = refused(gates_independent=False)
+    message = refused(chosen=chosen(independent=False))
     assert "gates that may have seen the sample" in message
     assert "Train in two phases" in message
     assert "--gates-independent" in message
@@ -330,10 +337,10 @@ def test_refusals_of_options(given: dict[str, Any], message: str) -> None:
 
 
 def test_what_is_asked_for() -> None:
-    assert certificate_request(False, None, None, None, True) is None
-    assert certificate_request(True, None, (0.0, 1.0), None, True) == CertificateRequest(
-        0.95, (0.0, 1.0)
-    )
+    model = chosen(independent=True)
+    assert certificate_request(False, None, None, None, model) is None
+    asked = certificate_request(True, None, (0.0, 1.0), None, model)
+    assert asked == CertificateRequest(0.95, (0.0, 1.0))
 
 
 def _checked(
