@@ -1,6 +1,7 @@
 """The same function in both precisions, and clamps and tokens at their ends."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 import gencheck
 from gencheck.audit.model import load_model, model_of_module
 from gencheck.audit.options import AuditOptions
-from gencheck.errors import InputError
+from gencheck.errors import InputError, UnsupportedModel
 from gencheck.network.algebra import logits
 from gencheck.network.ir import Network
 from gencheck.spectral.kernel.path_kernel import PathKernel
@@ -185,3 +186,45 @@ class TestFromPython:
     def test_a_budget_for_relabellings_that_there_are_none_of(self) -> None:
         with pytest.raises(InputError, match="--beta2-permutation-budget: found 5 without"):
             AuditOptions(permutations=0, beta2_permutation_budget=5.0).require_consistency()
+
+
+class Gated(nn.Module):
+    """Embedded items with a gate that a function of them makes."""
+
+    def __init__(self, table: int, rows: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.table, self.rows = nn.Embedding(table, 4), rows
+        self.gate, self.last = nn.Linear(12, 12), nn.Linear(12, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = nn.functional.embedding(self.rows(x), self.table.weight * 2).flatten(1)
+        return self.last(flat * torch.sigmoid(self.gate(flat)))
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [(11, lambda x: x), (12, lambda x: x + 1), (15, lambda x: x + 5)],
+    ids=["computed table", "one further", "five further"],
+)
+def test_gates_of_tables_that_are_computed_or_read_elsewhere(
+    table: int, rows: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """The items that are drawn to see whether gates mix a batch have to be ones that the model takes."""
+    torch.manual_seed(0)
+    module = Gated(table, rows).eval()
+    tokens = torch.randint(10, (8, 3), generator=torch.Generator().manual_seed(0))
+    live = model_of_module(module, [(3,)])
+    torch.testing.assert_close(outputs(live.network, tokens.float()), module(tokens))
+
+
+def test_a_gate_turned_along_the_batch_is_refused() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(x) * torch.sigmoid(self.first(x).flip(0)))
+
+    with pytest.raises(UnsupportedModel, match=r"flip.* mixes items of the batch"):
+        model_of_module(Turned(), [(4,)])
