@@ -50,9 +50,9 @@ def require_weights(scores: ItemScores, cap: float) -> None:
     """Do nothing where the weights can be what they are assumed to be: at most `cap`, with E[w] = 1.
 
     A weight is an item's probability where the risk is meant over that in the sample, so its mean is 1;
-    weights that add up to 1, or to anything else, would scale the risk; of each stratum, whose mean loss
-    is a risk of its own. By Hoeffding's Theorem 1 (1963)
-    the mean w̄ of m units has P(|w̄ − 1| so large) ≤ 2 exp(−m kl(w̄/cap ‖ 1/cap)); refused below 10⁻⁶.
+    weights that add up to 1, or to anything else, would scale the risk. So in each stratum, whose mean
+    loss is a risk of its own. By Hoeffding's Theorem 1 (1963) the mean w̄ of m units has
+    P(|w̄ − 1| so large) ≤ 2 exp(−m kl(w̄/cap ‖ 1/cap)); refused below 10⁻⁶.
 
     Raises
     ------

@@ -98,7 +98,7 @@ def mixing_call(program: GateProgram) -> Call | None:
     for items in _drawn(graph, 3):
         items[1, 1], items[2, 0] = items[0, 1], items[0, 0]
         try:
-            gates = [_gates(program, batch) for batch in items]
+            gates = [program.gates(batch.float()) for batch in items]
         except (IndexError, RuntimeError):
             continue
         for other, place in ((1, 1), (2, 0)):
@@ -132,20 +132,6 @@ def _drawn(graph: AtenGraph, count: int) -> Iterator[Tensor]:
 def _looks_up(graph: AtenGraph, call: Call) -> bool:
     """True where a table of the model's is read at the items themselves."""
     return call.args[0].name in graph.constants and call.args[1] == Ref(graph.input_name)
-
-
-def _gates(program: GateProgram, batch: Tensor) -> dict[int, Tensor]:
-    """The gates of one batch by node, shape (batch, gates)."""
-    found: dict[int, Tensor] = {}
-
-    def note(name: str, value: Any) -> None:
-        for position, read in program.reads.items():
-            if read.name == name:
-                found[position] = read.of(value)
-
-    with torch.no_grad():
-        run_batch(program.graph, batch, makes_gates, note, torch.float32)
-    return found
 
 
 def _first_to_differ(program: GateProgram, batches: tuple[Tensor, Tensor], place: int) -> Call:
