@@ -72,8 +72,12 @@ def refuse_repeated_ids(table: Table, id_key: str | None) -> None:
         An id stands twice, with or without the same values beside it, or is empty; names its rows.
     """
     name = id_column(table, id_key)
-    if name is not None:
-        refuse_repeats(names_of(table, name), f"{table.where}, column {name!r}")
+    if name is None:
+        return
+    column = table.columns[name]
+    # whole numbers are told apart as they are, in half the time
+    ids = column if column.dtype.kind in "iu" else names_of(table, name)
+    refuse_repeats(ids, f"{table.where}, column {name!r}")
 
 
 def refuse_repeats(ids: NDArray[Any], where: str) -> None:
